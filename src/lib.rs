@@ -1,1 +1,28 @@
-//! x
+//! The `/threads` API of the LangGraph Server on Postgres, with private threads for every user.
+//!
+//! The way of a request: [`router`] → [`auth`] (authenticate, then on) → [`threads`] (one file
+//! an endpoint) → [`store`] (the only SQL). `ARCHITECTURE.md` has the map and the invariants.
+
+pub mod app;
+pub mod auth;
+pub mod config;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod error;
+pub mod extract;
+pub mod json;
+#[cfg(feature = "local-auth")]
+pub mod local_auth;
+pub mod router;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod threads;
+pub mod time;
+
+mod access_log;
+mod cors;
+mod healthcheck;
+mod system;
+
+pub use healthcheck::healthcheck;

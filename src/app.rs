@@ -1,0 +1,18 @@
+//! What every handler shares.
+
+use crate::auth::Authenticate;
+use crate::store::Store;
+
+/// The parts of a running server, shared by its handlers.
+pub struct App {
+    /// Where threads are kept.
+    pub store: Store,
+    /// Who tells users from strangers.
+    pub authenticate: Box<dyn Authenticate>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("store", &self.store).finish_non_exhaustive()
+    }
+}

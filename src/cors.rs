@@ -1,0 +1,52 @@
+//! Cross-origin access, as the reference server grants it: any origin, no credentials
+//! (`THREADS_API.md` section 2).
+
+use axum::extract::Request;
+use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+use crate::error::detail;
+
+const ALLOWED: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY"];
+
+const EXPOSED: [HeaderName; 3] = [
+    HeaderName::from_static("x-pagination-total"),
+    HeaderName::from_static("x-pagination-next"),
+    header::CONTENT_LOCATION,
+];
+
+/// The headers of every answer to another origin, and the answers to preflights.
+pub(crate) fn layer() -> CorsLayer {
+    let methods = ALLOWED.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok());
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(methods.collect::<Vec<_>>())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(EXPOSED)
+        .max_age(Duration::from_mins(10))
+        .vary([header::ORIGIN])
+}
+
+/// Middleware around [`layer`] for what it does not do: no headers without an `Origin`, and
+/// 400 for a preflight that asks for a method which does not exist.
+pub(crate) async fn only_across_origins(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let has_origin = headers.contains_key(header::ORIGIN);
+    let asks_for = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS
+        && has_origin
+        && asks_for.is_some_and(|name| !ALLOWED.iter().any(|allowed| name == allowed))
+    {
+        return detail(StatusCode::BAD_REQUEST, "Disallowed CORS method").into_response();
+    }
+    let mut response = next.run(request).await;
+    if !has_origin {
+        let headers = response.headers_mut();
+        headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+    }
+    response
+}

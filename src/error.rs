@@ -1,0 +1,171 @@
+//! The one place that chooses status codes.
+//!
+//! Every refusal is an [`Error`], and every error body is `{"detail": "..."}`. What went
+//! wrong inside stays inside: a 5xx body names no internals, and its cause travels as a
+//! response extension ([`Cause`]) to the access log, which writes it once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use crate::json::Unstorable;
+
+/// Why a request was not served. The text is what the client reads in `detail`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No usable credentials (`DECISIONS.md` D1).
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// Credentials that the auth server refuses (D2).
+    #[error("{0}")]
+    InvalidToken(&'static str),
+    /// The auth server cannot be asked now (D3).
+    #[error("The authentication service is not available, try again shortly")]
+    AuthUnavailable {
+        /// How long the client should wait.
+        retry_after: Duration,
+        /// What happened, for the log.
+        cause: String,
+    },
+    /// A thread that is missing or belongs to somebody else: deliberately not told apart (D6).
+    #[error("Thread with ID {0} not found")]
+    ThreadNotFound(Uuid),
+    /// A client-chosen id that is in use.
+    #[error("Thread with ID {0} already exists")]
+    ThreadExists(Uuid),
+    /// A path segment that is no thread id.
+    #[error("Invalid thread ID: must be a UUID")]
+    InvalidThreadId,
+    /// A body that is not JSON or holds what cannot be stored (D10).
+    #[error(transparent)]
+    Unstorable(#[from] Unstorable),
+    /// A field with a value that the API does not take. The text names the field.
+    #[error("{0}")]
+    Invalid(String),
+    /// A body over the limit.
+    #[error("Request body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A body that ended early or broke off.
+    #[error("Request body could not be read")]
+    BodyUnreadable,
+    /// A path that does not exist.
+    #[error("Not Found")]
+    NotFound,
+    /// A path that exists, asked with a method that it does not take.
+    #[error("Method Not Allowed")]
+    MethodNotAllowed,
+    /// The database cannot be reached now.
+    #[error("The database is not available, try again shortly")]
+    DatabaseUnavailable(#[source] sqlx::Error),
+    /// The database refused a statement.
+    #[error("Internal Server Error")]
+    Database(#[source] sqlx::Error),
+    /// A bug of ours. The text is for the log.
+    #[error("Internal Server Error")]
+    Internal(String),
+}
+
+/// The cause of a 5xx, for the access log alone.
+#[derive(Clone, Debug)]
+pub struct Cause(pub Arc<str>);
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Error::Unauthenticated(_) => StatusCode::FORBIDDEN,
+            Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
+            Error::ThreadNotFound(_) | Error::NotFound => StatusCode::NOT_FOUND,
+            Error::ThreadExists(_) => StatusCode::CONFLICT,
+            Error::InvalidThreadId | Error::Unstorable(_) | Error::Invalid(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::BodyUnreadable => StatusCode::BAD_REQUEST,
+            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::AuthUnavailable { .. } | Error::DatabaseUnavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Error::Database(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn cause(&self) -> Option<String> {
+        match self {
+            Error::AuthUnavailable { cause, .. } | Error::Internal(cause) => Some(cause.clone()),
+            Error::DatabaseUnavailable(source) | Error::Database(source) => {
+                Some(source.to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+                Some(code) if is_too_much_data(code) => Error::Invalid(
+                    "request body: a value is too large or too deeply nested to be stored".into(),
+                ),
+                Some(code) if is_outage(code) => Error::DatabaseUnavailable(error),
+                _ => Error::Database(error),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Error::DatabaseUnavailable(error),
+            _ => Error::Database(error),
+        }
+    }
+}
+
+/// SQLSTATEs by which Postgres says that a value, not the statement, is the problem: program
+/// limits, and JSON or numbers out of range that [`crate::json::check`] let through.
+fn is_too_much_data(code: &str) -> bool {
+    code.starts_with("54") || matches!(code, "22003" | "22P02" | "22P05")
+}
+
+/// SQLSTATEs of a database that is starting, stopping, full, overloaded or read-only: waiting helps.
+fn is_outage(code: &str) -> bool {
+    let class = ["08", "53", "57P", "58", "40"];
+    class.iter().any(|class| code.starts_with(class)) || matches!(code, "25006" | "55P03" | "57014")
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = detail(self.status(), &self.to_string());
+        if let Some(cause) = self.cause() {
+            response.extensions_mut().insert(Cause(cause.into()));
+        }
+        let headers = response.headers_mut();
+        match &self {
+            Error::InvalidToken(_) => {
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer error=\"invalid_token\""),
+                );
+            }
+            Error::AuthUnavailable { retry_after, .. } => {
+                headers.insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
+            }
+            Error::DatabaseUnavailable(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// An error body: `{"detail": "..."}`.
+pub(crate) fn detail(status: StatusCode, text: &str) -> Response {
+    let body = serde_json::json!({ "detail": text }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,193 @@
+//! What handlers take from a request and give back, in the contract's words.
+
+use std::fmt::Display;
+
+use axum::RequestPartsExt;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{StatusCode, header, request::Parts};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::json;
+
+/// Largest request body in bytes, the reference server's own limit (`THREADS_API.md` section 2).
+pub const BODY_LIMIT: usize = 300 * 1024 * 1024;
+
+/// A JSON request body. `Content-Type` is never looked at, as on the reference server.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            match rejection {
+                BytesRejection::FailedToBufferBody(why)
+                    if why.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+                {
+                    Error::BodyTooLarge { limit: BODY_LIMIT }
+                }
+                _ => Error::BodyUnreadable,
+            }
+        })?;
+        let text = json::check(&bytes)?;
+        match serde_json::from_str(text) {
+            Ok(value) => Ok(Body(value)),
+            Err(_) => Err(explain::<T>(text)),
+        }
+    }
+}
+
+/// Reads a body again, this time keeping track of where it goes wrong.
+fn explain<T: DeserializeOwned>(text: &str) -> Error {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => Error::Internal("a body was refused without a reason".into()),
+        Err(error) => {
+            let path = error.path().to_string();
+            let field = if path == "." { "request body" } else { &path };
+            Error::Invalid(format!("{field}: {}", without_position(&error.inner().to_string())))
+        }
+    }
+}
+
+/// `serde_json` ends its messages with a line and column, which mean nothing for a body that
+/// the client's SDK wrote on one line.
+fn without_position(message: &str) -> &str {
+    message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message)
+}
+
+/// For optional fields: absent is `None`, and an explicit `null` is as wrong as any other
+/// value of the wrong type (`THREADS_API.md` section 2).
+pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Query parameters. Unknown ones are ignored.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        #[expect(clippy::disallowed_types, reason = "this is the extractor that wraps it")]
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(query)| Query(query))
+            .map_err(|error| Error::Invalid(format!("query: {}", error.body_text())))
+    }
+}
+
+/// The thread id of the path, in any of the spellings that the reference server takes: upper
+/// case, without dashes, in braces, as `urn:uuid:`.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadId(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ThreadId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let path = parts.extract::<axum::extract::RawPathParams>().await;
+        let path = path.map_err(|_| Error::InvalidThreadId)?;
+        path.iter()
+            .find(|(name, _)| *name == "thread_id")
+            .and_then(|(_, value)| parse_uuid(value))
+            .map(ThreadId)
+            .ok_or(Error::InvalidThreadId)
+    }
+}
+
+/// Reads a UUID in any spelling.
+#[must_use]
+pub fn parse_uuid(text: &str) -> Option<Uuid> {
+    Uuid::parse_str(text.trim()).ok()
+}
+
+/// A success: compact JSON with `content-type: application/json`.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => Error::Internal(format!("serialising a response: {error}")).into_response(),
+        }
+    }
+}
+
+/// An integer within bounds. As in JSON Schema, `2.0` is an integer and `true` is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounded<const MIN: i64, const MAX: i64>(pub i64);
+
+impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Bounded<MIN, MAX> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<const MIN: i64, const MAX: i64>;
+        impl<const MIN: i64, const MAX: i64> Visitor<MIN, MAX> {
+            fn within<E: serde::de::Error>(
+                number: Option<i64>,
+                found: &dyn Display,
+            ) -> Result<Bounded<MIN, MAX>, E> {
+                number.filter(|number| (MIN..=MAX).contains(number)).map(Bounded).ok_or_else(|| {
+                    E::custom(format!("{found} is not an integer from {MIN} to {MAX}"))
+                })
+            }
+        }
+        impl<const MIN: i64, const MAX: i64> serde::de::Visitor<'_> for Visitor<MIN, MAX> {
+            type Value = Bounded<MIN, MAX>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "an integer from {MIN} to {MAX}")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Self::within(Some(number), &number)
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                Self::within(i64::try_from(number).ok(), &number)
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+                #[expect(clippy::cast_possible_truncation, reason = "checked to be exact")]
+                let whole = (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64);
+                Self::within(whole, &number)
+            }
+        }
+        deserializer.deserialize_any(Visitor::<MIN, MAX>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<i64, String> {
+        serde_json::from_str::<Bounded<1, 1000>>(text)
+            .map(|bounded| bounded.0)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_integral_float_is_an_integer() {
+        assert_eq!(read("2.0"), Ok(2));
+        assert_eq!(read("1000"), Ok(1000));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in ["0", "-1", "1001", "1.5", "true", "null", "\"5\"", "1e300", "[]"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

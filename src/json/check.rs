@@ -1,0 +1,224 @@
+//! What a request body may hold, beyond being JSON.
+
+use serde_json::value::RawValue;
+
+/// Deepest nesting that is stored. Postgres itself stops at some thousands, depending on its
+/// `max_stack_depth`; clients' parsers stop at about 1,000.
+pub const MAX_DEPTH: usize = 512;
+
+/// Digits before the point of a number without an exponent: what Postgres' `numeric` holds.
+const MAX_INTEGER_DIGITS: usize = 131_072;
+/// Digits after the point that Postgres' `numeric` holds.
+const MAX_FRACTION_DIGITS: usize = 16_383;
+
+/// Why a body is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unstorable {
+    /// Not JSON, or JSON whose strings or numbers no parser can represent.
+    #[error("Invalid JSON in request body")]
+    Invalid,
+    /// U+0000, which Postgres cannot store. The reference server replaces it silently.
+    #[error("{0}: the character U+0000 cannot be stored")]
+    Nul(String),
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("{0}: nested deeper than {MAX_DEPTH} levels")]
+    Depth(String),
+    /// A number with more digits than Postgres holds.
+    #[error("{0}: a number has more digits than can be stored")]
+    Digits(String),
+}
+
+/// Checks that `bytes` are one JSON document which can be stored and returned exactly.
+///
+/// The error names the top-level field that holds the offending value.
+pub fn check(bytes: &[u8]) -> Result<&str, Unstorable> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Unstorable::Invalid)?;
+    serde_json::from_str::<&RawValue>(text).map_err(|_| Unstorable::Invalid)?;
+    Scan { bytes, at: 0, depth: 0, field: None }.run()?;
+    Ok(text)
+}
+
+/// One pass over text that is known to be well-formed JSON.
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    depth: usize,
+    /// The string read last at depth 1. A value is reached after its key, so for everything
+    /// nested in a field this is the field's name.
+    field: Option<&'a [u8]>,
+}
+
+impl Scan<'_> {
+    fn run(mut self) -> Result<(), Unstorable> {
+        while let Some(&byte) = self.bytes.get(self.at) {
+            match byte {
+                b'"' => self.string()?,
+                b'-' | b'0'..=b'9' => self.number()?,
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    if self.depth > MAX_DEPTH {
+                        return Err(Unstorable::Depth(self.field()));
+                    }
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.at += 1;
+                }
+                _ => self.at += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn field(&self) -> String {
+        match self.field {
+            Some(name) => String::from_utf8_lossy(name).into_owned(),
+            None => "request body".to_owned(),
+        }
+    }
+
+    fn string(&mut self) -> Result<(), Unstorable> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.bytes.get(self.at) {
+                None => return Err(Unstorable::Invalid),
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(_) => self.at += 1,
+            }
+        }
+        // A string that is itself a value at depth 1 ends its field, so the next error
+        // cannot be about it: only keys need to be remembered.
+        let next = self.bytes.get(self.at + 1..).unwrap_or_default();
+        let is_key = next.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+        if self.depth == 1 && is_key {
+            self.field = self.bytes.get(start..self.at);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn escape(&mut self) -> Result<(), Unstorable> {
+        if self.bytes.get(self.at + 1) != Some(&b'u') {
+            self.at += 2;
+            return Ok(());
+        }
+        let unit = self.code_unit(self.at)?;
+        self.at += 6;
+        match unit {
+            0 => Err(Unstorable::Nul(self.field())),
+            0xD800..=0xDBFF => match self.code_unit(self.at)? {
+                0xDC00..=0xDFFF => {
+                    self.at += 6;
+                    Ok(())
+                }
+                _ => Err(Unstorable::Invalid),
+            },
+            0xDC00..=0xDFFF => Err(Unstorable::Invalid),
+            _ => Ok(()),
+        }
+    }
+
+    /// The value of the `\uXXXX` at `at`.
+    fn code_unit(&self, at: usize) -> Result<u16, Unstorable> {
+        let escape = self.bytes.get(at..at + 6).ok_or(Unstorable::Invalid)?;
+        let digits = escape.strip_prefix(b"\\u").ok_or(Unstorable::Invalid)?;
+        std::str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| u16::from_str_radix(digits, 16).ok())
+            .ok_or(Unstorable::Invalid)
+    }
+
+    fn number(&mut self) -> Result<(), Unstorable> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .unwrap_or(rest.len());
+        self.at += length;
+        let text = std::str::from_utf8(rest.get(..length).unwrap_or_default())
+            .map_err(|_| Unstorable::Invalid)?;
+        if length < 16 && !text.contains(['e', 'E']) {
+            return Ok(());
+        }
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        if integer.len() > MAX_INTEGER_DIGITS || fraction.len() > MAX_FRACTION_DIGITS {
+            return Err(Unstorable::Digits(self.field()));
+        }
+        if text.contains(['e', 'E']) {
+            let number: f64 = text.parse().map_err(|_| Unstorable::Invalid)?;
+            if number.is_infinite() {
+                return Err(Unstorable::Invalid);
+            }
+            let is_zero = mantissa.bytes().all(|byte| !matches!(byte, b'1'..=b'9'));
+            let exponent: i64 = exponent.parse().unwrap_or(i64::MIN);
+            // A mantissa of zeros may carry any exponent, but the digits are still written out.
+            if exponent.unsigned_abs() > 10_000 || (number == 0.0 && !is_zero) {
+                return Err(Unstorable::Digits(self.field()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_what_can_be_stored() {
+        for text in [
+            "{}",
+            " [1, -2.5, 1e10, 18446744073709551615, 123456789012345678901234567890] ",
+            r#"{"a":"\\u0000","b":"\"\u00e9\ud83d\ude00"}"#,
+            "0.1234567890123456789",
+            "1e308",
+            "0e5",
+        ] {
+            assert_eq!(check(text.as_bytes()), Ok(text));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for text in [
+            &b""[..],
+            b"{",
+            b"{} x",
+            b"{'a':1}",
+            b"\xff\xfe",
+            b"[NaN]",
+            b"\xef\xbb\xbf{}",
+            b"\"\x01\"",
+            br#"{"a":"\ud800"}"#,
+            br#"{"a":"\ud800\u0041"}"#,
+            br#"{"a":"\udc00"}"#,
+            b"[1e400]",
+            b"[-1e999999999999]",
+        ] {
+            assert_eq!(check(text), Err(Unstorable::Invalid), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn names_the_field_that_cannot_be_stored() {
+        let nul = br#"{"title":"x","metadata":{"k":"x","a":["b\u0000"]}}"#;
+        assert_eq!(check(nul), Err(Unstorable::Nul("metadata".into())));
+        assert_eq!(check(br#"{"k\u0000":1}"#), Err(Unstorable::Nul("request body".into())));
+        let deep = format!(r#"{{"values":{}{}}}"#, "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert_eq!(check(deep.as_bytes()), Err(Unstorable::Depth("values".into())));
+        let small = br#"{"n":1e-400}"#;
+        assert_eq!(check(small), Err(Unstorable::Digits("n".into())));
+        let long = format!(r#"{{"n":0.{}}}"#, "1".repeat(MAX_FRACTION_DIGITS + 1));
+        assert_eq!(check(long.as_bytes()), Err(Unstorable::Digits("n".into())));
+    }
+
+    #[test]
+    fn the_deepest_allowed_nesting_passes() {
+        let deep = "[".repeat(MAX_DEPTH) + &"]".repeat(MAX_DEPTH);
+        assert!(check(deep.as_bytes()).is_ok());
+    }
+}

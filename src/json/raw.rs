@@ -1,0 +1,208 @@
+//! JSON text that is passed through, and objects taken apart one level deep.
+
+use std::borrow::Cow;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
+use sqlx::{Decode, Type, TypeInfo, ValueRef};
+
+/// One JSON value as compact text: the digits and the key order are those of its source.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Raw(Box<RawValue>);
+
+impl Raw {
+    /// The text, without white space between tokens.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Takes JSON text, dropping the white space between its tokens.
+    pub fn from_text(text: &str) -> Result<Raw, serde_json::Error> {
+        RawValue::from_string(compact(text).into_owned()).map(Raw)
+    }
+
+    /// The JSON text of a value of our own.
+    pub fn of(value: &impl Serialize) -> Result<Raw, serde_json::Error> {
+        serde_json::value::to_raw_value(value).map(Raw)
+    }
+
+    /// Whether this is `null`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.text() == "null"
+    }
+
+    /// Reads the value as `T`.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Box::<RawValue>::deserialize(deserializer)?;
+        match compact(value.get()) {
+            Cow::Borrowed(_) => Ok(Raw(value)),
+            Cow::Owned(text) => RawValue::from_string(text).map(Raw).map_err(D::Error::custom),
+        }
+    }
+}
+
+impl From<&str> for Raw {
+    /// A JSON string.
+    fn from(text: &str) -> Raw {
+        Raw(serde_json::value::to_raw_value(text).unwrap_or_default())
+    }
+}
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Raw) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Type<Postgres> for Raw {
+    fn type_info() -> PgTypeInfo {
+        <sqlx::types::JsonValue as Type<Postgres>>::type_info()
+    }
+
+    fn compatible(ty: &PgTypeInfo) -> bool {
+        matches!(ty.name(), "JSON" | "JSONB")
+    }
+}
+
+impl Decode<'_, Postgres> for Raw {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let is_binary_jsonb =
+            value.format() == PgValueFormat::Binary && value.type_info().name() == "JSONB";
+        let text = value.as_str()?;
+        // The binary form of jsonb is its text behind a version byte of 1.
+        let text = if is_binary_jsonb { text.trim_start_matches('\u{1}') } else { text };
+        Ok(Raw::from_text(text)?)
+    }
+}
+
+/// Drops white space between tokens. Borrows when there is none.
+fn compact(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let mut kept = String::new();
+    let (mut copied, mut at, mut in_string) = (0, 0, false);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            b' ' | b'\t' | b'\n' | b'\r' if !in_string => {
+                kept.push_str(text.get(copied..at).unwrap_or_default());
+                copied = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(text.get(copied..).unwrap_or_default());
+    Cow::Owned(kept)
+}
+
+/// A JSON object whose values stay raw. Of equal keys the last counts, as everywhere in JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Object(indexmap::IndexMap<String, Raw>);
+
+impl Object {
+    /// Sets `key`, keeping its place if it is there.
+    pub fn insert(&mut self, key: impl Into<String>, value: Raw) {
+        self.0.insert(key.into(), value);
+    }
+
+    /// Drops `key`.
+    pub fn remove(&mut self, key: &str) -> Option<Raw> {
+        self.0.shift_remove(key)
+    }
+
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Raw> {
+        self.0.get(key)
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keys and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// The object as JSON text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::from("{");
+        for (index, (key, value)) in self.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text.push_str(&serde_json::Value::from(key).to_string());
+            text.push(':');
+            text.push_str(value.text());
+        }
+        text.push('}');
+        text
+    }
+}
+
+impl FromIterator<(String, Raw)> for Object {
+    fn from_iter<T: IntoIterator<Item = (String, Raw)>>(entries: T) -> Self {
+        Object(entries.into_iter().collect())
+    }
+}
+
+impl IntoIterator for Object {
+    type Item = (String, Raw);
+    type IntoIter = indexmap::map::IntoIter<String, Raw>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn white_space_goes_only_between_tokens() {
+        let text = "{ \"a b\" :\t[ 1 , \"x \\\" y\\\\\" ] }\n";
+        assert_eq!(Raw::from_text(text).unwrap().text(), r#"{"a b":[1,"x \" y\\"]}"#);
+    }
+
+    #[test]
+    fn digits_and_key_order_are_kept() {
+        let text = r#"{"z":1.50,"a":123456789012345678901234567890}"#;
+        let object: Object = serde_json::from_str(text).unwrap();
+        assert_eq!(object.to_text(), text);
+        assert_eq!(serde_json::to_string(&object).unwrap(), text);
+    }
+
+    #[test]
+    fn of_equal_keys_the_last_counts() {
+        let object: Object = serde_json::from_str(r#"{"a":1,"b":2,"a":3}"#).unwrap();
+        assert_eq!(object.to_text(), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn keys_are_escaped() {
+        let object: Object = serde_json::from_str(r#"{"a\"\n":1}"#).unwrap();
+        assert_eq!(object.to_text(), r#"{"a\"\n":1}"#);
+    }
+}

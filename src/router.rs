@@ -1,0 +1,49 @@
+//! Every route and every middleware, on one screen.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::extract::BODY_LIMIT;
+use crate::{access_log, auth, cors, system, threads};
+
+/// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
+pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
+    let (private, _) = OpenApiRouter::new().merge(threads::routes()).split_for_parts();
+    let private = private
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        // Around the fallbacks too: a stranger does not learn which paths exist.
+        .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
+    let (public, _) = OpenApiRouter::new().merge(system::routes()).split_for_parts();
+    let public = public.method_not_allowed_fallback(async || Error::MethodNotAllowed);
+
+    let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
+    routes
+        // Read from the bottom, the way a request comes in.
+        .layer(cors::layer())
+        .layer(from_fn(cors::only_across_origins))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(from_fn(access_log::access_log))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(SetSensitiveRequestHeadersLayer::new([axum::http::header::AUTHORIZATION]))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Error::Internal(format!("a handler panicked: {text}")).into_response()
+}

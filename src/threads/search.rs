@@ -1,0 +1,111 @@
+//! `POST /threads/search`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Status, Thread};
+use crate::app::App;
+use crate::auth::{Access, Action};
+use crate::error::Error;
+use crate::extract::{Body, Bounded, Json, parse_uuid, present};
+use crate::json::Object;
+use crate::store::{Criteria, Page, SortKey};
+
+const PAGINATION_TOTAL: HeaderName = HeaderName::from_static("x-pagination-total");
+const PAGINATION_NEXT: HeaderName = HeaderName::from_static("x-pagination-next");
+
+/// What to look for. All conditions must hold.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct SearchThreads {
+    /// Contained in the thread's metadata: objects recursively, arrays as subsets.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Object>,
+    /// The thread's status.
+    #[serde(default, deserialize_with = "present")]
+    status: Option<Status>,
+    /// One of these threads; empty for any.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    ids: Option<Vec<String>>,
+    /// Most threads in the answer.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10)]
+    limit: Option<Bounded<1, 1000>>,
+    /// How many threads to leave out before them.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 0, default = 0)]
+    offset: Option<Bounded<0, { i64::MAX / 2 }>>,
+    /// What to sort by. Absent: `updated_at`, newest first.
+    #[serde(default, deserialize_with = "present")]
+    sort_by: Option<SortKey>,
+    /// Which end comes first. Counts only with `sort_by`.
+    #[serde(default, deserialize_with = "present")]
+    sort_order: Option<SortOrder>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum SortOrder {
+    Asc,
+    Desc,
+}
+
+impl SearchThreads {
+    fn page(&self) -> Page {
+        Page {
+            limit: self.limit.map_or(10, |limit| limit.0),
+            offset: self.offset.map_or(0, |offset| offset.0),
+            sort_by: self.sort_by.unwrap_or(SortKey::UpdatedAt),
+            ascending: self.sort_by.is_some() && self.sort_order == Some(SortOrder::Asc),
+        }
+    }
+
+    fn criteria(self) -> Result<Criteria, Error> {
+        let ids = self.ids.unwrap_or_default();
+        let ids = ids.iter().map(|id| {
+            parse_uuid(id).ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {id}")))
+        });
+        Ok(Criteria {
+            metadata: self.metadata.unwrap_or_default(),
+            status: self.status,
+            ids: ids.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Search threads
+#[utoipa::path(
+    post, path = "/threads/search", tag = "threads", request_body = SearchThreads,
+    responses(
+        (status = 200, description = "The threads", body = [Thread], headers(
+            ("X-Pagination-Total" = i64, description = "Threads up to the end of this page, and one more if there are more"),
+            ("X-Pagination-Next" = i64, description = "Offset of the next page, if there is one"),
+        )),
+        (status = 422, description = "The body is not valid"),
+    )
+)]
+pub(super) async fn search(
+    State(app): State<Arc<App>>,
+    access: Access,
+    Body(body): Body<SearchThreads>,
+) -> Result<Response, Error> {
+    let page = body.page();
+    let mut criteria = body.criteria()?;
+    let scope = access.on_metadata(Action::Search, &mut criteria.metadata);
+    // One more than asked for tells whether there is a next page.
+    let beyond = Page { limit: page.limit + 1, ..page };
+    let mut threads = app.store.search_threads(&scope, &criteria, &beyond).await?;
+    let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let has_more = threads.len() > wanted;
+    threads.truncate(wanted);
+    let end = page.offset + i64::try_from(threads.len()).unwrap_or(i64::MAX);
+    let total = if has_more { end + 1 } else { end };
+    let next = has_more.then(|| [(PAGINATION_NEXT, end.to_string())]);
+    Ok(([(PAGINATION_TOTAL, total.to_string())], next.map(axum::response::AppendHeaders), Json(threads)).into_response())
+}
