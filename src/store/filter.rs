@@ -1,10 +1,13 @@
 //! Authorization filters and metadata conditions as SQL. The one place that compiles them.
 
 use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
 
 use crate::auth::{Filter, Scope};
 
-/// Appends the condition that a row of `thread` is one that `scope` may see.
+/// Appends the condition that a row of `thread` is one that `scope` may see: it passes the
+/// filter, and it has not expired. A thread is gone for readers when its time is over, whether
+/// or not the sweeper came by.
 pub(super) fn push_visible(sql: &mut QueryBuilder<Postgres>, scope: &Scope) {
     match scope.filter() {
         Filter::Equal { key, value } => {
@@ -14,6 +17,16 @@ pub(super) fn push_visible(sql: &mut QueryBuilder<Postgres>, scope: &Scope) {
             push_jsonb(sql, value.text());
         }
     }
+    sql.push(
+        " and (thread.expires_at is null or thread.expires_at > clock_timestamp() \
+         or thread.ttl_strategy = 'keep_latest')",
+    );
+}
+
+/// Appends ` where` the row of `thread` is this one and visible.
+pub(super) fn push_where_thread(sql: &mut QueryBuilder<Postgres>, scope: &Scope, thread_id: Uuid) {
+    sql.push(" where thread.thread_id = ").push_bind(thread_id).push(" and ");
+    push_visible(sql, scope);
 }
 
 /// Appends a parameter that holds JSON.

@@ -1,17 +1,19 @@
 //! One thread: insert, get, update, delete.
 
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::Store;
-use super::filter::{push_jsonb, push_visible};
+use super::filter::{push_jsonb, push_where_thread};
+use super::values::{JOIN_HEAD, push_join_values};
 use crate::auth::Scope;
 use crate::json::Object;
-use crate::threads::Thread;
+use crate::threads::{Thread, Ttl};
 
-/// What a thread row gives back.
+/// What a thread's own row gives back.
 pub(super) const COLUMNS: &str = "thread.thread_id, thread.created_at, thread.updated_at, \
-     thread.state_updated_at, thread.metadata, thread.status";
+     thread.state_updated_at, thread.metadata, thread.status, \
+     thread.ttl_minutes, thread.ttl_strategy, thread.expires_at";
 
 /// What to do when the id of a new thread is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +24,24 @@ pub enum IfExists {
     DoNothing,
 }
 
+/// A thread to make.
+#[derive(Debug)]
+pub struct NewThread {
+    /// Its id.
+    pub thread_id: Uuid,
+    /// Its metadata, the owner included.
+    pub metadata: Object,
+    /// When it ends, if it does.
+    pub ttl: Option<Ttl>,
+}
+
 /// How an insert ended.
 #[derive(Debug)]
 pub enum Created {
-    /// There is a new thread, or the caller's own was there already.
-    Thread(Box<Thread>),
+    /// A new thread.
+    New(Box<Thread>),
+    /// The caller's own thread, which was there already.
+    Existing(Box<Thread>),
     /// The id is in use.
     Conflict,
 }
@@ -36,62 +51,68 @@ impl Store {
     pub async fn create_thread(
         &self,
         scope: &Scope,
-        thread_id: Uuid,
-        metadata: &Object,
+        new: &NewThread,
         if_exists: IfExists,
     ) -> Result<Created, sqlx::Error> {
-        let mut sql = QueryBuilder::new(
-            "insert into thread_store.thread as thread \
-             (thread_id, created_at, updated_at, state_updated_at, metadata) \
-             select $1, moment, moment, moment, $2::text::jsonb \
-             from clock_timestamp() as moment \
-             on conflict (thread_id) do nothing \
-             returning ",
-        );
-        sql.push(COLUMNS);
-        let inserted = sql
-            .build_query_as()
-            .bind(thread_id)
-            .bind(metadata.to_text())
-            .fetch_optional(&self.pool)
-            .await?;
-        match (inserted, if_exists) {
-            (Some(thread), _) => Ok(Created::Thread(Box::new(thread))),
-            (None, IfExists::Raise) => Ok(Created::Conflict),
-            (None, IfExists::DoNothing) => {
-                let existing = self.thread(scope, thread_id).await?;
-                Ok(existing.map_or(Created::Conflict, |thread| Created::Thread(Box::new(thread))))
-            }
+        let mut connection = self.pool.acquire().await?;
+        if let Some(thread) = insert(&mut connection, new).await? {
+            return Ok(Created::New(Box::new(thread)));
         }
+        self.existing_thread(scope, new.thread_id, if_exists).await
     }
 
-    /// One thread.
+    /// What an insert that met a thread with its id comes to.
+    pub(super) async fn existing_thread(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+        if_exists: IfExists,
+    ) -> Result<Created, sqlx::Error> {
+        let existing = match if_exists {
+            IfExists::Raise => None,
+            IfExists::DoNothing => self.thread(scope, thread_id).await?,
+        };
+        Ok(existing.map_or(Created::Conflict, |thread| Created::Existing(Box::new(thread))))
+    }
+
+    /// One thread, with its values.
     pub async fn thread(
         &self,
         scope: &Scope,
         thread_id: Uuid,
     ) -> Result<Option<Thread>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select ");
-        sql.push(COLUMNS).push(" from thread_store.thread");
+        sql.push(COLUMNS).push(", state.values from thread_store.thread").push(JOIN_HEAD);
+        push_join_values(&mut sql, "head");
         push_where_thread(&mut sql, scope, thread_id);
         sql.build_query_as().fetch_optional(&self.pool).await
     }
 
-    /// Merges `metadata` into a thread's, key by key at the top level.
+    /// Merges `metadata` into a thread's, key by key at the top level, and sets its end if
+    /// `ttl` is given. Answers without the values.
     pub async fn update_thread(
         &self,
         scope: &Scope,
         thread_id: Uuid,
         metadata: &Object,
+        ttl: Option<Ttl>,
     ) -> Result<Option<Thread>, sqlx::Error> {
-        let mut sql = QueryBuilder::new("update thread_store.thread set metadata = metadata || ");
+        let mut sql = QueryBuilder::new("with thread as ( update thread_store.thread set metadata = metadata || ");
         push_jsonb(&mut sql, &metadata.to_text());
         // An update that waited for another's lock has an older clock: time never goes back.
         sql.push(
             ", updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')",
         );
+        if let Some(ttl) = ttl {
+            sql.push(", ttl_minutes = ").push_bind(ttl.minutes);
+            sql.push(", ttl_strategy = ").push_bind(ttl.strategy.as_str());
+            sql.push(", expires_at = ");
+            push_expiry(&mut sql, ttl);
+        }
         push_where_thread(&mut sql, scope, thread_id);
-        sql.push(" returning ").push(COLUMNS);
+        sql.push(" returning * ) select ").push(COLUMNS);
+        sql.push(", state.values from thread").push(JOIN_HEAD);
+        push_join_values(&mut sql, "head");
         sql.build_query_as().fetch_optional(&self.pool).await
     }
 
@@ -104,7 +125,59 @@ impl Store {
     }
 }
 
-fn push_where_thread(sql: &mut QueryBuilder<Postgres>, scope: &Scope, thread_id: Uuid) {
-    sql.push(" where thread.thread_id = ").push_bind(thread_id).push(" and ");
-    push_visible(sql, scope);
+/// Inserts a thread's row. `None`: the id is in use.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    new: &NewThread,
+) -> Result<Option<Thread>, sqlx::Error> {
+    let inserted = insert_once(connection, new).await?;
+    if inserted.is_some() || !delete_expired(connection, new.thread_id).await? {
+        return Ok(inserted);
+    }
+    insert_once(connection, new).await
+}
+
+async fn insert_once(
+    connection: &mut PgConnection,
+    new: &NewThread,
+) -> Result<Option<Thread>, sqlx::Error> {
+    let mut sql = QueryBuilder::new(
+        "insert into thread_store.thread as thread (thread_id, created_at, updated_at, \
+         state_updated_at, metadata, ttl_minutes, ttl_strategy, expires_at) select ",
+    );
+    sql.push_bind(new.thread_id).push(", moment, moment, moment, ");
+    push_jsonb(&mut sql, &new.metadata.to_text());
+    match new.ttl {
+        None => {
+            sql.push(", null, null, null");
+        }
+        Some(ttl) => {
+            sql.push(", ").push_bind(ttl.minutes).push(", ").push_bind(ttl.strategy.as_str());
+            sql.push(", ");
+            push_expiry(&mut sql, ttl);
+        }
+    }
+    sql.push(" from clock_timestamp() as moment on conflict (thread_id) do nothing returning ");
+    sql.push(COLUMNS);
+    sql.build_query_as().fetch_optional(connection).await
+}
+
+/// An expired thread that was not swept yet must not hold its id.
+async fn delete_expired(
+    connection: &mut PgConnection,
+    thread_id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "delete from thread_store.thread \
+         where thread_id = $1 and ttl_strategy = 'delete' and expires_at <= clock_timestamp()",
+    )
+    .bind(thread_id)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+fn push_expiry(sql: &mut QueryBuilder<Postgres>, ttl: Ttl) {
+    sql.push("clock_timestamp() + make_interval(secs => ");
+    sql.push_bind(ttl.minutes * 60.0).push(")");
 }

@@ -1,0 +1,156 @@
+//! Reading state: one checkpoint, or the history.
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Postgres, QueryBuilder, Row};
+use uuid::Uuid;
+
+use super::Store;
+use super::filter::{push_jsonb, push_where_thread};
+use super::values::push_join_values;
+use crate::auth::Scope;
+use crate::json::{Object, Raw};
+use crate::time::Timestamp;
+
+/// Which checkpoints of a thread are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The namespace; empty for the root.
+    pub checkpoint_ns: String,
+    /// Just this one.
+    pub checkpoint_id: Option<Uuid>,
+    /// Only older ones than this.
+    pub before: Option<Uuid>,
+    /// Contained in the checkpoint's metadata.
+    pub metadata: Object,
+}
+
+/// A stored checkpoint.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Its id.
+    pub checkpoint_id: Uuid,
+    /// What it was written onto.
+    pub parent_checkpoint_id: Option<Uuid>,
+    /// Its number in the thread.
+    pub seq: i64,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// How it came to be.
+    pub metadata: Raw,
+    /// The values of all channels; absent if they were not asked for.
+    pub values: Option<Raw>,
+}
+
+/// A row of a thread joined with its checkpoints: without any, the checkpoint's columns are null.
+struct Joined(Option<Checkpoint>);
+
+impl FromRow<'_, PgRow> for Joined {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let Some(checkpoint_id) = row.try_get("checkpoint_id")? else {
+            return Ok(Joined(None));
+        };
+        Ok(Joined(Some(Checkpoint {
+            checkpoint_id,
+            parent_checkpoint_id: row.try_get("parent_checkpoint_id")?,
+            seq: row.try_get("seq")?,
+            created_at: row.try_get("created_at")?,
+            metadata: row.try_get("metadata")?,
+            values: row.try_get("values")?,
+        })))
+    }
+}
+
+impl Store {
+    /// The newest `limit` checkpoints of a selection, newest first. `None`: no such thread.
+    pub async fn checkpoints(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+        selection: &Selection,
+        limit: i64,
+        with_values: bool,
+    ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+        let mut sql = QueryBuilder::new("");
+        push_select(&mut sql, with_values);
+        sql.push(" left join lateral ( select * from thread_store.checkpoint where ");
+        push_selection(&mut sql, selection);
+        sql.push(" order by checkpoint.checkpoint_id desc limit ").push_bind(limit);
+        sql.push(" ) as picked on true");
+        self.joined(sql, scope, thread_id, with_values, " order by picked.checkpoint_id desc").await
+    }
+
+    /// Up to `limit` checkpoints of the root namespace that were written after number
+    /// `after_seq` and not before `not_before`, in the order they were written. `None`: no
+    /// such thread.
+    pub async fn checkpoints_since(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+        not_before: Uuid,
+        after_seq: i64,
+        limit: i64,
+    ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+        let mut sql = QueryBuilder::new("");
+        push_select(&mut sql, true);
+        sql.push(
+            " left join lateral ( select * from thread_store.checkpoint \
+             where checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
+             and checkpoint.checkpoint_id >= ",
+        );
+        sql.push_bind(not_before).push(" and checkpoint.seq > ").push_bind(after_seq);
+        sql.push(" order by checkpoint.checkpoint_id limit ").push_bind(limit);
+        sql.push(" ) as picked on true");
+        self.joined(sql, scope, thread_id, true, " order by picked.checkpoint_id").await
+    }
+
+    async fn joined(
+        &self,
+        mut sql: QueryBuilder<Postgres>,
+        scope: &Scope,
+        thread_id: Uuid,
+        with_values: bool,
+        order: &str,
+    ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+        if with_values {
+            push_join_values(&mut sql, "picked");
+        }
+        push_where_thread(&mut sql, scope, thread_id);
+        sql.push(order);
+        let rows: Vec<Joined> = sql.build_query_as().fetch_all(&self.pool).await?;
+        let exists = !rows.is_empty();
+        Ok(exists.then(|| rows.into_iter().filter_map(|Joined(checkpoint)| checkpoint).collect()))
+    }
+
+    /// How many checkpoints a thread has had. `None`: no such thread.
+    pub async fn last_seq(&self, scope: &Scope, thread_id: Uuid) -> Result<Option<i64>, sqlx::Error> {
+        let mut sql = QueryBuilder::new("select thread.last_seq from thread_store.thread");
+        push_where_thread(&mut sql, scope, thread_id);
+        sql.build_query_scalar().fetch_optional(&self.pool).await
+    }
+}
+
+fn push_select(sql: &mut QueryBuilder<Postgres>, with_values: bool) {
+    sql.push(
+        "select picked.checkpoint_id, picked.parent_checkpoint_id, picked.seq, picked.created_at, \
+         picked.metadata || jsonb_build_object('thread_id', thread.thread_id) as metadata, ",
+    );
+    sql.push(if with_values { "state.values" } else { "null::json as values" });
+    sql.push(" from thread_store.thread");
+}
+
+fn push_selection(sql: &mut QueryBuilder<Postgres>, selection: &Selection) {
+    sql.push("checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = ");
+    sql.push_bind(selection.checkpoint_ns.clone());
+    if let Some(checkpoint_id) = selection.checkpoint_id {
+        sql.push(" and checkpoint.checkpoint_id = ").push_bind(checkpoint_id);
+    }
+    if let Some(before) = selection.before {
+        sql.push(" and checkpoint.checkpoint_id < ").push_bind(before);
+    }
+    if !selection.metadata.is_empty() {
+        sql.push(
+            " and checkpoint.metadata || jsonb_build_object('thread_id', thread.thread_id) @> ",
+        );
+        push_jsonb(sql, &selection.metadata.to_text());
+    }
+}

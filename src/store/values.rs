@@ -1,0 +1,62 @@
+//! How the values of a checkpoint are put together. The one place that reads channels and
+//! messages for showing.
+
+use sqlx::{Postgres, QueryBuilder};
+
+/// The newest checkpoint of the root namespace, as `head`, for a statement over `thread`. A
+/// row without state has nulls.
+pub(super) const JOIN_HEAD: &str = " left join lateral ( \
+         select * from thread_store.checkpoint \
+         where checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
+         order by checkpoint.checkpoint_id desc \
+         limit 1 \
+     ) as head on true";
+
+/// Appends a lateral join that yields `state.values`, the JSON object of the values of the row
+/// of `checkpoint` that is named `of` in the statement; null where that row is null.
+///
+/// Cost: one index probe a channel, one range scan a branch for the messages.
+pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
+    // The text is put together by hand because the builders of json would parse and print
+    // every value once more.
+    let template = " cross join lateral ( \
+            select case when $of.checkpoint_id is not null then ( \
+                '{' || concat_ws(',', \
+                    ( \
+                        select string_agg(to_json(entry.key)::text || ':' || channel_value.value::text, ',') \
+                        from jsonb_each($of.channels) as entry \
+                        join thread_store.channel_value \
+                            on channel_value.thread_id = $of.thread_id \
+                            and channel_value.seq = entry.value::bigint \
+                            and channel_value.channel = entry.key \
+                    ), \
+                    '\"messages\":[' || ( \
+                        select coalesce(string_agg(visible.message::text, ',' order by visible.position), '') \
+                        from ( \
+                            with recursive lineage (branch, seq, position) as ( \
+                                select $of.branch, $of.seq, $of.messages_end \
+                                union all \
+                                select branch.parent_branch, branch.fork_seq, \
+                                    least(branch.fork_end, lineage.position) \
+                                from lineage \
+                                join thread_store.branch \
+                                    on branch.thread_id = $of.thread_id \
+                                    and branch.branch = lineage.branch \
+                            ) \
+                            select distinct on (message.position) message.position, message.message \
+                            from lineage \
+                            join thread_store.message \
+                                on message.thread_id = $of.thread_id \
+                                and message.branch = lineage.branch \
+                                and message.position >= $of.messages_start \
+                                and message.position < lineage.position \
+                                and message.seq <= lineage.seq \
+                            order by message.position, message.seq desc \
+                        ) as visible \
+                        where visible.message is not null \
+                    ) || case when $of.messages_end is not null then ']' end \
+                ) || '}' \
+            )::json end as values \
+        ) as state";
+    sql.push(template.replace("$of", of));
+}
