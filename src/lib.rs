@@ -1,1 +1,4 @@
 //! x
+
+#[cfg(feature = "local-auth")]
+pub mod local_auth;
