@@ -1,0 +1,193 @@
+//! Access tokens (HS256 JSON Web Tokens) and refresh tokens.
+
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, errors::ErrorKind,
+    get_current_timestamp,
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    error::Refusal,
+    model::{AUTHENTICATED, Session, User},
+};
+
+/// How long an access token is good for, in seconds.
+pub(super) const LIFETIME_SECONDS: u64 = 3600;
+
+/// Signs and checks tokens under the one secret of this server.
+pub(super) struct Jwt {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+    issuer: String,
+}
+
+/// A signed access token with the moment at which it ends.
+pub(super) struct AccessToken {
+    /// The token itself.
+    pub(super) token: String,
+    /// Seconds since the epoch.
+    pub(super) expires_at: u64,
+}
+
+/// What a checked access token says about its bearer.
+#[derive(Deserialize)]
+pub(super) struct Claims {
+    #[serde(default)]
+    sub: String,
+    #[serde(default)]
+    session_id: String,
+    #[serde(default)]
+    aud: Audience,
+}
+
+/// RFC 7519 allows one string or several for `aud`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Serialize)]
+struct NewClaims<'a> {
+    iss: &'a str,
+    sub: Uuid,
+    aud: &'static str,
+    exp: u64,
+    iat: u64,
+    email: &'a str,
+    phone: &'static str,
+    app_metadata: &'a Map<String, Value>,
+    user_metadata: &'a Map<String, Value>,
+    role: &'static str,
+    aal: &'static str,
+    amr: [AuthenticationMethod; 1],
+    session_id: Uuid,
+    is_anonymous: bool,
+}
+
+#[derive(Serialize)]
+struct AuthenticationMethod {
+    method: &'static str,
+    timestamp: i64,
+}
+
+impl Jwt {
+    pub(super) fn new(secret: &SecretString, issuer: String) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        // Supabase Auth compares the audience with a request header instead:
+        // see `Claims::is_for`.
+        validation.validate_aud = false;
+        let secret = secret.expose_secret().as_bytes();
+        Self {
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            validation,
+            issuer,
+        }
+    }
+
+    pub(super) fn access_token(
+        &self,
+        user: &User,
+        session: &Session,
+    ) -> Result<AccessToken, Refusal> {
+        let iat = get_current_timestamp();
+        let expires_at = iat + LIFETIME_SECONDS;
+        let claims = NewClaims {
+            iss: &self.issuer,
+            sub: user.id,
+            aud: AUTHENTICATED,
+            exp: expires_at,
+            iat,
+            email: &user.email,
+            phone: "",
+            app_metadata: &user.app_metadata,
+            user_metadata: &user.user_metadata,
+            role: AUTHENTICATED,
+            aal: "aal1",
+            amr: [AuthenticationMethod {
+                method: "password",
+                timestamp: session.created_at.timestamp(),
+            }],
+            session_id: session.id,
+            is_anonymous: false,
+        };
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            .map_err(Refusal::internal)?;
+        Ok(AccessToken { token, expires_at })
+    }
+
+    /// Refresh tokens are derived, not drawn: when the client lost the answer
+    /// of a refresh, the token in force can be made again although the database
+    /// holds only its hash. The colons keep the message apart from anything that
+    /// is signed as an access token.
+    pub(super) fn refresh_token(&self, session: Uuid, counter: i64) -> Result<String, Refusal> {
+        let message = format!("refresh-token:{session}:{counter}");
+        crypto::sign(message.as_bytes(), &self.encoding, Algorithm::HS256)
+            .map_err(Refusal::internal)
+    }
+
+    /// Checks signature and expiry.
+    pub(super) fn verify(&self, token: &str) -> Result<Claims, Refusal> {
+        jsonwebtoken::decode(token, &self.decoding, &self.validation)
+            .map(|data| data.claims)
+            .map_err(|error| Refusal::unverifiable_jwt(reason(error.kind())))
+    }
+}
+
+impl Claims {
+    pub(super) fn user_id(&self) -> Result<Uuid, Refusal> {
+        if self.sub.is_empty() {
+            return Err(Refusal::missing_sub());
+        }
+        Uuid::try_parse(&self.sub).map_err(|_| Refusal::sub_not_uuid())
+    }
+
+    /// `None` for a token without a session, which Supabase Auth accepts.
+    pub(super) fn session_id(&self) -> Result<Option<Uuid>, Refusal> {
+        if self.session_id.is_empty() {
+            return Ok(None);
+        }
+        let id = Uuid::try_parse(&self.session_id).map_err(|_| Refusal::session_id_not_uuid())?;
+        Ok(Some(id).filter(|id| !id.is_nil()))
+    }
+
+    /// Whether the token is for the audience the request names, which is the
+    /// token's own when it names none.
+    pub(super) fn is_for(&self, requested: Option<&str>) -> bool {
+        let own = match &self.aud {
+            Audience::One(own) => Some(own),
+            Audience::Many(all) => all.first(),
+        };
+        own.filter(|own| !own.is_empty())
+            .is_some_and(|own| requested.is_none_or(|requested| requested == own))
+    }
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+/// The words of golang-jwt, which Supabase Auth passes on to the client.
+fn reason(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "token has invalid claims: token is expired",
+        ErrorKind::InvalidSignature => "token signature is invalid: signature is invalid",
+        ErrorKind::InvalidAlgorithm => "token signature is invalid: signing method is invalid",
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => {
+            "token has invalid claims: a required claim is missing or malformed"
+        }
+        ErrorKind::InvalidToken => {
+            "token is malformed: token contains an invalid number of segments"
+        }
+        _ => "token is malformed: could not decode the token",
+    }
+}

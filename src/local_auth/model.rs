@@ -1,0 +1,122 @@
+//! What the local sign-in knows about people, and how Supabase Auth shows it.
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+/// The audience and the role of everybody who signs in here.
+pub(super) const AUTHENTICATED: &str = "authenticated";
+
+/// A JSON object as it came from the client.
+pub(super) type Object = Map<String, Value>;
+
+/// One row of `local_auth.users`.
+#[derive(FromRow)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of Supabase Auth"
+)]
+pub(super) struct User {
+    pub(super) id: Uuid,
+    identity_id: Uuid,
+    pub(super) email: String,
+    #[sqlx(try_from = "String")]
+    pub(super) password_hash: SecretString,
+    pub(super) user_metadata: Json<Object>,
+    pub(super) app_metadata: Json<Object>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    email_confirmed_at: DateTime<Utc>,
+    last_sign_in_at: Option<DateTime<Utc>>,
+    banned_until: Option<DateTime<Utc>>,
+    pub(super) deleted_at: Option<DateTime<Utc>>,
+    /// Whether `banned_until` lies ahead, by the clock of the database.
+    pub(super) banned: bool,
+}
+
+/// A signed-in browser tab, script or device.
+#[derive(FromRow)]
+pub(super) struct Session {
+    pub(super) id: Uuid,
+    pub(super) created_at: DateTime<Utc>,
+}
+
+/// A refresh token that was found, with its locked session.
+#[derive(FromRow)]
+pub(super) struct Refresh {
+    #[sqlx(flatten)]
+    pub(super) session: Session,
+    pub(super) user_id: Uuid,
+    /// The place of the token in the family of its session.
+    pub(super) counter: i64,
+    /// The place of the token that is in force.
+    pub(super) active_counter: i64,
+    /// Whether the whole family was revoked.
+    pub(super) revoked: bool,
+}
+
+/// A password as the client sent it. It has no `Debug` that shows it, and no
+/// way into the database but through its hash.
+pub(super) struct Password(pub(super) SecretString);
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(SecretString::from(text)))
+    }
+}
+
+impl User {
+    /// The user object. Supabase Auth leaves fields without a value out, but
+    /// writes a missing phone number as an empty string.
+    pub(super) fn to_json(&self) -> Value {
+        let mut user = json!({
+            "id": self.id,
+            "aud": AUTHENTICATED,
+            "role": AUTHENTICATED,
+            "email": self.email,
+            "email_confirmed_at": self.email_confirmed_at,
+            "phone": "",
+            "confirmed_at": self.email_confirmed_at,
+            "app_metadata": self.app_metadata,
+            "user_metadata": self.user_metadata,
+            "identities": [self.identity()],
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "is_anonymous": false,
+        });
+        let optional = [
+            ("last_sign_in_at", self.last_sign_in_at),
+            ("banned_until", self.banned_until),
+            ("deleted_at", self.deleted_at),
+        ];
+        if let Some(fields) = user.as_object_mut() {
+            let present = optional
+                .into_iter()
+                .filter_map(|(name, at)| Some((name, at?)));
+            fields.extend(present.map(|(name, at)| (name.to_owned(), json!(at))));
+        }
+        user
+    }
+
+    fn identity(&self) -> Value {
+        json!({
+            "identity_id": self.identity_id,
+            "id": self.id,
+            "user_id": self.id,
+            "identity_data": {
+                "email": self.email,
+                "email_verified": false,
+                "phone_verified": false,
+                "sub": self.id,
+            },
+            "provider": "email",
+            "last_sign_in_at": self.last_sign_in_at,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "email": self.email,
+        })
+    }
+}

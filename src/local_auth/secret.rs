@@ -1,0 +1,90 @@
+//! The signing secret: one file in the data directory that only its owner can
+//! read. Losing it signs everybody out; leaking it lets anybody sign in as
+//! anybody.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Error;
+
+const FILE_NAME: &str = "local-auth-secret";
+const RANDOM_BYTES: usize = 48;
+const SHORTEST: usize = 32;
+
+/// Reads the secret, making it first when there is none yet.
+pub(super) fn load_or_create(data_dir: &Path) -> Result<SecretString, Error> {
+    let path = data_dir.join(FILE_NAME);
+    let secret = read_or_create(data_dir, &path).map_err(|source| Error::Secret {
+        path: path.clone(),
+        source,
+    })?;
+    if secret.expose_secret().len() < SHORTEST {
+        return Err(Error::DamagedSecret { path });
+    }
+    Ok(secret)
+}
+
+fn read_or_create(data_dir: &Path, path: &Path) -> io::Result<SecretString> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(data_dir)?;
+            create(data_dir, path)?;
+            read(path)
+        }
+        read => read,
+    }
+}
+
+fn read(path: &Path) -> io::Result<SecretString> {
+    let text = SecretString::from(fs::read_to_string(path)?);
+    keep_private(path)?;
+    Ok(SecretString::from(text.expose_secret().trim()))
+}
+
+/// Two servers may start on one directory at once. Each writes a file of its
+/// own; the hard link lets exactly one of them become the secret, whole, and
+/// both then read that one.
+fn create(data_dir: &Path, path: &Path) -> io::Result<()> {
+    let draft = data_dir.join(format!("{FILE_NAME}.{}", uuid::Uuid::new_v4()));
+    let linked = write_private(&draft).and_then(|()| fs::hard_link(&draft, path));
+    let removed = fs::remove_file(&draft);
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => removed,
+    }
+}
+
+fn write_private(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let bytes: [u8; RANDOM_BYTES] = rand::random();
+    file.write_all(URL_SAFE_NO_PAD.encode(bytes).as_bytes())?;
+    file.sync_all()
+}
+
+/// A copied or restored data directory may have lost the mode.
+#[cfg(unix)]
+fn keep_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = fs::metadata(path)?.permissions().mode();
+    if matches!(mode & 0o777, 0o600 | 0o400) {
+        return Ok(());
+    }
+    tracing::warn!("the local sign-in's secret was open to other users; making it private again");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn keep_private(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
