@@ -1,5 +1,7 @@
 //! What every handler shares.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::auth::Authenticate;
 use crate::store::Store;
 
@@ -9,6 +11,8 @@ pub struct App {
     pub store: Store,
     /// Who tells users from strangers.
     pub authenticate: Box<dyn Authenticate>,
+    /// Cancelled when the server begins to stop: open streams end.
+    pub stopping: CancellationToken,
 }
 
 impl std::fmt::Debug for App {

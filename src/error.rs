@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::json::Unstorable;
+use crate::store::WriteError;
 
 /// Why a request was not served. The text is what the client reads in `detail`.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,15 @@ pub enum Error {
     /// A thread that is missing or belongs to somebody else: deliberately not told apart (D6).
     #[error("Thread with ID {0} not found")]
     ThreadNotFound(Uuid),
+    /// One of several threads that is missing or belongs to somebody else.
+    #[error("At least one thread not found or not authorized")]
+    SomeThreadNotFound,
+    /// A checkpoint to write onto that the thread does not have.
+    #[error("Checkpoint with ID {0} not found")]
+    CheckpointNotFound(Uuid),
+    /// A part of the LangGraph Server that this server does not have (D23).
+    #[error("thread-store stores threads and does not run graphs: {0} are not served")]
+    NotServed(&'static str),
     /// A client-chosen id that is in use.
     #[error("Thread with ID {0} already exists")]
     ThreadExists(Uuid),
@@ -80,7 +90,11 @@ impl Error {
         match self {
             Error::Unauthenticated(_) => StatusCode::FORBIDDEN,
             Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
-            Error::ThreadNotFound(_) | Error::NotFound => StatusCode::NOT_FOUND,
+            Error::ThreadNotFound(_)
+            | Error::SomeThreadNotFound
+            | Error::CheckpointNotFound(_)
+            | Error::NotServed(_)
+            | Error::NotFound => StatusCode::NOT_FOUND,
             Error::ThreadExists(_) => StatusCode::CONFLICT,
             Error::InvalidThreadId | Error::Unstorable(_) | Error::Invalid(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
@@ -122,6 +136,16 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Error::DatabaseUnavailable(error),
             _ => Error::Database(error),
+        }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Messages(refused) => Error::Invalid(refused.to_string()),
+            WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id),
+            WriteError::Database(error) => error.into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What handlers take from a request and give back, in the contract's words.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 
 use axum::RequestPartsExt;
@@ -73,18 +74,33 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// Query parameters. Unknown ones are ignored.
+/// The query string: names with values, in order. Unknown names are ignored by all routes.
 #[derive(Debug)]
-pub struct Query<T>(pub T);
+pub struct Query(Vec<(String, String)>);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Error;
+impl Query {
+    /// The last value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        #[expect(clippy::disallowed_types, reason = "this is the extractor that wraps it")]
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(query)| Query(query))
-            .map_err(|error| Error::Invalid(format!("query: {}", error.body_text())))
+    /// All values of a name: repeated, separated by commas, or both.
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .flat_map(|(_, value)| value.split(','))
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Query(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
     }
 }
 
@@ -104,6 +120,22 @@ impl<S: Send + Sync> FromRequestParts<S> for ThreadId {
             .and_then(|(_, value)| parse_uuid(value))
             .map(ThreadId)
             .ok_or(Error::InvalidThreadId)
+    }
+}
+
+/// The checkpoint id of the path, any text. The route `.../state/checkpoint` has none: there the
+/// segment itself is the id, as on the reference server.
+#[derive(Debug, Clone)]
+pub struct CheckpointId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for CheckpointId {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let path = parts.extract::<axum::extract::RawPathParams>().await;
+        let path = path.map_err(|_| Error::NotFound)?;
+        let segment = path.iter().find(|(name, _)| *name == "checkpoint_id");
+        Ok(CheckpointId(segment.map_or("checkpoint", |(_, value)| value).to_owned()))
     }
 }
 

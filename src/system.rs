@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,13 +29,6 @@ struct Ok {
     ok: bool,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct OkQuery {
-    /// `1` or `true`: ask the database too.
-    check_db: Option<String>,
-}
-
 /// Whether the server is alive
 #[utoipa::path(get, path = "/", tag = "system",
     responses((status = 200, description = "It is", body = Ok)))]
@@ -44,13 +37,14 @@ async fn root() -> Json<Ok> {
 }
 
 /// Whether the server is alive, and with `check_db` its database
-#[utoipa::path(get, path = "/ok", tag = "system", params(OkQuery),
+#[utoipa::path(get, path = "/ok", tag = "system",
+    params(("check_db" = Option<String>, Query, description = "`1` or `true`: ask the database too")),
     responses(
         (status = 200, description = "It is", body = Ok),
         (status = 503, description = "The database does not answer"),
     ))]
-async fn ok(State(app): State<Arc<App>>, Query(query): Query<OkQuery>) -> Result<Json<Ok>, Error> {
-    if matches!(query.check_db.as_deref(), Some("1" | "true" | "True")) {
+async fn ok(State(app): State<Arc<App>>, query: Query) -> Result<Json<Ok>, Error> {
+    if matches!(query.get("check_db"), Some("1" | "true" | "True")) {
         app.store.ping().await.map_err(Error::DatabaseUnavailable)?;
     }
     Result::Ok(Json(Ok { ok: true }))

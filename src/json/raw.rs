@@ -10,11 +10,17 @@ use sqlx::postgres::{PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Decode, Type, TypeInfo, ValueRef};
 
 /// One JSON value as compact text: the digits and the key order are those of its source.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
 pub struct Raw(Box<RawValue>);
 
 impl Raw {
+    /// `{}`.
+    #[must_use]
+    pub fn empty_object() -> Raw {
+        Raw(RawValue::from_string("{}".to_owned()).unwrap_or_default())
+    }
+
     /// The text, without white space between tokens.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -29,6 +35,12 @@ impl Raw {
     /// The JSON text of a value of our own.
     pub fn of(value: &impl Serialize) -> Result<Raw, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Raw)
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        Box::<str>::from(self.0).into_string()
     }
 
     /// Whether this is `null`.

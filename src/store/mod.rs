@@ -1,21 +1,36 @@
 //! Threads in Postgres. The only module that holds SQL of the thread store.
 //!
-//! Every function takes a [`Scope`](crate::auth::Scope) first and puts its filter into every
-//! statement it runs (`filter::push_visible`). Nothing found is `None`; only faults
-//! are errors.
+//! Every function that answers a client takes a [`Scope`](crate::auth::Scope) first and puts
+//! its filter into every statement (`filter::push_visible`). Nothing found is `None`; only
+//! faults are errors.
 
+mod changes;
+mod checkpoints;
+mod copies;
 mod filter;
+mod prune;
 mod search;
+mod storage;
 mod threads;
+mod values;
+mod writes;
 
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
+use uuid::Uuid;
 
-pub use search::{Criteria, Page, SortKey};
-pub use threads::{Created, IfExists};
+pub use changes::{Changes, Watch};
+pub use checkpoints::{Checkpoint, Selection};
+pub use prune::Swept;
+pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
+pub use storage::Storage;
+pub use threads::{Created, IfExists, NewThread};
+pub use writes::{Update, first_checkpoint_id_of};
+
+use crate::messages;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
@@ -30,6 +45,7 @@ const OLDEST_POSTGRES: i32 = 140_000;
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    changes: Changes,
 }
 
 /// Why a store cannot be opened. Its text is one line for the operator.
@@ -51,13 +67,28 @@ pub enum OpenError {
     Migrate(#[source] MigrateError),
 }
 
+/// Why state was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The update cannot be applied. Nothing was written.
+    #[error(transparent)]
+    Messages(#[from] messages::Refused),
+    /// The checkpoint to write onto does not exist.
+    #[error("Checkpoint with ID {0} not found")]
+    CheckpointNotFound(Uuid),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
 impl Store {
     /// Connects, and brings the schema up to date.
     pub async fn open(options: PgConnectOptions, max_connections: u32) -> Result<Store, OpenError> {
         let options = options.application_name("thread-store").disable_statement_logging();
         migrate(&options).await?;
         let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
+            // One more for the connection that listens for changes.
+            .max_connections(max_connections.saturating_add(1))
             .acquire_timeout(ACQUIRE_DEADLINE)
             // A broken connection is noticed by the statement that uses it; asking first would
             // cost every request a round trip.
@@ -65,7 +96,7 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(OpenError::Connect)?;
-        Ok(Store { pool })
+        Ok(Store { changes: Changes::new(pool.clone()), pool })
     }
 
     /// Whether the database answers.
@@ -77,6 +108,12 @@ impl Store {
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// News of state that was written, by this instance or another.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Ends all connections, waiting for statements under way.
@@ -105,7 +142,9 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), OpenError> {
     })
 }
 
-fn migrator() -> Migrator {
+/// The migrations of the thread store, with their record in its own schema.
+#[must_use]
+pub fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("./migrations");
     migrator.create_schema(SCHEMA);
     migrator.dangerous_set_table_name(format!("{SCHEMA}._sqlx_migrations"));

@@ -1,13 +1,14 @@
 //! Many threads: search and count.
 
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder, Row};
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::Store;
 use super::filter::{push_jsonb, push_visible};
-use super::threads::COLUMNS;
+use super::values::{JOIN_HEAD, push_join_values};
 use crate::auth::{Filter, Scope};
-use crate::json::Object;
+use crate::json::{Object, Raw};
 use crate::threads::{Status, Thread};
 
 /// Which threads are meant. All conditions must hold.
@@ -15,6 +16,8 @@ use crate::threads::{Status, Thread};
 pub struct Criteria {
     /// Contained in the thread's metadata.
     pub metadata: Object,
+    /// Contained in the thread's values. A thread without values does not match.
+    pub values: Option<Object>,
     /// The thread's status.
     pub status: Option<Status>,
     /// One of these; empty for any.
@@ -62,24 +65,124 @@ impl SortKey {
     }
 }
 
+/// What is read of each thread.
+#[derive(Debug, Clone, Default)]
+pub struct Columns {
+    /// Columns of the thread's own row.
+    pub of_row: Vec<&'static str>,
+    /// The values of its newest checkpoint.
+    pub values: bool,
+    /// Single values from inside the columns.
+    pub extracts: Vec<Extract>,
+}
+
+/// A value from inside a column.
+#[derive(Debug, Clone)]
+pub struct Extract {
+    /// What the client calls it.
+    pub alias: String,
+    /// The column. `None`: the path leads nowhere, the value is null.
+    pub root: Option<Root>,
+    /// The way from there.
+    pub path: Vec<Step>,
+}
+
+/// A column that values can be taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// The values of the newest checkpoint.
+    Values,
+    /// The metadata.
+    Metadata,
+    /// The configuration: always empty.
+    Config,
+    /// The interrupts: always empty.
+    Interrupts,
+}
+
+/// One step into JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Into an object.
+    Key(String),
+    /// Into an array; negative from its end.
+    Index(i32),
+}
+
+impl Columns {
+    fn need_values(&self) -> bool {
+        self.values || self.extracts.iter().any(|extract| extract.root == Some(Root::Values))
+    }
+
+    fn push(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push("null");
+        for column in &self.of_row {
+            sql.push(", thread.").push(column);
+        }
+        if self.values {
+            sql.push(", state.values");
+        }
+        for (number, extract) in self.extracts.iter().enumerate() {
+            sql.push(", to_json(");
+            sql.push(match extract.root {
+                Some(Root::Values) => "state.values",
+                Some(Root::Metadata) => "thread.metadata",
+                Some(Root::Config | Root::Interrupts) => "'{}'::json",
+                None => "null::json",
+            });
+            for step in &extract.path {
+                sql.push(" -> ");
+                match step {
+                    Step::Key(key) => sql.push_bind(key.clone()).push("::text"),
+                    Step::Index(index) => sql.push_bind(*index).push("::int"),
+                };
+            }
+            sql.push(format_args!(") as extract_{number}"));
+        }
+    }
+
+    /// Adds the extracted values to the thread of a row.
+    fn read(&self, row: &PgRow) -> Result<Thread, sqlx::Error> {
+        let mut thread = <Thread as sqlx::FromRow<_>>::from_row(row)?;
+        if !self.extracts.is_empty() {
+            let mut extracted = Object::default();
+            for (number, extract) in self.extracts.iter().enumerate() {
+                let value: Option<Raw> = row.try_get(format!("extract_{number}").as_str())?;
+                extracted.insert(extract.alias.clone(), value.unwrap_or_default());
+            }
+            thread.extracted = Some(extracted);
+        }
+        Ok(thread)
+    }
+}
+
 impl Store {
-    /// The threads that meet `criteria`.
+    /// The threads that meet `criteria`, with nothing but `columns` read.
     pub async fn search_threads(
         &self,
         scope: &Scope,
         criteria: &Criteria,
         page: &Page,
+        columns: &Columns,
     ) -> Result<Vec<Thread>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select ");
-        sql.push(COLUMNS);
+        columns.push(&mut sql);
+        // The page is cut before values are put together, so only its threads' are.
+        sql.push(" from ( select thread.*");
         push_from(&mut sql, scope, criteria);
-        let direction = if page.ascending { " asc" } else { " desc" };
-        sql.push(" order by ").push(page.sort_by.column()).push(direction);
-        if page.sort_by != SortKey::ThreadId {
-            sql.push(", thread.thread_id").push(direction);
-        }
+        push_order(&mut sql, page);
         sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
-        sql.build_query_as().fetch_all(&self.pool).await
+        sql.push(" ) as thread");
+        if columns.need_values() {
+            sql.push(JOIN_HEAD);
+            push_join_values(&mut sql, "head");
+        }
+        push_order(&mut sql, page);
+        // Each shape of extracts is a statement of its own: they must not push the few that
+        // everybody uses out of the connections' statement caches.
+        let query = sql.build().persistent(columns.extracts.is_empty());
+        let rows = query.fetch_all(&self.pool).await?;
+        rows.iter().map(|row| columns.read(row)).collect()
     }
 
     /// How many threads meet `criteria`.
@@ -94,13 +197,30 @@ impl Store {
     }
 }
 
+fn push_order(sql: &mut QueryBuilder<Postgres>, page: &Page) {
+    let direction = if page.ascending { " asc" } else { " desc" };
+    sql.push(" order by ").push(page.sort_by.column()).push(direction);
+    if page.sort_by != SortKey::ThreadId {
+        sql.push(", thread.thread_id").push(direction);
+    }
+}
+
 fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteria) {
-    sql.push(" from thread_store.thread where ");
+    sql.push(" from thread_store.thread");
+    if criteria.values.is_some() {
+        sql.push(JOIN_HEAD);
+        push_join_values(sql, "head");
+    }
+    sql.push(" where ");
     push_visible(sql, scope);
     let metadata = not_implied(&criteria.metadata, scope);
     if !metadata.is_empty() {
         sql.push(" and thread.metadata @> ");
         push_jsonb(sql, &metadata.to_text());
+    }
+    if let Some(values) = &criteria.values {
+        sql.push(" and state.values::jsonb @> ");
+        push_jsonb(sql, &values.to_text());
     }
     if let Some(status) = criteria.status {
         sql.push(" and thread.status = ").push_bind(status.as_str());

@@ -12,13 +12,17 @@ use crate::threads::{Thread, Ttl};
 
 /// What a thread's own row gives back.
 pub(super) const COLUMNS: &str = "thread.thread_id, thread.created_at, thread.updated_at, \
-     thread.state_updated_at, thread.metadata, thread.status, \
-     thread.ttl_minutes, thread.ttl_strategy, thread.expires_at";
+     thread.state_updated_at, thread.metadata, thread.status";
+
+/// What it says of the thread's end.
+const TTL_COLUMNS: &str = ", thread.ttl_minutes, thread.ttl_strategy, thread.expires_at";
 
 /// What to do when the id of a new thread is in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum IfExists {
     /// Refuse.
+    #[default]
     Raise,
     /// Give back the thread that is there, unchanged, if the caller may see it.
     DoNothing,
@@ -70,26 +74,28 @@ impl Store {
     ) -> Result<Created, sqlx::Error> {
         let existing = match if_exists {
             IfExists::Raise => None,
-            IfExists::DoNothing => self.thread(scope, thread_id).await?,
+            IfExists::DoNothing => self.thread(scope, thread_id, false).await?,
         };
         Ok(existing.map_or(Created::Conflict, |thread| Created::Existing(Box::new(thread))))
     }
 
-    /// One thread, with its values.
+    /// One thread, with its values and, if asked for, with its end.
     pub async fn thread(
         &self,
         scope: &Scope,
         thread_id: Uuid,
+        with_ttl: bool,
     ) -> Result<Option<Thread>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select ");
-        sql.push(COLUMNS).push(", state.values from thread_store.thread").push(JOIN_HEAD);
+        sql.push(COLUMNS).push(if with_ttl { TTL_COLUMNS } else { "" });
+        sql.push(", state.values from thread_store.thread").push(JOIN_HEAD);
         push_join_values(&mut sql, "head");
         push_where_thread(&mut sql, scope, thread_id);
         sql.build_query_as().fetch_optional(&self.pool).await
     }
 
     /// Merges `metadata` into a thread's, key by key at the top level, and sets its end if
-    /// `ttl` is given. Answers without the values.
+    /// `ttl` is given.
     pub async fn update_thread(
         &self,
         scope: &Scope,
@@ -158,7 +164,7 @@ async fn insert_once(
         }
     }
     sql.push(" from clock_timestamp() as moment on conflict (thread_id) do nothing returning ");
-    sql.push(COLUMNS);
+    sql.push(COLUMNS).push(", null::json as values");
     sql.build_query_as().fetch_optional(connection).await
 }
 

@@ -101,7 +101,7 @@ impl Store {
             write(&mut transaction, &mut locked, update).await?;
         }
         transaction.commit().await?;
-        let thread = self.thread(scope, new.thread_id).await?;
+        let thread = self.thread(scope, new.thread_id, false).await?;
         Ok(thread.map_or(Created::Conflict, |thread| Created::New(Box::new(thread))))
     }
 }
@@ -373,12 +373,19 @@ fn metadata(base: Option<&Base>, locked: &Locked, update: &Update) -> serde_json
 }
 
 /// A version 6 UUID of this moment. Its leading bits are the time, so ids sort by it.
-pub(super) fn checkpoint_id_at(moment: DateTime<Utc>, counter: u16, node: [u8; 6]) -> Uuid {
+fn checkpoint_id_at(moment: DateTime<Utc>, counter: u16, node: [u8; 6]) -> Uuid {
     /// 100 ns intervals between 1582, where UUID time begins, and 1970.
     const GREGORIAN_OFFSET: i64 = 0x01B2_1DD2_1381_4000;
     let ticks = moment.timestamp_micros().saturating_mul(10).saturating_add(GREGORIAN_OFFSET);
     let ticks = u64::try_from(ticks).unwrap_or(0);
     Uuid::new_v6(UuidTimestamp::from_gregorian_time(ticks, counter), &node)
+}
+
+/// The least checkpoint id of a moment, given in milliseconds since 1970.
+#[must_use]
+pub fn first_checkpoint_id_of(milliseconds: i64) -> Uuid {
+    DateTime::from_timestamp_millis(milliseconds)
+        .map_or(Uuid::max(), |moment| checkpoint_id_at(moment, 0, [0; 6]))
 }
 
 fn random_counter() -> u16 {

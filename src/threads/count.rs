@@ -21,6 +21,10 @@ pub(super) struct CountThreads {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Object>,
+    /// Contained in the thread's values.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    values: Option<Object>,
     /// The thread's status.
     #[serde(default, deserialize_with = "present")]
     status: Option<Status>,
@@ -41,6 +45,7 @@ pub(super) async fn count(
 ) -> Result<Json<i64>, Error> {
     let mut criteria = Criteria {
         metadata: body.metadata.unwrap_or_default(),
+        values: body.values.filter(|values| !values.is_empty()),
         status: body.status,
         ids: Vec::new(),
     };

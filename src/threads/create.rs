@@ -7,13 +7,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::ttl::{self, TtlRequest};
+use super::update_state::add_values;
 use super::{Thread, metadata};
 use crate::app::App;
-use crate::auth::{Access, Action};
+use crate::auth::{Access, Action, User};
 use crate::error::Error;
 use crate::extract::{Body, Json, parse_uuid, present};
-use crate::json::Object;
-use crate::store::{Created, IfExists};
+use crate::json::{Object, Raw};
+use crate::store::{Created, IfExists, NewThread, Update};
 
 /// A thread to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -26,16 +28,38 @@ pub(super) struct CreateThread {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Object>,
-    /// What to do when the id is in use.
+    /// What to do when the id is in use: `raise` (409) or `do_nothing` (give back the thread
+    /// that is there).
     #[serde(default, deserialize_with = "present")]
-    if_exists: Option<IfExistsName>,
+    if_exists: Option<IfExists>,
+    /// How long to keep the thread.
+    #[serde(default, deserialize_with = "present")]
+    ttl: Option<TtlRequest>,
+    /// Checkpoints to begin with, one a superstep: all of it, or no thread.
+    #[serde(default, deserialize_with = "present")]
+    supersteps: Option<Vec<Superstep>>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum IfExistsName {
-    Raise,
-    DoNothing,
+/// Updates that make one checkpoint.
+#[derive(Debug, Deserialize, ToSchema)]
+struct Superstep {
+    /// Applied in order.
+    updates: Vec<SuperstepUpdate>,
+}
+
+/// A change of state within a superstep.
+#[derive(Debug, Deserialize, ToSchema)]
+struct SuperstepUpdate {
+    /// New values, as in an update of state.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    values: Option<Raw>,
+    /// Must be null: commands are for graphs.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    command: Option<Raw>,
+    /// The node to write as. Recorded, never checked.
+    as_node: String,
 }
 
 /// Make a thread
@@ -56,14 +80,39 @@ pub(super) async fn create(
         None | Some("") => Uuid::now_v7(),
         Some(text) => parse_uuid(text).ok_or(Error::InvalidThreadId)?,
     };
-    let if_exists = match body.if_exists {
-        None | Some(IfExistsName::Raise) => IfExists::Raise,
-        Some(IfExistsName::DoNothing) => IfExists::DoNothing,
-    };
     let mut metadata = metadata::accepted(body.metadata);
+    let ttl = ttl::accepted(body.ttl)?;
+    let updates = updates(body.supersteps.unwrap_or_default(), access.user())?;
     let scope = access.on_metadata(Action::Create, &mut metadata);
-    match app.store.create_thread(&scope, thread_id, &metadata, if_exists).await? {
-        Created::Thread(thread) => Ok(Json(*thread)),
+    let new = NewThread { thread_id, metadata, ttl };
+    let if_exists = body.if_exists.unwrap_or_default();
+    let created = if updates.is_empty() {
+        app.store.create_thread(&scope, &new, if_exists).await?
+    } else {
+        app.store.create_thread_with_state(&scope, &new, if_exists, updates).await?
+    };
+    match created {
+        Created::New(thread) | Created::Existing(thread) => Ok(Json(*thread)),
         Created::Conflict => Err(Error::ThreadExists(thread_id)),
     }
+}
+
+fn updates(supersteps: Vec<Superstep>, user: &User) -> Result<Vec<Update>, Error> {
+    let updates = supersteps.into_iter().enumerate().map(|(step, superstep)| {
+        let mut update = Update { user_id: user.identity.clone(), ..Update::default() };
+        for (number, part) in superstep.updates.into_iter().enumerate() {
+            let field = format!("supersteps[{step}].updates[{number}]");
+            if part.command.is_some_and(|command| !command.is_null()) {
+                return Err(Error::Invalid(format!(
+                    "{field}.command: this server stores threads and does not run graphs"
+                )));
+            }
+            if let Some(values) = part.values {
+                add_values(&mut update, &values, &format!("{field}.values"))?;
+            }
+            update.as_node = Some(part.as_node);
+        }
+        Ok(update)
+    });
+    updates.collect()
 }

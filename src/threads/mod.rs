@@ -1,14 +1,24 @@
 //! The threads API, one file an endpoint. The facts are in the contract (`THREADS_API.md`),
 //! the differences in the README's compatibility table.
 
+mod copy;
 mod count;
 mod create;
 mod delete;
+mod extract_path;
 mod get;
+mod history;
 mod metadata;
 mod model;
+mod prune;
 mod search;
+mod snapshot;
+mod state;
+mod storage;
+mod stream;
+mod ttl;
 mod update;
+mod update_state;
 
 use std::sync::Arc;
 
@@ -16,7 +26,7 @@ use axum::routing::{MethodFilter, on};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use model::{Status, Thread};
+pub use model::{Status, Strategy, Thread, Ttl};
 
 use crate::app::App;
 use crate::error::Error;
@@ -26,11 +36,21 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
     let takes_an_id = MethodFilter::GET.or(MethodFilter::PATCH).or(MethodFilter::DELETE);
     OpenApiRouter::new()
         .routes(routes!(create::create))
-        .routes(routes!(get::get, update::update, delete::delete))
         .routes(routes!(search::search))
         .routes(routes!(count::count))
+        .routes(routes!(prune::prune))
+        .routes(routes!(get::get, update::update, delete::delete))
+        .routes(routes!(copy::copy))
+        .routes(routes!(state::get_state, update_state::update_state))
+        .routes(routes!(state::get_state_at))
+        .routes(routes!(state::post_state_checkpoint))
+        .routes(routes!(history::get_history, history::post_history))
+        .routes(routes!(storage::storage))
+        .routes(routes!(stream::stream))
         .route("/threads/search", on(takes_an_id, not_a_thread_id))
         .route("/threads/count", on(takes_an_id, not_a_thread_id))
+        .route("/threads/prune", on(takes_an_id, not_a_thread_id))
+        .route("/threads/{thread_id}/state/checkpoint", on(MethodFilter::GET, state::get_state_at))
 }
 
 /// `GET /threads/search` reads as a thread whose id is `search`, as on the reference server.

@@ -1,13 +1,12 @@
 //! Threads as clients see them.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize, Serializer};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Row};
+use sqlx::{ColumnIndex, Decode, FromRow, Postgres, Row, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::json::Raw;
+use crate::json::{Object, Raw};
 use crate::time::Timestamp;
 
 /// Whether something is going on in a thread. This server runs no graphs, so its threads are
@@ -38,57 +37,150 @@ impl Status {
     }
 }
 
-/// A thread, always in this one shape (`DECISIONS.md` D13).
+/// What happens to a thread when its time is over, or when it is pruned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The thread is deleted.
+    #[default]
+    Delete,
+    /// All but its latest state is.
+    KeepLatest,
+}
+
+impl Strategy {
+    /// The name in the API and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Delete => "delete",
+            Strategy::KeepLatest => "keep_latest",
+        }
+    }
+}
+
+/// How long a thread is kept from now on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ttl {
+    /// In minutes, positive and finite.
+    pub minutes: f64,
+    /// What happens then.
+    pub strategy: Strategy,
+}
+
+/// A thread. All fields are always there (`DECISIONS.md` D13), unless a search selected some.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Thread {
     /// The id, a UUID in lower case.
-    pub thread_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, nullable = false)]
+    pub thread_id: Option<Uuid>,
     /// When the thread was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
+    pub created_at: Option<Timestamp>,
     /// When metadata or state last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    pub updated_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
     /// When state last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime)]
-    pub state_updated_at: Timestamp,
+    pub state_updated_at: Option<Timestamp>,
     /// What the client keeps with the thread, and its owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub metadata: Raw,
+    pub metadata: Option<Raw>,
     /// Whether something is going on.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Status)]
-    pub status: String,
+    pub status: Option<String>,
     /// Always `{}`: the configuration of runs, of which there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub config: EmptyObject,
+    pub config: Option<EmptyObject>,
     /// The newest state, null as long as none was written.
-    #[schema(value_type = Option<Object>)]
-    pub values: Option<Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, required)]
+    pub values: Option<Nullable>,
     /// Always null: why the last run failed.
-    #[schema(value_type = Option<Object>)]
-    pub error: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, required)]
+    pub error: Option<Nullable>,
     /// Always `{}`: what the last run waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
-    pub interrupts: EmptyObject,
+    pub interrupts: Option<EmptyObject>,
+    /// When the thread ends, with `include=ttl` and if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub ttl: Option<TtlStatus>,
+    /// What a search extracted, by alias.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub extracted: Option<Object>,
+}
+
+/// When and how a thread ends.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TtlStatus {
+    /// What happens then.
+    #[schema(value_type = Strategy)]
+    strategy: String,
+    /// What was asked for, in minutes.
+    ttl_minutes: f64,
+    /// When it happens; null when it has.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
 }
 
 /// `{}`.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct EmptyObject {}
 
+/// A value that may be null, unlike an absent one.
+#[derive(Debug)]
+pub struct Nullable(pub Option<Raw>);
+
+impl Serialize for Nullable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Columns that a statement leaves out are fields that the thread leaves out.
 impl FromRow<'_, PgRow> for Thread {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let minutes = if_selected::<Option<f64>>(row, "ttl_minutes")?.flatten();
+        let strategy = if_selected::<Option<String>>(row, "ttl_strategy")?.flatten();
+        let expires_at = if_selected::<Option<Timestamp>>(row, "expires_at")?.flatten();
         Ok(Thread {
-            thread_id: row.try_get("thread_id")?,
-            created_at: row.try_get("created_at")?,
-            updated_at: row.try_get("updated_at")?,
-            state_updated_at: row.try_get("state_updated_at")?,
-            metadata: row.try_get("metadata")?,
-            status: row.try_get("status")?,
-            config: EmptyObject {},
-            values: None,
-            error: None,
-            interrupts: EmptyObject {},
+            thread_id: if_selected(row, "thread_id")?,
+            created_at: if_selected(row, "created_at")?,
+            updated_at: if_selected(row, "updated_at")?,
+            state_updated_at: if_selected(row, "state_updated_at")?,
+            metadata: if_selected(row, "metadata")?,
+            status: if_selected(row, "status")?,
+            config: Some(EmptyObject {}),
+            values: if_selected(row, "values")?.map(Nullable),
+            error: Some(Nullable(None)),
+            interrupts: Some(EmptyObject {}),
+            ttl: minutes
+                .zip(strategy)
+                .map(|(ttl_minutes, strategy)| TtlStatus { strategy, ttl_minutes, expires_at }),
+            extracted: None,
         })
+    }
+}
+
+fn if_selected<'r, T>(row: &'r PgRow, column: &'static str) -> Result<Option<T>, sqlx::Error>
+where
+    T: Decode<'r, Postgres> + Type<Postgres>,
+    &'static str: ColumnIndex<PgRow>,
+{
+    match row.try_get(column) {
+        Ok(value) => Ok(Some(value)),
+        Err(sqlx::Error::ColumnNotFound(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }

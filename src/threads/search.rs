@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::response::{IntoResponse, Response};
+use indexmap::IndexMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Status, Thread};
+use super::{Status, Thread, extract_path};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{Body, Bounded, Json, parse_uuid, present};
 use crate::json::Object;
-use crate::store::{Criteria, Page, SortKey};
+use crate::store::{Columns, Criteria, Extract, Page, SortKey};
 
 const PAGINATION_TOTAL: HeaderName = HeaderName::from_static("x-pagination-total");
 const PAGINATION_NEXT: HeaderName = HeaderName::from_static("x-pagination-next");
@@ -26,6 +27,10 @@ pub(super) struct SearchThreads {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Object>,
+    /// Contained in the thread's values.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    values: Option<Object>,
     /// The thread's status.
     #[serde(default, deserialize_with = "present")]
     status: Option<Status>,
@@ -47,6 +52,82 @@ pub(super) struct SearchThreads {
     /// Which end comes first. Counts only with `sort_by`.
     #[serde(default, deserialize_with = "present")]
     sort_order: Option<SortOrder>,
+    /// Only these fields; empty for all. What is not asked for is not read.
+    #[serde(default, deserialize_with = "present")]
+    select: Option<Vec<ThreadField>>,
+    /// Single values to extract, up to 10: `{"last": "values.messages[-1].content"}`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    extract: Option<IndexMap<String, String>>,
+}
+
+/// A field of a thread that a search can select.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ThreadField {
+    ThreadId,
+    CreatedAt,
+    UpdatedAt,
+    StateUpdatedAt,
+    Metadata,
+    Config,
+    Status,
+    Values,
+    Interrupts,
+}
+
+impl ThreadField {
+    /// The field as a column of the thread's own row, if it is one.
+    fn column(self) -> Option<&'static str> {
+        match self {
+            ThreadField::ThreadId => Some("thread_id"),
+            ThreadField::CreatedAt => Some("created_at"),
+            ThreadField::UpdatedAt => Some("updated_at"),
+            ThreadField::StateUpdatedAt => Some("state_updated_at"),
+            ThreadField::Metadata => Some("metadata"),
+            ThreadField::Status => Some("status"),
+            ThreadField::Config | ThreadField::Values | ThreadField::Interrupts => None,
+        }
+    }
+}
+
+/// The fields of the threads in an answer. `None`: all.
+struct Selected(Option<Vec<ThreadField>>);
+
+impl Selected {
+    fn has(&self, field: ThreadField) -> bool {
+        self.0.as_ref().is_none_or(|fields| fields.contains(&field))
+    }
+
+    fn columns(&self, extracts: Vec<Extract>) -> Columns {
+        let row = [
+            ThreadField::ThreadId,
+            ThreadField::CreatedAt,
+            ThreadField::UpdatedAt,
+            ThreadField::StateUpdatedAt,
+            ThreadField::Metadata,
+            ThreadField::Status,
+        ];
+        let of_row = row.into_iter().filter(|field| self.has(*field));
+        Columns {
+            of_row: of_row.filter_map(ThreadField::column).collect(),
+            values: self.has(ThreadField::Values),
+            extracts,
+        }
+    }
+
+    /// Drops the fields that no column stands for.
+    fn trim(&self, thread: &mut Thread) {
+        if self.0.is_some() {
+            thread.error = None;
+        }
+        if !self.has(ThreadField::Config) {
+            thread.config = None;
+        }
+        if !self.has(ThreadField::Interrupts) {
+            thread.interrupts = None;
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -73,6 +154,7 @@ impl SearchThreads {
         });
         Ok(Criteria {
             metadata: self.metadata.unwrap_or_default(),
+            values: self.values.filter(|values| !values.is_empty()),
             status: self.status,
             ids: ids.collect::<Result<_, _>>()?,
         })
@@ -93,17 +175,20 @@ impl SearchThreads {
 pub(super) async fn search(
     State(app): State<Arc<App>>,
     access: Access,
-    Body(body): Body<SearchThreads>,
+    Body(mut body): Body<SearchThreads>,
 ) -> Result<Response, Error> {
     let page = body.page();
+    let selected = Selected(body.select.take().filter(|fields| !fields.is_empty()));
+    let columns = selected.columns(extract_path::read(body.extract.take().unwrap_or_default())?);
     let mut criteria = body.criteria()?;
     let scope = access.on_metadata(Action::Search, &mut criteria.metadata);
     // One more than asked for tells whether there is a next page.
     let beyond = Page { limit: page.limit + 1, ..page };
-    let mut threads = app.store.search_threads(&scope, &criteria, &beyond).await?;
+    let mut threads = app.store.search_threads(&scope, &criteria, &beyond, &columns).await?;
     let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let has_more = threads.len() > wanted;
     threads.truncate(wanted);
+    threads.iter_mut().for_each(|thread| selected.trim(thread));
     let end = page.offset + i64::try_from(threads.len()).unwrap_or(i64::MAX);
     let total = if has_more { end + 1 } else { end };
     let next = has_more.then(|| [(PAGINATION_NEXT, end.to_string())]);

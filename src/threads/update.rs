@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::ttl::{self, TtlRequest};
 use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action};
@@ -22,6 +23,9 @@ pub(super) struct UpdateThread {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Object>,
+    /// How long to keep the thread, from now on. Absent: as before.
+    #[serde(default, deserialize_with = "present")]
+    ttl: Option<TtlRequest>,
 }
 
 /// Change a thread
@@ -46,8 +50,9 @@ pub(super) async fn update(
     Body(body): Body<UpdateThread>,
 ) -> Result<Response, Error> {
     let mut metadata = metadata::accepted(body.metadata);
+    let ttl = ttl::accepted(body.ttl)?;
     let scope = access.on_metadata(Action::Update, &mut metadata);
-    let updated = app.store.update_thread(&scope, thread_id, &metadata).await?;
+    let updated = app.store.update_thread(&scope, thread_id, &metadata, ttl).await?;
     let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
     // The reference server compares the whole value: other spellings return the thread.
     if headers.get("prefer").is_some_and(|value| value == "return=minimal") {

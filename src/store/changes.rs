@@ -1,0 +1,191 @@
+//! News of written state, for open streams: a wake-up, never the data.
+//!
+//! The checkpoint table is the truth. A wake-up only says that it is worth looking; a lost one
+//! costs a delay, since every watched thread is also looked at every [`RECHECK`]. So a writer
+//! never waits for a listener, and a notification needs no transaction: Postgres takes a lock
+//! over all of a database's notifying commits, which would put every write of every thread in
+//! one queue.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
+use uuid::Uuid;
+
+/// Name of the notification channel.
+const CHANNEL: &str = "thread_store_state";
+/// How often every watched thread is looked at without a wake-up.
+const RECHECK: Duration = Duration::from_secs(5);
+/// Wait after the listening connection was lost.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// Wait between two notifications, so that a busy instance sends few.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Ids in one notification, whose payload Postgres limits to 8,000 bytes.
+const IDS_IN_A_PAYLOAD: usize = 200;
+/// Announcements that wait for the database. More are dropped and left to the recheck.
+const QUEUE: usize = 10_000;
+
+/// The watched threads of this instance, and the way to announce changes to all instances.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    pool: PgPool,
+    watched: Arc<Mutex<HashMap<Uuid, watch::Sender<u64>>>>,
+    queue: mpsc::Sender<Uuid>,
+    queued: Arc<Mutex<Option<mpsc::Receiver<Uuid>>>>,
+}
+
+/// A watched thread. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct Watch {
+    thread_id: Uuid,
+    news: Option<watch::Receiver<u64>>,
+    watched: Arc<Mutex<HashMap<Uuid, watch::Sender<u64>>>>,
+}
+
+impl Changes {
+    pub(super) fn new(pool: PgPool) -> Changes {
+        let (queue, queued) = mpsc::channel(QUEUE);
+        Changes { pool, watched: Arc::default(), queue, queued: Arc::new(Mutex::new(Some(queued))) }
+    }
+
+    /// Watches a thread from now on.
+    #[must_use]
+    pub fn watch(&self, thread_id: Uuid) -> Watch {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = watched.entry(thread_id).or_insert_with(|| watch::channel(0).0);
+        let news = Some(sender.subscribe());
+        Watch { thread_id, news, watched: Arc::clone(&self.watched) }
+    }
+
+    /// Says that state of a thread was written and committed.
+    pub(super) fn announce(&self, thread_id: Uuid) {
+        self.wake(thread_id);
+        let _ = self.queue.try_send(thread_id);
+    }
+
+    fn wake(&self, thread_id: Uuid) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = watched.get(&thread_id) {
+            sender.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn wake_all(&self) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        for sender in watched.values() {
+            sender.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn watched_ids(&self) -> Vec<Uuid> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Runs the exchange with other instances, for as long as it is polled. Only the first
+    /// call does anything.
+    pub async fn run(&self) {
+        let queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(queued) = queued {
+            tokio::join!(self.publish(queued), self.listen(), self.recheck());
+        }
+    }
+
+    /// Tells other instances, all that has queued up in one statement.
+    async fn publish(&self, mut queued: mpsc::Receiver<Uuid>) {
+        let mut batch = Vec::new();
+        while queued.recv_many(&mut batch, IDS_IN_A_PAYLOAD).await > 0 {
+            let ids: HashSet<_> = batch.drain(..).collect();
+            let payload: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+            let sent = sqlx::query("select pg_notify($1, $2)")
+                .bind(CHANNEL)
+                .bind(payload.join(","))
+                .execute(&self.pool)
+                .await;
+            if let Err(error) = sent {
+                warn!(%error, "could not announce changes: streams on other instances lag");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Hears of the others' changes, on a connection of its own.
+    async fn listen(&self) {
+        loop {
+            if let Err(error) = self.listen_until_lost().await {
+                warn!(%error, "lost the connection that hears of changes");
+            }
+            tokio::time::sleep(RECONNECT).await;
+            // What was announced meanwhile is lost.
+            self.wake_all();
+        }
+    }
+
+    async fn listen_until_lost(&self) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen(CHANNEL).await?;
+        while let Some(notification) = listener.try_recv().await? {
+            for id in notification.payload().split(',').filter_map(|id| id.parse().ok()) {
+                self.wake(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what no wake-up told: one statement for all watched threads.
+    async fn recheck(&self) {
+        let mut seen: HashMap<Uuid, i64> = HashMap::new();
+        loop {
+            tokio::time::sleep(RECHECK).await;
+            let ids = self.watched_ids();
+            if ids.is_empty() {
+                seen.clear();
+                continue;
+            }
+            let now: Result<Vec<(Uuid, i64)>, _> = sqlx::query_as(
+                "select thread_id, last_seq from thread_store.thread \
+                 where thread_id = any($1) \
+                     and (expires_at is null or expires_at > clock_timestamp())",
+            )
+            .bind(&ids)
+            .fetch_all(&self.pool)
+            .await;
+            let Ok(now) = now else { continue };
+            let now: HashMap<_, _> = now.into_iter().collect();
+            for id in ids {
+                // A thread that is gone is news too: its streams end.
+                if now.get(&id).is_none() || seen.get(&id) != now.get(&id) {
+                    self.wake(id);
+                }
+            }
+            seen = now;
+        }
+    }
+}
+
+impl Watch {
+    /// Resolves when there may be something new since the last call.
+    pub async fn changed(&mut self) {
+        let is_over = match &mut self.news {
+            Some(news) => news.changed().await.is_err(),
+            None => true,
+        };
+        if is_over {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The receiver goes first, so that the last watch of a thread sees none left.
+        self.news = None;
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.get(&self.thread_id).is_some_and(|sender| sender.receiver_count() == 0) {
+            watched.remove(&self.thread_id);
+        }
+    }
+}

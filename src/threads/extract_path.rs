@@ -1,0 +1,131 @@
+//! `extract` of a search: single values from inside threads.
+
+use indexmap::IndexMap;
+
+use crate::error::Error;
+use crate::store::{Extract, Root, Step};
+
+/// Most extracts of one search (`THREADS_API.md` section 4).
+const MOST: usize = 10;
+/// Longest path in steps.
+const LONGEST: usize = 64;
+
+/// Names that a result cannot be called, because fields of a thread are.
+const RESERVED: [&str; 12] = [
+    "thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "status", "config",
+    "values", "error", "interrupts", "ttl", "extracted",
+];
+
+const ROOTS: [(&str, Root); 4] = [
+    ("config", Root::Config),
+    ("interrupts", Root::Interrupts),
+    ("metadata", Root::Metadata),
+    ("values", Root::Values),
+];
+
+/// Reads what a client wants extracted, by alias.
+pub(super) fn read(sent: IndexMap<String, String>) -> Result<Vec<Extract>, Error> {
+    if sent.len() > MOST {
+        return Err(Error::Invalid(format!("extract: at most {MOST} values can be extracted")));
+    }
+    sent.into_iter().map(|(alias, path)| one(alias, &path)).collect()
+}
+
+fn one(alias: String, path: &str) -> Result<Extract, Error> {
+    if RESERVED.contains(&alias.as_str()) {
+        return Err(Error::Invalid(format!(
+            "Extract keys cannot use reserved field names: ['{alias}']"
+        )));
+    }
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let is_identifier = alias.bytes().next().is_some_and(is_letter)
+        && alias.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit());
+    if !is_identifier {
+        return Err(Error::Invalid(format!(
+            "Extract key '{alias}' must be a valid identifier (letters, digits, underscores)"
+        )));
+    }
+    if path.is_empty() {
+        return Err(Error::Invalid(format!(
+            "Extract path for '{alias}' must be a non-empty string"
+        )));
+    }
+    let root_name = path.split(['.', '[']).next().unwrap_or_default();
+    let Some((_, root)) = ROOTS.iter().find(|(name, _)| *name == root_name) else {
+        let names = ROOTS.map(|(name, _)| name).join(", ");
+        return Err(Error::Invalid(format!(
+            "Extract path '{path}' must start with one of: {names}"
+        )));
+    };
+    // A path that is malformed leads nowhere, like one to a field that is not there.
+    match steps(path.get(root_name.len()..).unwrap_or_default()) {
+        Some(steps) if steps.len() > LONGEST => {
+            Err(Error::Invalid(format!("Extract path for '{alias}' has more than {LONGEST} steps")))
+        }
+        Some(path) => Ok(Extract { alias, root: Some(*root), path }),
+        None => Ok(Extract { alias, root: None, path: Vec::new() }),
+    }
+}
+
+/// Reads `.key` and `[index]`, any number of times. Keys that begin with `_` are private.
+fn steps(mut rest: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(inside) = rest.strip_prefix('[') {
+            let (index, behind) = inside.split_once(']')?;
+            steps.push(Step::Index(index.parse().ok()?));
+            rest = behind;
+        } else {
+            let inside = rest.strip_prefix('.')?;
+            let end = inside.find(['.', '[']).unwrap_or(inside.len());
+            let (key, behind) = inside.split_at_checked(end)?;
+            if key.is_empty() || key.starts_with('_') {
+                return None;
+            }
+            steps.push(Step::Key(key.to_owned()));
+            rest = behind;
+        }
+    }
+    Some(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn path(text: &str) -> (Option<Root>, Vec<Step>) {
+        let extract = one("a".to_owned(), text).unwrap();
+        (extract.root, extract.path)
+    }
+
+    #[test]
+    fn reads_keys_and_indexes() {
+        let key = |key: &str| Step::Key(key.to_owned());
+        assert_eq!(path("metadata"), (Some(Root::Metadata), vec![]));
+        assert_eq!(
+            path("values.messages[-1].content"),
+            (Some(Root::Values), vec![key("messages"), Step::Index(-1), key("content")])
+        );
+        assert_eq!(path("values[0][1]").1, [Step::Index(0), Step::Index(1)]);
+        assert_eq!(path("values.ü x").1, [key("ü x")]);
+    }
+
+    #[test]
+    fn malformed_and_private_paths_lead_nowhere() {
+        for text in [
+            "metadata[k]", "metadata[", "metadata[]", "metadata.", "metadata..a", "metadata._x",
+            "metadata.a[0]b", "metadata[99999999999]", "metadata[0",
+        ] {
+            assert_eq!(path(text), (None, vec![]), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(alias in ".*", path in "(values|metadata)?.*") {
+            let _ = one(alias, &path);
+        }
+    }
+}

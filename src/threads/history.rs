@@ -1,0 +1,154 @@
+//! `GET` and `POST /threads/{thread_id}/history`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
+use crate::app::App;
+use crate::auth::{Access, Action};
+use crate::error::Error;
+use crate::extract::{Body, Bounded, Json, Query, ThreadId, parse_uuid, present};
+use crate::json::Object;
+use crate::store::Selection;
+
+/// Checkpoints in an answer when no limit is given (`DECISIONS.md` D8).
+const DEFAULT_LIMIT: i64 = 10;
+
+type Limit = Bounded<1, 1000>;
+
+/// Read the newest states, newest first
+#[utoipa::path(
+    get, path = "/threads/{thread_id}/history", tag = "state",
+    params(
+        ("thread_id" = Uuid, Path, description = "The thread"),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "Most states, 10 if absent"),
+        ("before" = Option<String>, Query, description = "Only states older than this checkpoint"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+    ),
+    responses(
+        (status = 200, description = "The states", body = [StateSnapshot]),
+        (status = 404, description = "No such thread, or not the caller's"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn get_history(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    query: Query,
+) -> Result<Json<Vec<StateSnapshot>>, Error> {
+    let limit = match query.get("limit") {
+        None => DEFAULT_LIMIT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=1000).contains(limit))
+            .ok_or_else(|| Error::Invalid(format!("Invalid limit {text}")))?,
+    };
+    let before = query.get("before").map(|before| checkpoint_id(before)).transpose()?;
+    let selection = Selection { before, ..Selection::default() };
+    let wanted = Wanted::named(query.list("select"))?;
+    read(&app, &access, thread_id, &selection, limit, &wanted).await
+}
+
+/// Which states to read.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct HistoryQuery {
+    /// Most states in the answer.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10)]
+    limit: Option<Limit>,
+    /// Only states older than this checkpoint.
+    #[serde(default, deserialize_with = "present")]
+    before: Option<Before>,
+    /// Contained in the checkpoint's metadata.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Object>,
+    /// Only this namespace, only this checkpoint.
+    #[serde(default, deserialize_with = "present")]
+    checkpoint: Option<CheckpointQuery>,
+    /// Only these fields.
+    #[serde(default, deserialize_with = "present")]
+    select: Option<Vec<StateField>>,
+}
+
+/// A checkpoint in any of the forms that SDKs send (`DECISIONS.md` D9).
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a checkpoint id, or an object with checkpoint_id or configurable.checkpoint_id"
+)]
+enum Before {
+    Id(String),
+    Config { configurable: BeforeCheckpoint },
+    Checkpoint(BeforeCheckpoint),
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+struct BeforeCheckpoint {
+    checkpoint_id: String,
+}
+
+impl Before {
+    fn checkpoint_id(&self) -> &str {
+        match self {
+            Before::Id(id) => id,
+            Before::Config { configurable: BeforeCheckpoint { checkpoint_id } }
+            | Before::Checkpoint(BeforeCheckpoint { checkpoint_id }) => checkpoint_id,
+        }
+    }
+}
+
+/// Read states, newest first
+#[utoipa::path(
+    post, path = "/threads/{thread_id}/history", tag = "state", request_body = HistoryQuery,
+    params(("thread_id" = Uuid, Path, description = "The thread")),
+    responses(
+        (status = 200, description = "The states", body = [StateSnapshot]),
+        (status = 404, description = "No such thread, or not the caller's"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn post_history(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    Body(body): Body<HistoryQuery>,
+) -> Result<Json<Vec<StateSnapshot>>, Error> {
+    let at = body.checkpoint.unwrap_or_default();
+    let before = body.before.map(|before| checkpoint_id(before.checkpoint_id())).transpose()?;
+    let selection = Selection {
+        checkpoint_ns: at.ns(),
+        checkpoint_id: at.id(),
+        before,
+        metadata: body.metadata.unwrap_or_default(),
+    };
+    let limit = body.limit.map_or(DEFAULT_LIMIT, |limit| limit.0);
+    read(&app, &access, thread_id, &selection, limit, &Wanted::new(body.select)).await
+}
+
+fn checkpoint_id(text: &str) -> Result<Uuid, Error> {
+    parse_uuid(text).ok_or_else(|| Error::Invalid(format!("before: {text:?} is no checkpoint id")))
+}
+
+async fn read(
+    app: &App,
+    access: &Access,
+    thread_id: Uuid,
+    selection: &Selection,
+    limit: i64,
+    wanted: &Wanted,
+) -> Result<Json<Vec<StateSnapshot>>, Error> {
+    let scope = access.on(Action::Read);
+    let found = app.store.checkpoints(&scope, thread_id, selection, limit, wanted.values()).await?;
+    let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.into_iter();
+    let ns = &selection.checkpoint_ns;
+    let states =
+        stored.map(|stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted));
+    Ok(Json(states.collect()))
+}

@@ -1,0 +1,54 @@
+//! `POST /threads/prune`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Strategy;
+use crate::app::App;
+use crate::auth::{Access, Action};
+use crate::error::Error;
+use crate::extract::{Body, Json, parse_uuid, present};
+
+/// Which threads to prune, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct PruneThreads {
+    /// The threads. If one is not there, none is pruned.
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    thread_ids: Vec<String>,
+    /// Whether they go as a whole. Absent: `delete`.
+    #[serde(default, deserialize_with = "present")]
+    strategy: Option<Strategy>,
+}
+
+/// How many threads were pruned.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Pruned {
+    pruned_count: usize,
+}
+
+/// Delete threads, or all but their latest state
+#[utoipa::path(
+    post, path = "/threads/prune", tag = "threads", request_body = PruneThreads,
+    responses(
+        (status = 200, description = "How many", body = Pruned),
+        (status = 404, description = "One of them is not there, or not the caller's"),
+        (status = 422, description = "The body is not valid"),
+    )
+)]
+pub(super) async fn prune(
+    State(app): State<Arc<App>>,
+    access: Access,
+    Body(body): Body<PruneThreads>,
+) -> Result<Json<Pruned>, Error> {
+    let ids = body.thread_ids.iter().map(|id| parse_uuid(id).ok_or(Error::InvalidThreadId));
+    let mut thread_ids = ids.collect::<Result<Vec<_>, _>>()?;
+    thread_ids.sort_unstable();
+    thread_ids.dedup();
+    let scope = access.on(Action::Delete);
+    let strategy = body.strategy.unwrap_or_default();
+    let pruned = app.store.prune_threads(&scope, &thread_ids, strategy).await?;
+    pruned.map(|pruned_count| Json(Pruned { pruned_count })).ok_or(Error::SomeThreadNotFound)
+}

@@ -1,0 +1,175 @@
+//! State as clients see it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::model::Nullable;
+use crate::error::Error;
+use crate::json::Raw;
+use crate::store::Checkpoint;
+use crate::time::Timestamp;
+
+/// The state of a thread at one checkpoint. Fields are left out only if a `select` does.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StateSnapshot {
+    /// The last value of every channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object)]
+    values: Option<Raw>,
+    /// Always empty: the nodes to run next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<String>)]
+    next: Option<[(); 0]>,
+    /// Always empty: the tasks to run next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Object>)]
+    tasks: Option<[(); 0]>,
+    /// How the checkpoint came to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, required)]
+    metadata: Option<Nullable>,
+    /// When it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    created_at: Option<Option<Timestamp>>,
+    /// Which one it is; null for a thread without state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CheckpointConfig>, required)]
+    checkpoint: Option<Option<CheckpointConfig>>,
+    /// Which one it was written onto.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CheckpointConfig>, required)]
+    parent_checkpoint: Option<Option<CheckpointConfig>>,
+    /// Always empty: what waits for an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Object>)]
+    interrupts: Option<[(); 0]>,
+    /// The id of `checkpoint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required)]
+    checkpoint_id: Option<Option<String>>,
+    /// The id of `parent_checkpoint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required)]
+    parent_checkpoint_id: Option<Option<String>>,
+}
+
+/// A field of the state of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StateField {
+    Values,
+    Next,
+    Tasks,
+    Metadata,
+    CreatedAt,
+    Checkpoint,
+    ParentCheckpoint,
+    Interrupts,
+    CheckpointId,
+    ParentCheckpointId,
+}
+
+/// The fields that a client wants; none means all.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted(Vec<StateField>);
+
+impl Wanted {
+    pub(super) fn new(fields: Option<Vec<StateField>>) -> Wanted {
+        Wanted(fields.unwrap_or_default())
+    }
+
+    /// Reads names from a query string.
+    pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Wanted, Error> {
+        let fields = names.map(|name| {
+            let name_of = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
+            StateField::deserialize(name_of).map_err(|error| Error::Invalid(format!("select: {error}")))
+        });
+        fields.collect::<Result<_, _>>().map(Wanted)
+    }
+
+    /// Whether values have to be read at all.
+    pub(super) fn values(&self) -> bool {
+        self.has(StateField::Values)
+    }
+
+    fn has(&self, field: StateField) -> bool {
+        self.0.is_empty() || self.0.contains(&field)
+    }
+}
+
+/// Where a checkpoint is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct CheckpointConfig {
+    pub(super) thread_id: Uuid,
+    pub(super) checkpoint_ns: String,
+    pub(super) checkpoint_id: String,
+}
+
+/// A checkpoint as clients name it. Its `thread_id` is never looked at: the thread is that of
+/// the path, which the caller was authorized for.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+pub(super) struct CheckpointQuery {
+    /// Absent: the newest.
+    #[serde(default, deserialize_with = "crate::extract::present")]
+    pub(super) checkpoint_id: Option<String>,
+    /// Absent: the root namespace.
+    #[serde(default, deserialize_with = "crate::extract::present")]
+    pub(super) checkpoint_ns: Option<String>,
+    /// Ignored, but has to be an object.
+    #[serde(default, deserialize_with = "crate::extract::present")]
+    #[schema(value_type = Option<Object>)]
+    #[expect(dead_code, reason = "checked by being read")]
+    checkpoint_map: Option<crate::json::Object>,
+}
+
+impl StateSnapshot {
+    /// The state at `stored`, or the empty state. An id that leads nowhere is echoed, as on
+    /// the reference server.
+    pub(super) fn new(
+        thread_id: Uuid,
+        checkpoint_ns: &str,
+        asked_for: Option<&str>,
+        stored: Option<Checkpoint>,
+        wanted: &Wanted,
+    ) -> StateSnapshot {
+        use StateField as F;
+        let config = |checkpoint_id: &String| CheckpointConfig {
+            thread_id,
+            checkpoint_ns: checkpoint_ns.to_owned(),
+            checkpoint_id: checkpoint_id.clone(),
+        };
+        let stored_id = stored.as_ref().map(|stored| stored.checkpoint_id.to_string());
+        let id = stored_id.or_else(|| asked_for.map(str::to_owned));
+        let parent = stored.as_ref().and_then(|stored| stored.parent_checkpoint_id);
+        let parent = parent.map(|parent| parent.to_string());
+        let created_at = stored.as_ref().map(|stored| stored.created_at);
+        let (metadata, values) =
+            stored.map_or((None, None), |stored| (Some(stored.metadata), stored.values));
+        StateSnapshot {
+            values: wanted.has(F::Values).then(|| values.unwrap_or_else(Raw::empty_object)),
+            next: wanted.has(F::Next).then_some([]),
+            tasks: wanted.has(F::Tasks).then_some([]),
+            metadata: wanted.has(F::Metadata).then_some(Nullable(metadata)),
+            created_at: wanted.has(F::CreatedAt).then_some(created_at),
+            checkpoint: wanted.has(F::Checkpoint).then(|| id.as_ref().map(config)),
+            parent_checkpoint: wanted.has(F::ParentCheckpoint).then(|| parent.as_ref().map(config)),
+            interrupts: wanted.has(F::Interrupts).then_some([]),
+            checkpoint_id: wanted.has(F::CheckpointId).then_some(id),
+            parent_checkpoint_id: wanted.has(F::ParentCheckpointId).then_some(parent),
+        }
+    }
+}
+
+impl CheckpointQuery {
+    pub(super) fn ns(&self) -> String {
+        self.checkpoint_ns.clone().unwrap_or_default()
+    }
+
+    /// The id, the nil UUID if it can be that of no checkpoint. An empty one means the newest.
+    pub(super) fn id(&self) -> Option<Uuid> {
+        let id = self.checkpoint_id.as_deref().filter(|id| !id.is_empty());
+        id.map(|id| crate::extract::parse_uuid(id).unwrap_or_default())
+    }
+}

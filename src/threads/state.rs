@@ -1,0 +1,117 @@
+//! `GET /threads/{thread_id}/state`, `GET .../state/{checkpoint_id}`,
+//! `POST .../state/checkpoint`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
+use crate::app::App;
+use crate::auth::{Access, Action};
+use crate::error::Error;
+use crate::extract::{Body, CheckpointId, Json, Query, ThreadId, present};
+use crate::store::Selection;
+
+/// Read the newest state
+#[utoipa::path(
+    get, path = "/threads/{thread_id}/state", tag = "state",
+    params(
+        ("thread_id" = Uuid, Path, description = "The thread"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+        ("subgraphs" = Option<bool>, Query, description = "Accepted; there are no subgraphs"),
+    ),
+    responses(
+        (status = 200, description = "The state", body = StateSnapshot),
+        (status = 404, description = "No such thread, or not the caller's"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn get_state(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    query: Query,
+) -> Result<Json<StateSnapshot>, Error> {
+    let wanted = Wanted::named(query.list("select"))?;
+    read(&app, &access, thread_id, &CheckpointQuery::default(), &wanted).await
+}
+
+/// Read the state at a checkpoint
+#[utoipa::path(
+    get, path = "/threads/{thread_id}/state/{checkpoint_id}", tag = "state",
+    params(
+        ("thread_id" = Uuid, Path, description = "The thread"),
+        ("checkpoint_id" = String, Path, description = "The checkpoint; empty state if there is none"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+        ("subgraphs" = Option<bool>, Query, description = "Accepted; there are no subgraphs"),
+    ),
+    responses(
+        (status = 200, description = "The state", body = StateSnapshot),
+        (status = 404, description = "No such thread, or not the caller's"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn get_state_at(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    CheckpointId(checkpoint_id): CheckpointId,
+    query: Query,
+) -> Result<Json<StateSnapshot>, Error> {
+    let at = CheckpointQuery { checkpoint_id: Some(checkpoint_id), ..CheckpointQuery::default() };
+    let wanted = Wanted::named(query.list("select"))?;
+    read(&app, &access, thread_id, &at, &wanted).await
+}
+
+/// Which state to read.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct StateAtCheckpoint {
+    checkpoint: CheckpointQuery,
+    /// Accepted; there are no subgraphs.
+    #[serde(default, deserialize_with = "present")]
+    #[expect(dead_code, reason = "checked by being read")]
+    subgraphs: Option<bool>,
+    /// Only these fields.
+    #[serde(default, deserialize_with = "present")]
+    select: Option<Vec<StateField>>,
+}
+
+/// Read the state at a checkpoint, given as an object
+#[utoipa::path(
+    post, path = "/threads/{thread_id}/state/checkpoint", tag = "state",
+    request_body = StateAtCheckpoint,
+    params(("thread_id" = Uuid, Path, description = "The thread")),
+    responses(
+        (status = 200, description = "The state", body = StateSnapshot),
+        (status = 404, description = "No such thread, or not the caller's"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn post_state_checkpoint(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    Body(body): Body<StateAtCheckpoint>,
+) -> Result<Json<StateSnapshot>, Error> {
+    read(&app, &access, thread_id, &body.checkpoint, &Wanted::new(body.select)).await
+}
+
+async fn read(
+    app: &App,
+    access: &Access,
+    thread_id: Uuid,
+    at: &CheckpointQuery,
+    wanted: &Wanted,
+) -> Result<Json<StateSnapshot>, Error> {
+    let scope = access.on(Action::Read);
+    let selection =
+        Selection { checkpoint_ns: at.ns(), checkpoint_id: at.id(), ..Selection::default() };
+    let found = app.store.checkpoints(&scope, thread_id, &selection, 1, wanted.values()).await?;
+    let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.pop();
+    let asked_for = at.checkpoint_id.as_deref().filter(|id| !id.is_empty());
+    let ns = &selection.checkpoint_ns;
+    Ok(Json(StateSnapshot::new(thread_id, ns, asked_for, stored, wanted)))
+}

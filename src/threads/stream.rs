@@ -1,0 +1,199 @@
+//! `GET /threads/{thread_id}/stream`: state as it is written, as server-sent events.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, Stream};
+use serde::Serialize;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::snapshot::{StateSnapshot, Wanted};
+use crate::app::App;
+use crate::auth::{Access, Action, Scope};
+use crate::error::Error;
+use crate::extract::{Query, ThreadId};
+use crate::store::{Checkpoint, Watch, first_checkpoint_id_of};
+
+/// How often a comment is sent on a silent stream, so that proxies keep it open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Most checkpoints that are read at once: each may be large.
+const BATCH: i64 = 20;
+/// Wait after the database failed a stream.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Follow a thread
+///
+/// With the mode `state_update` an event is sent for each checkpoint of the root namespace.
+/// The modes `run_modes` (the default) and `lifecycle` are about runs: they are accepted and
+/// stay silent.
+#[utoipa::path(
+    get, path = "/threads/{thread_id}/stream", tag = "state",
+    params(
+        ("thread_id" = Uuid, Path, description = "The thread"),
+        ("stream_modes" = Option<Vec<String>>, Query, description = "`run_modes`, `lifecycle`, `state_update`; also as `stream_mode`"),
+        ("Last-Event-ID" = Option<String>, Header, description = "Send what came after this event; `-` for all"),
+    ),
+    responses(
+        (status = 200, description = "The events", content_type = "text/event-stream", body = String),
+        (status = 404, description = "No such thread, or not the caller's"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn stream(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, Error> {
+    let sends_state = modes(&query)?.any(|mode| mode == "state_update");
+    let since = headers.get("last-event-id").map(Position::read).transpose()?;
+    let scope = access.on(Action::Read);
+    // Watching comes first: what is written from here on is either news or behind `last_seq`.
+    let watch = app.store.changes().watch(thread_id);
+    let last_seq = app.store.last_seq(&scope, thread_id).await?;
+    let last_seq = last_seq.ok_or(Error::ThreadNotFound(thread_id))?;
+    let follow = Follow {
+        app,
+        scope,
+        thread_id,
+        watch,
+        sends_state,
+        is_behind: since.is_some(),
+        position: since.unwrap_or(Position { not_before: Uuid::nil(), seq: last_seq }),
+        ready: VecDeque::new(),
+    };
+    let events = Sse::new(follow.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    let mut response = events.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Asks nginx not to hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The modes asked for, in both spellings of the parameter, as a list or as a JSON list.
+fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
+    let values = query.list("stream_modes").chain(query.list("stream_mode"));
+    let trim = |value: &str| value.trim_matches(['[', ']', '"', ' ']).to_owned();
+    let modes: Vec<_> = values.map(trim).filter(|mode| !mode.is_empty()).collect();
+    match modes.iter().find(|mode| !["run_modes", "lifecycle", "state_update"].contains(&mode.as_str())) {
+        Some(unknown) => Err(Error::Invalid(format!("Invalid stream mode: {unknown}"))),
+        None => Ok(modes.into_iter()),
+    }
+}
+
+/// A place in the sequence of a thread's checkpoints.
+struct Position {
+    /// No checkpoint with a smaller id is wanted. Saves looking at the old ones.
+    not_before: Uuid,
+    /// Nor one with this number or a smaller one.
+    seq: i64,
+}
+
+impl Position {
+    /// Reads `-`, `<milliseconds>` or `<milliseconds>-<seq>`.
+    fn read(value: &HeaderValue) -> Result<Position, Error> {
+        let invalid =
+            || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
+        let text = value.to_str().map_err(|_| invalid())?;
+        if text == "-" {
+            return Ok(Position { not_before: Uuid::nil(), seq: 0 });
+        }
+        let (milliseconds, seq) = text.split_once('-').unwrap_or((text, "0"));
+        let number = |digits: &str| {
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| digits.parse().unwrap_or(i64::MAX)).ok_or_else(invalid)
+        };
+        Ok(Position {
+            not_before: first_checkpoint_id_of(number(milliseconds)?),
+            seq: number(seq)?,
+        })
+    }
+}
+
+/// What one open stream holds.
+struct Follow {
+    app: Arc<App>,
+    scope: Scope,
+    thread_id: Uuid,
+    watch: Watch,
+    sends_state: bool,
+    /// Whether there may be something to send that no wake-up will tell of.
+    is_behind: bool,
+    position: Position,
+    ready: VecDeque<Checkpoint>,
+}
+
+#[derive(Serialize)]
+struct StateUpdate {
+    state: StateSnapshot,
+    thread_id: Uuid,
+}
+
+impl Follow {
+    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        stream::unfold(Some(self), async |follow| {
+            let mut follow = follow?;
+            let stopping = follow.app.stopping.clone();
+            tokio::select! {
+                event = follow.next() => event.map(|event| (Ok(event), Some(follow))),
+                () = stopping.cancelled() => {
+                    let goodbye = Event::default().retry(RETRY).comment("the server is stopping");
+                    Some((Ok(goodbye), None))
+                }
+            }
+        })
+    }
+
+    /// The next event. `None`: the thread is gone.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(checkpoint) = self.ready.pop_front() {
+                return Some(self.event(checkpoint));
+            }
+            if !self.is_behind {
+                self.watch.changed().await;
+            }
+            match self.fetch().await {
+                Ok(Some(checkpoints)) => {
+                    self.is_behind = !checkpoints.is_empty();
+                    self.ready = checkpoints.into();
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    warn!(%error, "a stream could not read its thread");
+                    self.is_behind = true;
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+        let (store, scope, id) = (&self.app.store, &self.scope, self.thread_id);
+        if !self.sends_state {
+            return Ok(store.last_seq(scope, id).await?.map(|_| Vec::new()));
+        }
+        let Position { not_before, seq } = self.position;
+        store.checkpoints_since(scope, id, not_before, seq, BATCH).await
+    }
+
+    fn event(&mut self, checkpoint: Checkpoint) -> Event {
+        let id = format!("{}-{}", checkpoint.created_at.milliseconds(), checkpoint.seq);
+        self.position = Position { not_before: checkpoint.checkpoint_id, seq: checkpoint.seq };
+        let (thread_id, all) = (self.thread_id, Wanted::default());
+        let state = StateSnapshot::new(thread_id, "", None, Some(checkpoint), &all);
+        let event = Event::default().event("state_update").id(id);
+        event
+            .json_data(StateUpdate { state, thread_id })
+            .unwrap_or_else(|_| Event::default().comment("a state could not be printed"))
+    }
+}

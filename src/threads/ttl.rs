@@ -1,0 +1,35 @@
+//! How long clients want a thread to be kept.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Strategy, Ttl};
+use crate::error::Error;
+use crate::extract::present;
+
+/// Longest time in minutes, some 1,900 years: the end must be a date that every client can read.
+const LONGEST: f64 = 1e9;
+
+/// How long to keep a thread, from now on.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct TtlRequest {
+    /// Minutes, positive and finite. Absent: for ever.
+    #[serde(default, deserialize_with = "present")]
+    ttl: Option<f64>,
+    /// What happens then.
+    #[serde(default, deserialize_with = "present")]
+    strategy: Option<Strategy>,
+}
+
+/// The ttl to store for what a client sent (`DECISIONS.md` D15).
+pub(super) fn accepted(sent: Option<TtlRequest>) -> Result<Option<Ttl>, Error> {
+    let Some((minutes, strategy)) = sent.and_then(|sent| Some((sent.ttl?, sent.strategy))) else {
+        return Ok(None);
+    };
+    if !(minutes > 0.0 && minutes <= LONGEST) {
+        return Err(Error::Invalid(format!(
+            "ttl.ttl: {minutes} is not a number of minutes above 0 and up to {LONGEST}"
+        )));
+    }
+    Ok(Some(Ttl { minutes, strategy: strategy.unwrap_or_default() }))
+}

@@ -1,0 +1,122 @@
+//! `POST /threads/{thread_id}/state`
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::snapshot::{CheckpointConfig, CheckpointQuery};
+use crate::app::App;
+use crate::auth::{Access, Action};
+use crate::error::Error;
+use crate::extract::{Body, Json, ThreadId, present};
+use crate::json::{Object, Raw};
+use crate::messages;
+use crate::store::Update;
+
+/// The channel with a reducer. All others keep their last value (`DECISIONS.md` D7).
+const MESSAGES: &str = "messages";
+
+/// Longest name of a channel in bytes: names are part of an index.
+const LONGEST_CHANNEL: usize = 1024;
+
+/// A change of state.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(super) struct UpdateState {
+    /// New values by channel; a list of such objects is applied in order; null writes a
+    /// checkpoint without a change. `messages` are appended, replaced by id or removed.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    values: Option<Raw>,
+    /// The node to write as. Recorded, never checked.
+    #[serde(default, deserialize_with = "present")]
+    as_node: Option<String>,
+    /// The checkpoint to write onto. Absent: the newest.
+    #[serde(default, deserialize_with = "present")]
+    checkpoint: Option<CheckpointQuery>,
+    /// The same, by its id.
+    #[serde(default, deserialize_with = "present")]
+    checkpoint_id: Option<String>,
+}
+
+/// The checkpoint that was written, three times over as the reference server says it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StateUpdated {
+    checkpoint: CheckpointConfig,
+    configurable: CheckpointConfig,
+    checkpoint_id: String,
+}
+
+/// Change the state
+#[utoipa::path(
+    post, path = "/threads/{thread_id}/state", tag = "state", request_body = UpdateState,
+    params(("thread_id" = Uuid, Path, description = "The thread")),
+    responses(
+        (status = 200, description = "The new checkpoint", body = StateUpdated),
+        (status = 404, description = "No such thread, or not the caller's, or no such checkpoint"),
+        (status = 422, description = "The request is not valid"),
+    )
+)]
+pub(super) async fn update_state(
+    State(app): State<Arc<App>>,
+    access: Access,
+    ThreadId(thread_id): ThreadId,
+    Body(body): Body<UpdateState>,
+) -> Result<Json<StateUpdated>, Error> {
+    let mut at = body.checkpoint.unwrap_or_default();
+    at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
+    let mut update = Update {
+        checkpoint_ns: at.ns(),
+        checkpoint_id: at.id(),
+        as_node: body.as_node,
+        user_id: access.user().identity.clone(),
+        ..Update::default()
+    };
+    if let Some(values) = &body.values {
+        add_values(&mut update, values, "values")?;
+    }
+    let scope = access.on(Action::Update);
+    let written = app.store.update_state(&scope, thread_id, update).await?;
+    let checkpoint_id = written.ok_or(Error::ThreadNotFound(thread_id))?.to_string();
+    let checkpoint = CheckpointConfig {
+        thread_id,
+        checkpoint_ns: at.ns(),
+        checkpoint_id: checkpoint_id.clone(),
+    };
+    Ok(Json(StateUpdated { configurable: checkpoint.clone(), checkpoint, checkpoint_id }))
+}
+
+/// Adds what a client sent as values to an update. `field` is the place in the body, for errors.
+pub(super) fn add_values(update: &mut Update, values: &Raw, field: &str) -> Result<(), Error> {
+    let not_values =
+        |_| Error::Invalid(format!("{field}: expected an object, a list of objects or null"));
+    let objects: Vec<Object> = match values.text().as_bytes().first() {
+        Some(b'[') => values.parse().map_err(not_values)?,
+        Some(b'n') => Vec::new(),
+        _ => vec![values.parse().map_err(not_values)?],
+    };
+    for (channel, value) in objects.into_iter().flatten() {
+        if channel == MESSAGES {
+            let changes = update.messages.get_or_insert_default();
+            changes.extend(messages::read(&value).map_err(|refused| refused_in(field, &refused))?);
+        } else if channel.len() > LONGEST_CHANNEL {
+            return Err(Error::Invalid(format!(
+                "{field}: a key is longer than {LONGEST_CHANNEL} bytes"
+            )));
+        } else {
+            update.channels.insert(channel, value);
+        }
+    }
+    Ok(())
+}
+
+/// The reducer names its errors after `values`, where most clients send messages.
+fn refused_in(field: &str, refused: &messages::Refused) -> Error {
+    let text = refused.to_string();
+    Error::Invalid(match text.strip_prefix("values") {
+        Some(rest) => format!("{field}{rest}"),
+        None => text,
+    })
+}
