@@ -13,6 +13,7 @@ pub mod extract;
 pub mod json;
 #[cfg(feature = "local-auth")]
 pub mod local_auth;
+pub mod messages;
 pub mod router;
 pub mod server;
 pub mod store;
