@@ -1,1 +1,4 @@
-//! x
+//! The `/threads` API of the `LangGraph` Server on Postgres.
+
+#[cfg(feature = "embedded")]
+pub mod embedded;
