@@ -233,7 +233,10 @@ impl Arguments {
             "pretty" | "" => LogFormat::Pretty,
             "json" => LogFormat::Json,
             other => {
-                return Err(wrong("LOG_FORMAT", format!("takes `pretty` or `json`, not {other:?}")));
+                return Err(wrong(
+                    "LOG_FORMAT",
+                    format!("takes `pretty` or `json`, not {other:?}"),
+                ));
             }
         };
         if self.data_dir.is_empty() {

@@ -27,16 +27,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            match rejection {
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
                 BytesRejection::FailedToBufferBody(why)
                     if why.status() == StatusCode::PAYLOAD_TOO_LARGE =>
                 {
                     Error::BodyTooLarge { limit: BODY_LIMIT }
                 }
                 _ => Error::BodyUnreadable,
-            }
-        })?;
+            })?;
         let text = json::check(&bytes)?;
         match serde_json::from_str(text) {
             Ok(value) => Ok(Body(value)),
@@ -153,7 +152,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
             Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-            Err(error) => Error::Internal(format!("serialising a response: {error}")).into_response(),
+            Err(error) => {
+                Error::Internal(format!("serialising a response: {error}")).into_response()
+            }
         }
     }
 }

@@ -16,9 +16,9 @@ pub async fn healthcheck(config: &Config) -> anyhow::Result<()> {
         host => host,
     };
     let url = format!("http://{}/ok", SocketAddr::new(host, config.port));
-    let client =
-        reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build()?;
-    let response = client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build()?;
+    let response =
+        client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
     if !response.status().is_success() {
         bail!("{url} answered {}", response.status());
     }

@@ -11,7 +11,6 @@ pub mod embedded;
 pub mod error;
 pub mod extract;
 pub mod json;
-
 #[cfg(feature = "local-auth")]
 pub mod local_auth;
 pub mod messages;
@@ -25,6 +24,9 @@ pub mod time;
 mod access_log;
 mod cors;
 mod healthcheck;
+mod not_served;
+mod openapi;
 mod system;
 
 pub use healthcheck::healthcheck;
+pub use openapi::document as openapi;

@@ -17,10 +17,7 @@ fn main() -> ExitCode {
     if let Err(error) = telemetry::init(&config) {
         return fail(&error, 64);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };

@@ -10,24 +10,24 @@ use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
-use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::BODY_LIMIT;
-use crate::{access_log, auth, cors, system, threads};
+use crate::{access_log, auth, cors, not_served, openapi, system, threads};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
-    let (private, _) = OpenApiRouter::new().merge(threads::routes()).split_for_parts();
-    let private = private
+    let private = Router::from(threads::routes())
+        .merge(not_served::routes())
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         // Around the fallbacks too: a stranger does not learn which paths exist.
         .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
-    let (public, _) = OpenApiRouter::new().merge(system::routes()).split_for_parts();
-    let public = public.method_not_allowed_fallback(async || Error::MethodNotAllowed);
+    let public = Router::from(system::routes())
+        .merge(openapi::routes())
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed);
 
     let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
     routes

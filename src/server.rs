@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::app::App;
@@ -24,6 +26,9 @@ use crate::telemetry;
 /// How long requests under way may take once the server was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
+/// Wait between two sweeps of expired threads. Readers do not see them meanwhile.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
 /// A server that is ready to serve.
 pub struct Server {
     listener: TcpListener,
@@ -31,6 +36,7 @@ pub struct Server {
     store: Store,
     database: Running,
     banner: String,
+    stopping: CancellationToken,
 }
 
 /// Why a server did not start. One line for the operator.
@@ -72,7 +78,10 @@ enum Running {
 }
 
 impl Running {
-    #[cfg_attr(not(feature = "embedded"), expect(clippy::unused_async, reason = "for the embedded one"))]
+    #[cfg_attr(
+        not(feature = "embedded"),
+        expect(clippy::unused_async, reason = "for the embedded one")
+    )]
     async fn stop(self) {
         #[cfg(feature = "embedded")]
         if let Running::Embedded(database) = self
@@ -106,9 +115,14 @@ impl Server {
         match sign_in(&config, address, &store).await {
             Ok((supabase, sign_in_routes)) => {
                 let banner = banner(&config, address, &database_name);
-                let app = App { store: store.clone(), authenticate: Box::new(supabase) };
+                let stopping = CancellationToken::new();
+                let app = App {
+                    store: store.clone(),
+                    authenticate: Box::new(supabase),
+                    stopping: stopping.clone(),
+                };
                 let router = router(Arc::new(app), sign_in_routes);
-                Ok(Server { listener, router, store, database, banner })
+                Ok(Server { listener, router, store, database, banner, stopping })
             }
             Err(error) => {
                 store.close().await;
@@ -132,9 +146,11 @@ impl Server {
     /// Serves until `stop`, then lets the requests under way finish.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let streams = self.stopping;
         let graceful = async move {
             stop.await;
             info!("stopping: letting requests finish");
+            streams.cancel();
             let _ = stopping.send(());
         };
         let serve = axum::serve(self.listener, self.router).with_graceful_shutdown(graceful);
@@ -145,6 +161,7 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
+        let background = background(&self.store);
         let outcome = tokio::select! {
             outcome = serve => outcome,
             () = deadline => {
@@ -152,10 +169,38 @@ impl Server {
                 Ok(())
             }
         };
+        drop(background);
         // Statements of requests that were cut off must not keep the program alive.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.store.close()).await;
         self.database.stop().await;
         outcome
+    }
+}
+
+/// What goes on beside requests. Ends when it is dropped.
+fn background(store: &Store) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let changes = store.changes().clone();
+    tasks.spawn(async move { changes.run().await });
+    let store = store.clone();
+    tasks.spawn(async move { sweep(&store).await });
+    tasks
+}
+
+/// Carries out what threads' ttl asks for, in small batches.
+async fn sweep(store: &Store) {
+    loop {
+        match store.sweep().await {
+            Ok(swept) if swept.deleted + swept.shrunk > 0 => {
+                info!(deleted = swept.deleted, shrunk = swept.shrunk, "swept expired threads");
+                if !swept.is_last {
+                    continue;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "could not sweep expired threads"),
+        }
+        tokio::time::sleep(SWEEP_INTERVAL).await;
     }
 }
 
@@ -165,7 +210,10 @@ impl std::fmt::Debug for Server {
     }
 }
 
-#[cfg_attr(not(feature = "embedded"), expect(clippy::unused_async, reason = "for the embedded one"))]
+#[cfg_attr(
+    not(feature = "embedded"),
+    expect(clippy::unused_async, reason = "for the embedded one")
+)]
 async fn open_database(
     config: &Config,
 ) -> Result<(sqlx::postgres::PgConnectOptions, Running, String), StartError> {
@@ -194,7 +242,10 @@ async fn open_database(
     }
 }
 
-#[cfg_attr(not(feature = "local-auth"), expect(clippy::unused_async, unused_variables, reason = "for the local sign-in"))]
+#[cfg_attr(
+    not(feature = "local-auth"),
+    expect(clippy::unused_async, unused_variables, reason = "for the local sign-in")
+)]
 async fn sign_in(
     config: &Config,
     address: SocketAddr,

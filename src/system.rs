@@ -62,7 +62,10 @@ struct Info {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "one flag a part, as in the reference server's answer")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one flag a part, as in the reference server's answer"
+)]
 struct Flags {
     threads: bool,
     assistants: bool,

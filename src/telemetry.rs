@@ -14,7 +14,8 @@ use crate::config::{Config, LogFormat};
 pub(crate) const REQUEST_SECONDS: &str = "http_request_duration_seconds";
 
 /// Upper bounds of the duration buckets in seconds.
-const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+const SECONDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Starts writing log lines to standard error.
 pub fn init(config: &Config) -> anyhow::Result<()> {

@@ -68,8 +68,7 @@ impl BearerToken {
 
     /// The header to send to the auth server, rebuilt from the parsed token.
     pub fn to_header(&self) -> Result<HeaderValue, Error> {
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {}", self.0)).map_err(|_| REFUSED)?;
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).map_err(|_| REFUSED)?;
         value.set_sensitive(true);
         Ok(value)
     }

@@ -1,8 +1,7 @@
 //! The on step: what a user may do with threads.
 
-
-use super::scope::{Filter, Scope};
 use super::User;
+use super::scope::{Filter, Scope};
 use crate::json::{Object, Raw};
 
 /// What is about to be done with threads. Names are the reference server's

@@ -61,12 +61,12 @@ impl Supabase {
         if url.host().is_some_and(|host| is_loopback(&host)) {
             client = client.no_proxy();
         }
-        let api_key = api_key
-            .and_then(|key| HeaderValue::try_from(key.expose_secret()).ok())
-            .map(|mut key| {
+        let api_key = api_key.and_then(|key| HeaderValue::try_from(key.expose_secret()).ok()).map(
+            |mut key| {
                 key.set_sensitive(true);
                 key
-            });
+            },
+        );
         Ok(Supabase {
             client: client.build()?,
             user_endpoint: format!("{}/auth/v1/user", url.as_str().trim_end_matches('/')),

@@ -24,11 +24,8 @@ impl FromRequestParts<LocalAuth> for Caller {
         let user_id = claims.user_id()?;
         let session_id = claims.session_id();
         let lookup = session_id.as_ref().copied().ok().flatten();
-        let (user, session_lives) = auth
-            .store
-            .caller(user_id, lookup)
-            .await?
-            .ok_or_else(Refusal::user_not_found)?;
+        let (user, session_lives) =
+            auth.store.caller(user_id, lookup).await?.ok_or_else(Refusal::user_not_found)?;
         // Supabase Auth complains about the user first, then about the session.
         let session_id = session_id?;
         // It ends the sessions of a user it soft-deletes; here a row can be
@@ -39,11 +36,7 @@ impl FromRequestParts<LocalAuth> for Caller {
         if user.banned {
             return Err(Refusal::banned());
         }
-        Ok(Self {
-            user,
-            session_id,
-            claims,
-        })
+        Ok(Self { user, session_id, claims })
     }
 }
 

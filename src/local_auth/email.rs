@@ -16,9 +16,7 @@ impl Email {
             return Err(Refusal::validation("An email address is too long"));
         }
         if !is_well_formed(text) {
-            return Err(Refusal::validation(
-                "Unable to validate email address: invalid format",
-            ));
+            return Err(Refusal::validation("Unable to validate email address: invalid format"));
         }
         Ok(Self(text.to_lowercase()))
     }
@@ -43,9 +41,7 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]

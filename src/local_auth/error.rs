@@ -1,9 +1,9 @@
 //! The error answers of Supabase Auth: status, `error_code` and `msg`.
 
+use crate::extract::Json;
 use std::{borrow::Cow, fmt::Display};
 
 use axum::{
-    Json,
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
     middleware::Next,
@@ -26,11 +26,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, msg: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            code,
-            msg: msg.into(),
-        }
+        Self { status, code, msg: msg.into() }
     }
 
     /// Logs the cause and says nothing about it. Causes are errors of the
@@ -50,27 +46,15 @@ impl Refusal {
     }
 
     pub(super) fn body(status: StatusCode) -> Self {
-        Self::new(
-            status,
-            "validation_failed",
-            "Could not read the request body",
-        )
+        Self::new(status, "validation_failed", "Could not read the request body")
     }
 
     pub(super) fn no_route() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            "No such endpoint in the local sign-in",
-        )
+        Self::new(StatusCode::NOT_FOUND, "not_found", "No such endpoint in the local sign-in")
     }
 
     pub(super) fn method() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method not allowed",
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
     }
 
     pub(super) fn no_authorization() -> Self {
@@ -84,19 +68,11 @@ impl Refusal {
     }
 
     pub(super) fn missing_sub() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "bad_jwt",
-            "invalid claim: missing sub claim",
-        )
+        Self::new(StatusCode::FORBIDDEN, "bad_jwt", "invalid claim: missing sub claim")
     }
 
     pub(super) fn sub_not_uuid() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad_jwt",
-            "invalid claim: sub claim must be a UUID",
-        )
+        Self::new(StatusCode::BAD_REQUEST, "bad_jwt", "invalid claim: sub claim must be a UUID")
     }
 
     pub(super) fn session_id_not_uuid() -> Self {
@@ -128,19 +104,11 @@ impl Refusal {
     }
 
     pub(super) fn invalid_credentials() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_credentials",
-            "Invalid login credentials",
-        )
+        Self::new(StatusCode::BAD_REQUEST, "invalid_credentials", "Invalid login credentials")
     }
 
     pub(super) fn unsupported_grant() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_credentials",
-            "unsupported_grant_type",
-        )
+        Self::new(StatusCode::BAD_REQUEST, "invalid_credentials", "unsupported_grant_type")
     }
 
     pub(super) fn refresh_token_not_found() -> Self {
@@ -155,11 +123,7 @@ impl Refusal {
 
     pub(super) fn anonymous_disabled() -> Self {
         let msg = "Anonymous sign-ins are disabled";
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "anonymous_provider_disabled",
-            msg,
-        )
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "anonymous_provider_disabled", msg)
     }
 
     pub(super) fn phone_disabled(status: StatusCode, msg: &'static str) -> Self {
@@ -252,9 +216,7 @@ pub(super) async fn negotiate_version(request: Request, next: Next) -> Response 
 }
 
 fn wants_newest_version(headers: &HeaderMap) -> bool {
-    let asked = headers
-        .get(API_VERSION)
-        .and_then(|value| value.to_str().ok());
+    let asked = headers.get(API_VERSION).and_then(|value| value.to_str().ok());
     let date = asked.and_then(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
     date >= NaiveDate::from_ymd_opt(2024, 1, 1)
 }

@@ -23,9 +23,7 @@ pub(super) async fn logout(
             work.end_sessions_but(caller.user.id, None).await?;
         }
         (other, _) => {
-            return Err(Refusal::validation(format!(
-                "Unsupported logout scope {other:?}"
-            )));
+            return Err(Refusal::validation(format!("Unsupported logout scope {other:?}")));
         }
     }
     work.commit().await?;

@@ -15,10 +15,7 @@ pub(super) type Object = Map<String, Value>;
 
 /// One row of `local_auth.users`.
 #[derive(FromRow)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names are those of Supabase Auth"
-)]
+#[expect(clippy::struct_field_names, reason = "the names are those of Supabase Auth")]
 pub(super) struct User {
     pub(super) id: Uuid,
     identity_id: Uuid,
@@ -93,9 +90,7 @@ impl User {
             ("deleted_at", self.deleted_at),
         ];
         if let Some(fields) = user.as_object_mut() {
-            let present = optional
-                .into_iter()
-                .filter_map(|(name, at)| Some((name, at?)));
+            let present = optional.into_iter().filter_map(|(name, at)| Some((name, at?)));
             fields.extend(present.map(|(name, at)| (name.to_owned(), json!(at))));
         }
         user

@@ -30,9 +30,7 @@ impl Password {
         match self.0.expose_secret().len() {
             0..SHORTEST => Err(Refusal::weak_password()),
             SHORTEST..=LONGEST => Ok(()),
-            _ => Err(Refusal::validation(
-                "Password cannot be longer than 72 characters",
-            )),
+            _ => Err(Refusal::validation("Password cannot be longer than 72 characters")),
         }
     }
 
@@ -43,9 +41,7 @@ impl Password {
 
 impl Passwords {
     pub(super) fn new() -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
-        }
+        Self { permits: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     pub(super) async fn hash(&self, password: Password) -> Result<SecretString, Refusal> {
@@ -70,10 +66,7 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(Refusal::internal)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(Refusal::internal)?;
         // The permit goes along: the work goes on when the client hangs up.
         task::spawn_blocking(move || {
             let result = work();
@@ -95,7 +88,5 @@ fn hash(password: &SecretString) -> Result<SecretString, Refusal> {
 
 fn matches(password: &SecretString, known: &SecretString) -> Result<bool, Refusal> {
     let known = PasswordHash::new(known.expose_secret()).map_err(Refusal::internal)?;
-    Ok(Argon2::default()
-        .verify_password(password.expose_secret().as_bytes(), &known)
-        .is_ok())
+    Ok(Argon2::default().verify_password(password.expose_secret().as_bytes(), &known).is_ok())
 }

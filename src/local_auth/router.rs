@@ -1,7 +1,7 @@
 //! Every route of the local sign-in on one screen.
 
 use axum::{
-    Json, Router,
+    Router,
     extract::DefaultBodyLimit,
     http::header::CACHE_CONTROL,
     middleware,
@@ -16,6 +16,7 @@ use super::{
     error::{Refusal, negotiate_version},
     logout, signup, token, user,
 };
+use crate::extract::Json;
 
 const LARGEST_BODY: usize = 64 * 1024;
 
@@ -65,8 +66,5 @@ async fn settings() -> Json<Value> {
 /// Empty, as on every project that signs with a shared secret: clients then
 /// ask `/user` instead of verifying tokens themselves.
 async fn jwks() -> impl IntoResponse {
-    (
-        [(CACHE_CONTROL, "public, max-age=600")],
-        Json(json!({ "keys": [] })),
-    )
+    ([(CACHE_CONTROL, "public, max-age=600")], Json(json!({ "keys": [] })))
 }

@@ -20,10 +20,8 @@ const SHORTEST: usize = 32;
 /// Reads the secret, making it first when there is none yet.
 pub(super) fn load_or_create(data_dir: &Path) -> Result<SecretString, Error> {
     let path = data_dir.join(FILE_NAME);
-    let secret = read_or_create(data_dir, &path).map_err(|source| Error::Secret {
-        path: path.clone(),
-        source,
-    })?;
+    let secret = read_or_create(data_dir, &path)
+        .map_err(|source| Error::Secret { path: path.clone(), source })?;
     if secret.expose_secret().len() < SHORTEST {
         return Err(Error::DamagedSecret { path });
     }

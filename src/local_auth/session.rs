@@ -1,6 +1,6 @@
 //! The session answer: what a sign-up, a sign-in and a refresh give back.
 
-use axum::Json;
+use crate::extract::Json;
 use serde_json::{Value, json};
 
 use super::{

@@ -1,6 +1,7 @@
 //! `POST /auth/v1/signup`
 
-use axum::{Json, extract::State, http::StatusCode};
+use crate::extract::Json;
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -43,8 +44,7 @@ pub(super) async fn sign_up(
     }
     .ok_or_else(Refusal::user_exists)?;
     let refresh_token = auth.jwt.refresh_token(session.id, 0)?;
-    work.add_refresh_token(&refresh_token, session.id, 0)
-        .await?;
+    work.add_refresh_token(&refresh_token, session.id, 0).await?;
     work.commit().await?;
     auth.session_answer(&user, &session, &refresh_token)
 }

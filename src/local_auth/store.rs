@@ -44,9 +44,7 @@ impl Store {
     }
 
     pub(super) async fn begin(&self) -> Result<Work, Refusal> {
-        Ok(Work {
-            transaction: self.pool.begin().await?,
-        })
+        Ok(Work { transaction: self.pool.begin().await? })
     }
 
     /// A soft-deleted user cannot sign in, so it is not found by its address.

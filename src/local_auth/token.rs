@@ -1,7 +1,7 @@
 //! `POST /auth/v1/token`: sign in with a password, or refresh a session.
 
+use crate::extract::Json;
 use axum::{
-    Json,
     body::Bytes,
     extract::{FromRequest, RawQuery, Request, State},
     http::StatusCode,
@@ -62,9 +62,7 @@ async fn sign_in(auth: &LocalAuth, grant: PasswordGrant) -> Result<Json<Value>, 
     let user = auth.store.user_by_email(&email).await?;
     let known_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = auth.passwords.matches(password, known_hash).await?;
-    let user = user
-        .filter(|_| matches)
-        .ok_or_else(Refusal::invalid_credentials)?;
+    let user = user.filter(|_| matches).ok_or_else(Refusal::invalid_credentials)?;
     if user.banned {
         return Err(Refusal::banned_at_sign_in());
     }
@@ -75,8 +73,7 @@ async fn sign_in(auth: &LocalAuth, grant: PasswordGrant) -> Result<Json<Value>, 
         .await?
         .ok_or_else(Refusal::invalid_credentials)?;
     let refresh_token = auth.jwt.refresh_token(session.id, 0)?;
-    work.add_refresh_token(&refresh_token, session.id, 0)
-        .await?;
+    work.add_refresh_token(&refresh_token, session.id, 0).await?;
     work.commit().await?;
     auth.session_answer(&user, &session, &refresh_token)
 }
@@ -103,10 +100,8 @@ async fn refresh(auth: &LocalAuth, grant: RefreshGrant) -> Result<Json<Value>, R
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Refusal::validation("refresh_token required"))?;
     let mut work = auth.store.begin().await?;
-    let found = work
-        .lock_refresh(&presented)
-        .await?
-        .ok_or_else(Refusal::refresh_token_not_found)?;
+    let found =
+        work.lock_refresh(&presented).await?.ok_or_else(Refusal::refresh_token_not_found)?;
     let user = work
         .user(found.user_id)
         .await?
@@ -126,8 +121,7 @@ async fn refresh(auth: &LocalAuth, grant: RefreshGrant) -> Result<Json<Value>, R
     };
     let refresh_token = auth.jwt.refresh_token(found.session.id, counter)?;
     if matches!(next, Next::Rotated) {
-        work.add_refresh_token(&refresh_token, found.session.id, counter)
-            .await?;
+        work.add_refresh_token(&refresh_token, found.session.id, counter).await?;
     }
     work.touch_session(found.session.id, counter).await?;
     work.commit().await?;
@@ -146,9 +140,7 @@ async fn next_token(work: &mut Work, found: &Refresh) -> Result<Option<Next>, Re
         0 => Some(Next::Rotated),
         1 => Some(Next::Same),
         _ => {
-            let recent = work
-                .exchanged_recently(found.session.id, found.counter)
-                .await?;
+            let recent = work.exchanged_recently(found.session.id, found.counter).await?;
             recent.then_some(Next::Same)
         }
     })

@@ -1,7 +1,6 @@
 //! `GET` and `PUT /auth/v1/user`
 
 use axum::{
-    Json,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
@@ -17,6 +16,7 @@ use super::{
     json_body::JsonBody,
     model::{Object, Password, User},
 };
+use crate::extract::Json;
 
 /// What a client may change about itself.
 #[derive(Deserialize)]
@@ -30,16 +30,9 @@ pub(super) struct Update {
 
 /// Answers who the bearer of the token is.
 pub(super) async fn get(headers: HeaderMap, caller: Caller) -> Result<Json<Value>, Refusal> {
-    let requested = headers
-        .get("x-jwt-aud")
-        .and_then(|value| value.to_str().ok());
-    if !caller
-        .claims
-        .is_for(requested.filter(|aud| !aud.is_empty()))
-    {
-        return Err(Refusal::validation(
-            "Token audience doesn't match request audience",
-        ));
+    let requested = headers.get("x-jwt-aud").and_then(|value| value.to_str().ok());
+    if !caller.claims.is_for(requested.filter(|aud| !aud.is_empty())) {
+        return Err(Refusal::validation("Token audience doesn't match request audience"));
     }
     Ok(Json(caller.user.to_json()))
 }
@@ -71,12 +64,9 @@ pub(super) async fn update(
 
     let mut work = auth.store.begin().await?;
     let data = request.data.unwrap_or_default();
-    let user = work
-        .update_user(caller.user.id, email.as_ref(), new_hash.as_ref(), &data)
-        .await?;
+    let user = work.update_user(caller.user.id, email.as_ref(), new_hash.as_ref(), &data).await?;
     if new_hash.is_some() {
-        work.end_sessions_but(caller.user.id, caller.session_id)
-            .await?;
+        work.end_sessions_but(caller.user.id, caller.session_id).await?;
     }
     work.commit().await?;
     Ok(Json(user.to_json()))
@@ -88,11 +78,7 @@ async fn hash_if_new(
     password: Password,
 ) -> Result<SecretString, Refusal> {
     let again = Password(password.0.clone());
-    if auth
-        .passwords
-        .matches(again, Some(user.password_hash.clone()))
-        .await?
-    {
+    if auth.passwords.matches(again, Some(user.password_hash.clone())).await? {
         return Err(Refusal::same_password());
     }
     auth.passwords.hash(password).await

@@ -157,7 +157,7 @@ impl Changes {
             let now: HashMap<_, _> = now.into_iter().collect();
             for id in ids {
                 // A thread that is gone is news too: its streams end.
-                if now.get(&id).is_none() || seen.get(&id) != now.get(&id) {
+                if !now.contains_key(&id) || seen.get(&id) != now.get(&id) {
                     self.wake(id);
                 }
             }

@@ -122,7 +122,11 @@ impl Store {
     }
 
     /// How many checkpoints a thread has had. `None`: no such thread.
-    pub async fn last_seq(&self, scope: &Scope, thread_id: Uuid) -> Result<Option<i64>, sqlx::Error> {
+    pub async fn last_seq(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+    ) -> Result<Option<i64>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select thread.last_seq from thread_store.thread");
         push_where_thread(&mut sql, scope, thread_id);
         sql.build_query_scalar().fetch_optional(&self.pool).await

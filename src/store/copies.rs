@@ -60,7 +60,8 @@ impl Store {
             ));
         }
         sql.push(" select thread_id from copied");
-        let copied: Option<Uuid> = sql.build_query_scalar().fetch_optional(&mut *transaction).await?;
+        let copied: Option<Uuid> =
+            sql.build_query_scalar().fetch_optional(&mut *transaction).await?;
         if copied.is_none() {
             return Ok(None);
         }

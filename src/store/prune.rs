@@ -57,8 +57,9 @@ impl Store {
         .bind(SWEEP_BATCH)
         .fetch_all(&mut *transaction)
         .await?;
-        let (shrunk, deleted): (Vec<_>, Vec<_>) =
-            expired.into_iter().partition(|(_, strategy)| strategy == Strategy::KeepLatest.as_str());
+        let (shrunk, deleted): (Vec<_>, Vec<_>) = expired
+            .into_iter()
+            .partition(|(_, strategy)| strategy == Strategy::KeepLatest.as_str());
         let [shrunk, deleted] =
             [shrunk, deleted].map(|rows| rows.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
         delete(&mut transaction, &deleted).await?;
@@ -94,7 +95,10 @@ async fn delete(connection: &mut PgConnection, thread_ids: &[Uuid]) -> Result<()
 
 /// Drops every checkpoint that has a newer one in its namespace, then what no checkpoint that
 /// is left shows.
-async fn keep_latest(connection: &mut PgConnection, thread_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+async fn keep_latest(
+    connection: &mut PgConnection,
+    thread_ids: &[Uuid],
+) -> Result<(), sqlx::Error> {
     for statement in [
         "delete from thread_store.checkpoint \
          using thread_store.checkpoint as newer \

@@ -1,7 +1,7 @@
 //! Many threads: search and count.
 
-use sqlx::{Postgres, QueryBuilder, Row};
 use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::Store;

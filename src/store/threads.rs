@@ -103,7 +103,9 @@ impl Store {
         metadata: &Object,
         ttl: Option<Ttl>,
     ) -> Result<Option<Thread>, sqlx::Error> {
-        let mut sql = QueryBuilder::new("with thread as ( update thread_store.thread set metadata = metadata || ");
+        let mut sql = QueryBuilder::new(
+            "with thread as ( update thread_store.thread set metadata = metadata || ",
+        );
         push_jsonb(&mut sql, &metadata.to_text());
         // An update that waited for another's lock has an older clock: time never goes back.
         sql.push(

@@ -185,8 +185,10 @@ async fn plan(
         }
         _ => HashMap::new(),
     };
-    let positions =
-        present.iter().map(|(id, (position, _))| (id.clone(), *position)).collect::<HashMap<_, _>>();
+    let positions = present
+        .iter()
+        .map(|(id, (position, _))| (id.clone(), *position))
+        .collect::<HashMap<_, _>>();
     let mut plan = messages::reduce(changes, &positions, base.map_or(0, Base::messages_end))?;
     // Clients that send the whole conversation each time must not make it grow each time.
     plan.rows.retain(|row| {
@@ -236,7 +238,8 @@ async fn present_messages(
     .fetch_all(connection)
     .await?;
     let present = rows.into_iter();
-    let present = present.filter_map(|(id, at, message)| message.map(|message| (id, (at, message))));
+    let present =
+        present.filter_map(|(id, at, message)| message.map(|message| (id, (at, message))));
     Ok(present.collect())
 }
 
@@ -294,8 +297,11 @@ impl NewCheckpoint {
         update: Update,
         plan: Option<Plan>,
     ) -> Result<(), sqlx::Error> {
-        let (channels, values): (Vec<_>, Vec<_>) =
-            update.channels.into_iter().map(|(channel, value)| (channel, value.into_text())).unzip();
+        let (channels, values): (Vec<_>, Vec<_>) = update
+            .channels
+            .into_iter()
+            .map(|(channel, value)| (channel, value.into_text()))
+            .unzip();
         let rows = plan.map(|plan| plan.rows).unwrap_or_default();
         let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
         let (ids, messages): (Vec<_>, Vec<_>) =
@@ -394,7 +400,8 @@ fn random_counter() -> u16 {
 
 /// A random node id with the multicast bit, which no network card has (RFC 9562 section 6.10).
 fn random_node() -> [u8; 6] {
-    let [first, rest @ ..] = rand::random::<[u8; 6]>();
-    let [b, c, d, e, f] = rest;
-    [first | 1, b, c, d, e, f]
+    let mut node = rand::random::<[u8; 6]>();
+    let [first, ..] = &mut node;
+    *first |= 1;
+    node
 }

@@ -12,8 +12,18 @@ const LONGEST: usize = 64;
 
 /// Names that a result cannot be called, because fields of a thread are.
 const RESERVED: [&str; 12] = [
-    "thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "status", "config",
-    "values", "error", "interrupts", "ttl", "extracted",
+    "thread_id",
+    "created_at",
+    "updated_at",
+    "state_updated_at",
+    "metadata",
+    "status",
+    "config",
+    "values",
+    "error",
+    "interrupts",
+    "ttl",
+    "extracted",
 ];
 
 const ROOTS: [(&str, Root); 4] = [
@@ -115,8 +125,15 @@ mod tests {
     #[test]
     fn malformed_and_private_paths_lead_nowhere() {
         for text in [
-            "metadata[k]", "metadata[", "metadata[]", "metadata.", "metadata..a", "metadata._x",
-            "metadata.a[0]b", "metadata[99999999999]", "metadata[0",
+            "metadata[k]",
+            "metadata[",
+            "metadata[]",
+            "metadata.",
+            "metadata..a",
+            "metadata._x",
+            "metadata.a[0]b",
+            "metadata[99999999999]",
+            "metadata[0",
         ] {
             assert_eq!(path(text), (None, vec![]), "{text}");
         }

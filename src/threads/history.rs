@@ -49,7 +49,7 @@ pub(super) async fn get_history(
             .filter(|limit| (1..=1000).contains(limit))
             .ok_or_else(|| Error::Invalid(format!("Invalid limit {text}")))?,
     };
-    let before = query.get("before").map(|before| checkpoint_id(before)).transpose()?;
+    let before = query.get("before").map(checkpoint_id).transpose()?;
     let selection = Selection { before, ..Selection::default() };
     let wanted = Wanted::named(query.list("select"))?;
     read(&app, &access, thread_id, &selection, limit, &wanted).await
@@ -148,7 +148,6 @@ async fn read(
     let found = app.store.checkpoints(&scope, thread_id, selection, limit, wanted.values()).await?;
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.into_iter();
     let ns = &selection.checkpoint_ns;
-    let states =
-        stored.map(|stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted));
+    let states = stored.map(|stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted));
     Ok(Json(states.collect()))
 }

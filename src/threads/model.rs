@@ -165,9 +165,11 @@ impl FromRow<'_, PgRow> for Thread {
             values: if_selected(row, "values")?.map(Nullable),
             error: Some(Nullable(None)),
             interrupts: Some(EmptyObject {}),
-            ttl: minutes
-                .zip(strategy)
-                .map(|(ttl_minutes, strategy)| TtlStatus { strategy, ttl_minutes, expires_at }),
+            ttl: minutes.zip(strategy).map(|(ttl_minutes, strategy)| TtlStatus {
+                strategy,
+                ttl_minutes,
+                expires_at,
+            }),
             extracted: None,
         })
     }

@@ -188,9 +188,16 @@ pub(super) async fn search(
     let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let has_more = threads.len() > wanted;
     threads.truncate(wanted);
-    threads.iter_mut().for_each(|thread| selected.trim(thread));
+    for thread in &mut threads {
+        selected.trim(thread);
+    }
     let end = page.offset + i64::try_from(threads.len()).unwrap_or(i64::MAX);
     let total = if has_more { end + 1 } else { end };
     let next = has_more.then(|| [(PAGINATION_NEXT, end.to_string())]);
-    Ok(([(PAGINATION_TOTAL, total.to_string())], next.map(axum::response::AppendHeaders), Json(threads)).into_response())
+    Ok((
+        [(PAGINATION_TOTAL, total.to_string())],
+        next.map(axum::response::AppendHeaders),
+        Json(threads),
+    )
+        .into_response())
 }

@@ -84,7 +84,8 @@ impl Wanted {
     pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Wanted, Error> {
         let fields = names.map(|name| {
             let name_of = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
-            StateField::deserialize(name_of).map_err(|error| Error::Invalid(format!("select: {error}")))
+            StateField::deserialize(name_of)
+                .map_err(|error| Error::Invalid(format!("select: {error}")))
         });
         fields.collect::<Result<_, _>>().map(Wanted)
     }

@@ -84,7 +84,10 @@ fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
     let values = query.list("stream_modes").chain(query.list("stream_mode"));
     let trim = |value: &str| value.trim_matches(['[', ']', '"', ' ']).to_owned();
     let modes: Vec<_> = values.map(trim).filter(|mode| !mode.is_empty()).collect();
-    match modes.iter().find(|mode| !["run_modes", "lifecycle", "state_update"].contains(&mode.as_str())) {
+    match modes
+        .iter()
+        .find(|mode| !["run_modes", "lifecycle", "state_update"].contains(&mode.as_str()))
+    {
         Some(unknown) => Err(Error::Invalid(format!("Invalid stream mode: {unknown}"))),
         None => Ok(modes.into_iter()),
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::snapshot::{CheckpointConfig, CheckpointQuery};
 use crate::app::App;
@@ -52,7 +51,7 @@ pub(super) struct StateUpdated {
 /// Change the state
 #[utoipa::path(
     post, path = "/threads/{thread_id}/state", tag = "state", request_body = UpdateState,
-    params(("thread_id" = Uuid, Path, description = "The thread")),
+    params(("thread_id" = uuid::Uuid, Path, description = "The thread")),
     responses(
         (status = 200, description = "The new checkpoint", body = StateUpdated),
         (status = 404, description = "No such thread, or not the caller's, or no such checkpoint"),

