@@ -9,12 +9,12 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::json;
+use crate::json::{self, Raw};
 
 /// Largest request body in bytes, the reference server's own limit (`THREADS_API.md` section 2).
 pub const BODY_LIMIT: usize = 300 * 1024 * 1024;
@@ -37,10 +37,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 _ => Error::BodyUnreadable,
             })?;
         let text = json::check(&bytes)?;
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Error::Invalid("request body: expected an object".into()));
+        }
         match serde_json::from_str(text) {
             Ok(value) => Ok(Body(value)),
             Err(_) => Err(explain::<T>(text)),
         }
+    }
+}
+
+/// A struct that is only read from a JSON object. Left to itself serde also takes a list with the
+/// values of the fields.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectOf<T>(pub T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for ObjectOf<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Raw::deserialize(deserializer)?;
+        if !raw.is_object() {
+            return Err(D::Error::custom("expected an object"));
+        }
+        let inner = serde_json::from_str(raw.text());
+        inner.map(ObjectOf).map_err(|error| D::Error::custom(without_position(&error.to_string())))
     }
 }
 
@@ -122,19 +141,17 @@ impl<S: Send + Sync> FromRequestParts<S> for ThreadId {
     }
 }
 
-/// The checkpoint id of the path, any text. The route `.../state/checkpoint` has none: there the
-/// segment itself is the id, as on the reference server.
+/// The last segment of the path, percent-decoded.
 #[derive(Debug, Clone)]
-pub struct CheckpointId(pub String);
+pub struct Segment(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for CheckpointId {
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let path = parts.extract::<axum::extract::RawPathParams>().await;
-        let path = path.map_err(|_| Error::NotFound)?;
-        let segment = path.iter().find(|(name, _)| *name == "checkpoint_id");
-        Ok(CheckpointId(segment.map_or("checkpoint", |(_, value)| value).to_owned()))
+        let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
+        let decoded = percent_encoding::percent_decode_str(segment).decode_utf8();
+        decoded.map(|text| Segment(text.into_owned())).map_err(|_| Error::NotFound)
     }
 }
 

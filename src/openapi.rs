@@ -4,15 +4,17 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 use crate::app::App;
+use crate::error::Error;
+use crate::extract::Segment;
 use crate::{system, threads};
 
 /// Name of the security scheme.
@@ -48,14 +50,32 @@ pub fn document() -> &'static str {
 
 /// `/openapi.json`, and `/docs` with the page's assets below it.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    Router::new().route("/openapi.json", get(async || json().into_response())).merge(Router::<
-        Arc<App>,
-    >::from(
-        page
-    ))
+    Router::new()
+        .route("/openapi.json", get(async || json()))
+        .route("/docs", get(async || asset("index.html")))
+        .route("/docs/{asset}", get(async |Segment(name): Segment| asset(&name)))
 }
 
 fn json() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], document())
+}
+
+/// A file of Swagger UI, which is compiled in.
+fn asset(name: &str) -> Response {
+    let config = Arc::new(Config::from("/openapi.json"));
+    match utoipa_swagger_ui::serve(name, config) {
+        Ok(Some(file)) => {
+            let mut bytes = file.bytes.into_owned();
+            if name == "index.html" {
+                // The page is at `/docs`, without a slash, so its links need the directory.
+                let page = String::from_utf8_lossy(&bytes);
+                let page =
+                    page.replace("\"./", "\"/docs/").replace("\"index.css", "\"/docs/index.css");
+                bytes = page.into_bytes();
+            }
+            ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response()
+        }
+        Ok(None) => Error::NotFound.into_response(),
+        Err(error) => Error::Internal(format!("docs page: {error}")).into_response(),
+    }
 }

@@ -13,7 +13,7 @@ use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action, User};
 use crate::error::Error;
-use crate::extract::{Body, Json, parse_uuid, present};
+use crate::extract::{Body, Json, ObjectOf, parse_uuid, present};
 use crate::json::{Object, Raw};
 use crate::store::{Created, IfExists, NewThread, Update};
 
@@ -34,17 +34,20 @@ pub(super) struct CreateThread {
     if_exists: Option<IfExists>,
     /// How long to keep the thread.
     #[serde(default, deserialize_with = "present")]
-    ttl: Option<TtlRequest>,
+    #[schema(value_type = Option<TtlRequest>)]
+    ttl: Option<ObjectOf<TtlRequest>>,
     /// Checkpoints to begin with, one a superstep: all of it, or no thread.
     #[serde(default, deserialize_with = "present")]
-    supersteps: Option<Vec<Superstep>>,
+    #[schema(value_type = Option<Vec<Superstep>>)]
+    supersteps: Option<Vec<ObjectOf<Superstep>>>,
 }
 
 /// Updates that make one checkpoint.
 #[derive(Debug, Deserialize, ToSchema)]
 struct Superstep {
     /// Applied in order.
-    updates: Vec<SuperstepUpdate>,
+    #[schema(value_type = Vec<SuperstepUpdate>)]
+    updates: Vec<ObjectOf<SuperstepUpdate>>,
 }
 
 /// A change of state within a superstep.
@@ -97,10 +100,10 @@ pub(super) async fn create(
     }
 }
 
-fn updates(supersteps: Vec<Superstep>, user: &User) -> Result<Vec<Update>, Error> {
-    let updates = supersteps.into_iter().enumerate().map(|(step, superstep)| {
+fn updates(supersteps: Vec<ObjectOf<Superstep>>, user: &User) -> Result<Vec<Update>, Error> {
+    let updates = supersteps.into_iter().enumerate().map(|(step, ObjectOf(superstep))| {
         let mut update = Update { user_id: user.identity.clone(), ..Update::default() };
-        for (number, part) in superstep.updates.into_iter().enumerate() {
+        for (number, ObjectOf(part)) in superstep.updates.into_iter().enumerate() {
             let field = format!("supersteps[{step}].updates[{number}]");
             if part.command.is_some_and(|command| !command.is_null()) {
                 return Err(Error::Invalid(format!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde::Deserialize;
+use serde::de::Error as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -11,8 +12,8 @@ use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, Query, ThreadId, parse_uuid, present};
-use crate::json::Object;
+use crate::extract::{Body, Bounded, Json, ObjectOf, Query, ThreadId, parse_uuid, present};
+use crate::json::{Object, Raw};
 use crate::store::Selection;
 
 /// Checkpoints in an answer when no limit is given (`DECISIONS.md` D8).
@@ -64,6 +65,7 @@ pub(super) struct HistoryQuery {
     limit: Option<Limit>,
     /// Only states older than this checkpoint.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
     before: Option<Before>,
     /// Contained in the checkpoint's metadata.
     #[serde(default, deserialize_with = "present")]
@@ -71,36 +73,40 @@ pub(super) struct HistoryQuery {
     metadata: Option<Object>,
     /// Only this namespace, only this checkpoint.
     #[serde(default, deserialize_with = "present")]
-    checkpoint: Option<CheckpointQuery>,
+    #[schema(value_type = Option<CheckpointQuery>)]
+    checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// Only these fields.
     #[serde(default, deserialize_with = "present")]
     select: Option<Vec<StateField>>,
 }
 
 /// A checkpoint in any of the forms that SDKs send (`DECISIONS.md` D9).
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a checkpoint id, or an object with checkpoint_id or configurable.checkpoint_id"
-)]
-enum Before {
-    Id(String),
-    Config { configurable: BeforeCheckpoint },
-    Checkpoint(BeforeCheckpoint),
+#[derive(Debug)]
+struct Before(String);
+
+#[derive(Deserialize)]
+struct BeforeConfig {
+    checkpoint_id: Option<String>,
+    configurable: Option<Box<BeforeConfig>>,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
-struct BeforeCheckpoint {
-    checkpoint_id: String,
-}
-
-impl Before {
-    fn checkpoint_id(&self) -> &str {
-        match self {
-            Before::Id(id) => id,
-            Before::Config { configurable: BeforeCheckpoint { checkpoint_id } }
-            | Before::Checkpoint(BeforeCheckpoint { checkpoint_id }) => checkpoint_id,
-        }
+impl<'de> Deserialize<'de> for Before {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let sent = Raw::deserialize(deserializer)?;
+        let id = if sent.is_object() {
+            let config: Option<BeforeConfig> = sent.parse().ok();
+            config.and_then(|config| {
+                config.checkpoint_id.or_else(|| config.configurable.and_then(|c| c.checkpoint_id))
+            })
+        } else {
+            sent.parse().ok()
+        };
+        id.map(Before).ok_or_else(|| {
+            D::Error::custom(
+                "expected a checkpoint id, or an object with checkpoint_id or \
+                 configurable.checkpoint_id",
+            )
+        })
     }
 }
 
@@ -120,8 +126,8 @@ pub(super) async fn post_history(
     ThreadId(thread_id): ThreadId,
     Body(body): Body<HistoryQuery>,
 ) -> Result<Json<Vec<StateSnapshot>>, Error> {
-    let at = body.checkpoint.unwrap_or_default();
-    let before = body.before.map(|before| checkpoint_id(before.checkpoint_id())).transpose()?;
+    let ObjectOf(at) = body.checkpoint.unwrap_or_default();
+    let before = body.before.map(|before| checkpoint_id(&before.0)).transpose()?;
     let selection = Selection {
         checkpoint_ns: at.ns(),
         checkpoint_id: at.id(),

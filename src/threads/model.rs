@@ -102,11 +102,11 @@ pub struct Thread {
     /// The newest state, null as long as none was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, required)]
-    pub values: Option<Nullable>,
+    pub values: Option<Nullable<Raw>>,
     /// Always null: why the last run failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, required)]
-    pub error: Option<Nullable>,
+    pub error: Option<Nullable<Raw>>,
     /// Always `{}`: what the last run waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
@@ -140,9 +140,9 @@ pub struct EmptyObject {}
 
 /// A value that may be null, unlike an absent one.
 #[derive(Debug)]
-pub struct Nullable(pub Option<Raw>);
+pub struct Nullable<T>(pub Option<T>);
 
-impl Serialize for Nullable {
+impl<T: Serialize> Serialize for Nullable<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }

@@ -28,19 +28,19 @@ pub(super) struct StateSnapshot {
     /// How the checkpoint came to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, required)]
-    metadata: Option<Nullable>,
+    metadata: Option<Nullable<Raw>>,
     /// When it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, required)]
-    created_at: Option<Option<Timestamp>>,
+    created_at: Option<Nullable<Timestamp>>,
     /// Which one it is; null for a thread without state.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>, required)]
-    checkpoint: Option<Option<CheckpointConfig>>,
+    checkpoint: Option<Nullable<CheckpointConfig>>,
     /// Which one it was written onto.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>, required)]
-    parent_checkpoint: Option<Option<CheckpointConfig>>,
+    parent_checkpoint: Option<Nullable<CheckpointConfig>>,
     /// Always empty: what waits for an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
@@ -48,11 +48,11 @@ pub(super) struct StateSnapshot {
     /// The id of `checkpoint`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required)]
-    checkpoint_id: Option<Option<String>>,
+    checkpoint_id: Option<Nullable<String>>,
     /// The id of `parent_checkpoint`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required)]
-    parent_checkpoint_id: Option<Option<String>>,
+    parent_checkpoint_id: Option<Nullable<String>>,
 }
 
 /// A field of the state of a thread.
@@ -111,6 +111,7 @@ pub(super) struct CheckpointConfig {
 /// A checkpoint as clients name it. Its `thread_id` is never looked at: the thread is that of
 /// the path, which the caller was authorized for.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub(super) struct CheckpointQuery {
     /// Absent: the newest.
     #[serde(default, deserialize_with = "crate::extract::present")]
@@ -153,17 +154,24 @@ impl StateSnapshot {
             next: wanted.has(F::Next).then_some([]),
             tasks: wanted.has(F::Tasks).then_some([]),
             metadata: wanted.has(F::Metadata).then_some(Nullable(metadata)),
-            created_at: wanted.has(F::CreatedAt).then_some(created_at),
-            checkpoint: wanted.has(F::Checkpoint).then(|| id.as_ref().map(config)),
-            parent_checkpoint: wanted.has(F::ParentCheckpoint).then(|| parent.as_ref().map(config)),
+            created_at: wanted.has(F::CreatedAt).then_some(Nullable(created_at)),
+            checkpoint: wanted.has(F::Checkpoint).then(|| Nullable(id.as_ref().map(config))),
+            parent_checkpoint: wanted
+                .has(F::ParentCheckpoint)
+                .then(|| Nullable(parent.as_ref().map(config))),
             interrupts: wanted.has(F::Interrupts).then_some([]),
-            checkpoint_id: wanted.has(F::CheckpointId).then_some(id),
-            parent_checkpoint_id: wanted.has(F::ParentCheckpointId).then_some(parent),
+            checkpoint_id: wanted.has(F::CheckpointId).then_some(Nullable(id)),
+            parent_checkpoint_id: wanted.has(F::ParentCheckpointId).then_some(Nullable(parent)),
         }
     }
 }
 
 impl CheckpointQuery {
+    /// This checkpoint of the root namespace.
+    pub(super) fn of(checkpoint_id: String) -> CheckpointQuery {
+        CheckpointQuery { checkpoint_id: Some(checkpoint_id), ..CheckpointQuery::default() }
+    }
+
     pub(super) fn ns(&self) -> String {
         self.checkpoint_ns.clone().unwrap_or_default()
     }

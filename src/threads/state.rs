@@ -12,7 +12,7 @@ use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, CheckpointId, Json, Query, ThreadId, present};
+use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, present};
 use crate::store::Selection;
 
 /// Read the newest state
@@ -58,10 +58,10 @@ pub(super) async fn get_state_at(
     State(app): State<Arc<App>>,
     access: Access,
     ThreadId(thread_id): ThreadId,
-    CheckpointId(checkpoint_id): CheckpointId,
+    Segment(checkpoint_id): Segment,
     query: Query,
 ) -> Result<Json<StateSnapshot>, Error> {
-    let at = CheckpointQuery { checkpoint_id: Some(checkpoint_id), ..CheckpointQuery::default() };
+    let at = CheckpointQuery::of(checkpoint_id);
     let wanted = Wanted::named(query.list("select"))?;
     read(&app, &access, thread_id, &at, &wanted).await
 }
@@ -69,7 +69,8 @@ pub(super) async fn get_state_at(
 /// Which state to read.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct StateAtCheckpoint {
-    checkpoint: CheckpointQuery,
+    #[schema(value_type = CheckpointQuery)]
+    checkpoint: ObjectOf<CheckpointQuery>,
     /// Accepted; there are no subgraphs.
     #[serde(default, deserialize_with = "present")]
     #[expect(dead_code, reason = "checked by being read")]
@@ -96,7 +97,7 @@ pub(super) async fn post_state_checkpoint(
     ThreadId(thread_id): ThreadId,
     Body(body): Body<StateAtCheckpoint>,
 ) -> Result<Json<StateSnapshot>, Error> {
-    read(&app, &access, thread_id, &body.checkpoint, &Wanted::new(body.select)).await
+    read(&app, &access, thread_id, &body.checkpoint.0, &Wanted::new(body.select)).await
 }
 
 async fn read(

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Strategy, Ttl};
 use crate::error::Error;
-use crate::extract::present;
+use crate::extract::{ObjectOf, present};
 
 /// Longest time in minutes, some 1,900 years: the end must be a date that every client can read.
 const LONGEST: f64 = 1e9;
@@ -22,8 +22,9 @@ pub(super) struct TtlRequest {
 }
 
 /// The ttl to store for what a client sent (`DECISIONS.md` D15).
-pub(super) fn accepted(sent: Option<TtlRequest>) -> Result<Option<Ttl>, Error> {
-    let Some((minutes, strategy)) = sent.and_then(|sent| Some((sent.ttl?, sent.strategy))) else {
+pub(super) fn accepted(sent: Option<ObjectOf<TtlRequest>>) -> Result<Option<Ttl>, Error> {
+    let given = sent.and_then(|ObjectOf(sent)| Some((sent.ttl?, sent.strategy)));
+    let Some((minutes, strategy)) = given else {
         return Ok(None);
     };
     if !(minutes > 0.0 && minutes <= LONGEST) {

@@ -13,7 +13,7 @@ use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ThreadId, present};
+use crate::extract::{Body, Json, ObjectOf, ThreadId, present};
 use crate::json::Object;
 
 /// What to change in a thread.
@@ -25,7 +25,8 @@ pub(super) struct UpdateThread {
     metadata: Option<Object>,
     /// How long to keep the thread, from now on. Absent: as before.
     #[serde(default, deserialize_with = "present")]
-    ttl: Option<TtlRequest>,
+    #[schema(value_type = Option<TtlRequest>)]
+    ttl: Option<ObjectOf<TtlRequest>>,
 }
 
 /// Change a thread

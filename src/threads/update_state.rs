@@ -10,7 +10,7 @@ use super::snapshot::{CheckpointConfig, CheckpointQuery};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ThreadId, present};
+use crate::extract::{Body, Json, ObjectOf, ThreadId, present};
 use crate::json::{Object, Raw};
 use crate::messages;
 use crate::store::Update;
@@ -34,7 +34,8 @@ pub(super) struct UpdateState {
     as_node: Option<String>,
     /// The checkpoint to write onto. Absent: the newest.
     #[serde(default, deserialize_with = "present")]
-    checkpoint: Option<CheckpointQuery>,
+    #[schema(value_type = Option<CheckpointQuery>)]
+    checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// The same, by its id.
     #[serde(default, deserialize_with = "present")]
     checkpoint_id: Option<String>,
@@ -64,7 +65,7 @@ pub(super) async fn update_state(
     ThreadId(thread_id): ThreadId,
     Body(body): Body<UpdateState>,
 ) -> Result<Json<StateUpdated>, Error> {
-    let mut at = body.checkpoint.unwrap_or_default();
+    let ObjectOf(mut at) = body.checkpoint.unwrap_or_default();
     at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
     let mut update = Update {
         checkpoint_ns: at.ns(),

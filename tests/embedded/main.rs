@@ -1,6 +1,7 @@
 //! The embedded database, on real processes.
 
 #![cfg(feature = "embedded")]
+#![expect(clippy::disallowed_methods, reason = "tests read their own environment")]
 
 mod download;
 mod life;

@@ -1,0 +1,205 @@
+//! A whole server for a test: real sockets, a database of its own, real sign-in.
+
+pub(crate) mod postgres;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tempfile::TempDir;
+use thread_store::config::{Config, Database, LogFormat, SignIn};
+use thread_store::server::Server;
+use tokio::sync::oneshot;
+
+use postgres::test_cluster;
+
+/// A running server. It stops when the test ends.
+pub(crate) struct TestServer {
+    /// Its base URL, without a slash at the end.
+    pub(crate) url: String,
+    /// Connections to its database.
+    pub(crate) pool: PgPool,
+    /// How to connect to its database.
+    pub(crate) database: PgConnectOptions,
+    data_dir: TempDir,
+    _stop: oneshot::Sender<()>,
+}
+
+impl TestServer {
+    /// A server with the local sign-in on a fresh database.
+    pub(crate) async fn start() -> TestServer {
+        Self::start_with(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> TestServer {
+        let database = test_cluster().await.database().await;
+        Self::start_on(database, tempfile::tempdir().unwrap(), configure).await
+    }
+
+    /// Another instance on the same database, which takes the same tokens.
+    pub(crate) async fn start_beside(&self) -> TestServer {
+        let data_dir = tempfile::tempdir().unwrap();
+        let secret = Path::new("local-auth-secret");
+        std::fs::copy(self.data_dir.path().join(secret), data_dir.path().join(secret)).unwrap();
+        Self::start_on(self.database.clone(), data_dir, |_| ()).await
+    }
+
+    async fn start_on(
+        database: PgConnectOptions,
+        data_dir: TempDir,
+        configure: impl FnOnce(&mut Config),
+    ) -> TestServer {
+        let mut config = Config {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            database: Database::External(Box::new(database.clone())),
+            database_max_connections: 8,
+            sign_in: SignIn::Local,
+            data_dir: data_dir.path().to_owned(),
+            log_filter: "off".to_owned(),
+            log_format: LogFormat::Pretty,
+        };
+        configure(&mut config);
+        let server = Server::start(config).await.unwrap();
+        let url = format!("http://{}", server.address().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        let pool = PgPool::connect_lazy_with(database.clone());
+        TestServer { url, pool, database, data_dir, _stop: stop }
+    }
+
+    /// Signs somebody up.
+    pub(crate) async fn user(&self) -> User {
+        let client = Client::new();
+        let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
+        let body = json!({ "email": email, "password": "correct horse" });
+        let url = format!("{}/auth/v1/signup", self.url);
+        let session = client.post(url).json(&body).send().await.unwrap();
+        let session: Value = session.json().await.unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        User {
+            id: text(&session["user"]["id"]),
+            token: text(&session["access_token"]),
+            email,
+            url: self.url.clone(),
+            client,
+        }
+    }
+
+    /// A client without credentials.
+    pub(crate) fn nobody(&self) -> User {
+        User {
+            id: String::new(),
+            token: String::new(),
+            email: String::new(),
+            url: self.url.clone(),
+            client: Client::new(),
+        }
+    }
+}
+
+/// Somebody with an access token, or nobody without one.
+#[derive(Clone)]
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    pub(crate) email: String,
+    pub(crate) url: String,
+    pub(crate) client: Client,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl User {
+    /// The same user at another instance.
+    pub(crate) fn at(&self, server: &TestServer) -> User {
+        User { url: server.url.clone(), ..self.clone() }
+    }
+
+    /// A request with this user's token, to be completed.
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// Posts these very bytes.
+    pub(crate) async fn post_text(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        Answer::of(self.request(Method::POST, path).body(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        Answer::of(self.request(Method::PATCH, path).json(&body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::DELETE, path)).await
+    }
+
+    /// Makes a thread and answers its id.
+    pub(crate) async fn thread(&self, body: Value) -> String {
+        let thread = self.post("/threads", body).await.expect(200);
+        thread["thread_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes state and answers the id of the checkpoint.
+    pub(crate) async fn write(&self, thread_id: &str, values: Value) -> String {
+        let path = format!("/threads/{thread_id}/state");
+        let written = self.post(&path, json!({ "values": values })).await.expect(200);
+        written["checkpoint_id"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Answer {
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    /// The body as JSON, after checking the status.
+    #[track_caller]
+    pub(crate) fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.json()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| Value::String(self.text.clone()))
+    }
+
+    /// The text of an error body, which must hold nothing else.
+    #[track_caller]
+    pub(crate) fn detail(&self) -> String {
+        let body = self.json();
+        let fields = body.as_object().unwrap();
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail"], "{}", self.text);
+        body["detail"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
