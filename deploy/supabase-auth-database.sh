@@ -1,0 +1,26 @@
+#!/bin/sh
+# Prepares a Postgres for Supabase Auth, which then makes its own tables. May run again.
+#
+# Takes the usual PGHOST, PGUSER, PGPASSWORD and PGDATABASE of a superuser named postgres: one
+# of Supabase Auth's migrations grants to a role of that name.
+set -eu
+
+# Checked here, because Supabase Auth itself would start with an empty secret.
+: "${SUPABASE_AUTH_DB_PASSWORD:?set it in .env: the password of the database role of Supabase Auth}"
+: "${SUPABASE_JWT_SECRET:?set it in .env: the secret that signs access tokens}"
+if [ "${#SUPABASE_JWT_SECRET}" -lt 32 ]; then
+    echo "SUPABASE_JWT_SECRET: takes 32 characters or more" >&2
+    exit 64
+fi
+
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 <<'SQL'
+\getenv password SUPABASE_AUTH_DB_PASSWORD
+select 'create role supabase_auth_admin'
+where not exists (select from pg_roles where rolname = 'supabase_auth_admin')
+\gexec
+alter role supabase_auth_admin login noinherit createrole password :'password';
+create schema if not exists auth authorization supabase_auth_admin;
+select format('grant create on database %I to supabase_auth_admin', current_database())
+\gexec
+alter role supabase_auth_admin set search_path = auth;
+SQL
