@@ -31,6 +31,14 @@ pub enum Error {
         /// What happened, for the log.
         cause: String,
     },
+    /// What an authenticate or on handler answers for itself.
+    #[error("{detail}")]
+    Denied {
+        /// A 4xx status.
+        status: StatusCode,
+        /// What the client reads.
+        detail: String,
+    },
     /// A thread that is missing or belongs to somebody else: deliberately not told apart (D6).
     #[error("Thread with ID {0} not found")]
     ThreadNotFound(Uuid),
@@ -86,9 +94,20 @@ pub enum Error {
 pub struct Cause(pub Arc<str>);
 
 impl Error {
+    /// A refusal by a handler. One that is no 4xx counts as the handler's fault.
+    pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
+        let detail = detail.into();
+        if status.is_client_error() {
+            Error::Denied { status, detail }
+        } else {
+            Error::Internal(format!("an on handler denied with {status}: {detail}"))
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Error::Unauthenticated(_) => StatusCode::FORBIDDEN,
+            Error::Denied { status, .. } => *status,
             Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Error::ThreadNotFound(_)
             | Error::SomeThreadNotFound

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::auth::Supabase;
+use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
 use crate::config::{Config, Database, SignIn};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
@@ -61,6 +61,12 @@ pub enum StartError {
     #[cfg(feature = "local-auth")]
     #[error("the local sign-in did not start: {0}")]
     LocalAuth(#[from] local_auth::Error),
+    /// Two on handlers for one slot.
+    #[error(transparent)]
+    Policy(#[from] SlotTaken),
+    /// There is no handler for the OpenID Connect provider.
+    #[error("OIDC_ISSUER: {0}")]
+    Oidc(#[from] NoIssuer),
     /// The HTTP client for the sign-in cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -94,7 +100,12 @@ impl Running {
 
 impl Server {
     /// Takes the port, then the database, then the sign-in: what fails first is cheapest.
-    pub async fn start(config: Config) -> Result<Server, StartError> {
+    ///
+    /// `policy` puts the on handlers behind the sign-in that the settings ask for.
+    pub async fn start(
+        config: Config,
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
+    ) -> Result<Server, StartError> {
         telemetry::metrics();
         let address = SocketAddr::new(config.host, config.port);
         let listening = async {
@@ -112,15 +123,12 @@ impl Server {
                 return Err(error.into());
             }
         };
-        match sign_in(&config, address, &store).await {
-            Ok((supabase, sign_in_routes)) => {
+        let sign_in = sign_in(&config, address, &store).await;
+        match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
+            Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, address, &database_name);
                 let stopping = CancellationToken::new();
-                let app = App {
-                    store: store.clone(),
-                    authenticate: Box::new(supabase),
-                    stopping: stopping.clone(),
-                };
+                let app = App { store: store.clone(), auth, stopping: stopping.clone() };
                 let router = router(Arc::new(app), sign_in_routes);
                 Ok(Server { listener, router, store, database, banner, stopping })
             }
@@ -250,23 +258,28 @@ async fn sign_in(
     config: &Config,
     address: SocketAddr,
     store: &Store,
-) -> Result<(Supabase, Option<Router>), StartError> {
+) -> Result<(Box<dyn Authenticate>, Option<Router>), StartError> {
+    let ttl = config.auth_cache_ttl;
     match &config.sign_in {
-        SignIn::Supabase { url, api_key } => {
+        SignIn::Supabase { url, api_key, mode } => {
             if api_key.is_none() {
                 warn!("no SUPABASE_SERVICE_KEY: Supabase's gateway refuses calls without a key");
             }
             if url.scheme() == "http" && url.domain().is_some_and(|name| name.contains('.')) {
                 warn!("SUPABASE_URL is plain http: access tokens travel unprotected");
             }
-            Ok((Supabase::new(url, api_key.as_ref())?, None))
+            Ok((Box::new(Supabase::new(url, api_key.as_ref(), *mode, ttl)?), None))
+        }
+        SignIn::Oidc { issuer, audience } => {
+            Ok((Box::new(Oidc::new(issuer, audience.clone(), ttl)?), None))
         }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
             let url = url::Url::parse(&format!("http://{address}"))?;
             let issuer = format!("http://{address}/auth/v1");
             let local = LocalAuth::open(store.pool().clone(), &config.data_dir, issuer).await?;
-            Ok((Supabase::new(&url, None)?, Some(local.router())))
+            let supabase = Supabase::new(&url, None, crate::auth::Mode::Remote, ttl)?;
+            Ok((Box::new(supabase), Some(local.router())))
         }
     }
 }
@@ -280,6 +293,9 @@ fn banner(config: &Config, address: SocketAddr, database: &str) -> String {
     match &config.sign_in {
         SignIn::Supabase { url, .. } => {
             let _ = writeln!(text, "  - Sign-in:  Supabase at {url}");
+        }
+        SignIn::Oidc { issuer, .. } => {
+            let _ = writeln!(text, "  - Sign-in:  OpenID Connect at {issuer}");
         }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {

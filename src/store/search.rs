@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Store;
 use super::filter::{push_jsonb, push_visible};
 use super::values::{JOIN_HEAD, push_join_values};
-use crate::auth::{Filter, Scope};
+use crate::auth::Scope;
 use crate::json::{Object, Raw};
 use crate::threads::{Status, Thread};
 
@@ -233,10 +233,7 @@ fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteri
 /// The conditions that the scope does not already make. The on step writes the owner into the
 /// metadata of a search too; asking for it twice would hide the owner's index from the planner.
 fn not_implied(metadata: &Object, scope: &Scope) -> Object {
-    let mut rest = metadata.clone();
-    let Filter::Equal { key, value } = scope.filter();
-    if rest.get(key) == Some(value) {
-        rest.remove(key);
-    }
-    rest
+    let Some(filter) = scope.filter() else { return metadata.clone() };
+    let rest = metadata.iter().filter(|(key, value)| !filter.implies(key, value));
+    rest.map(|(key, value)| (key.to_owned(), value.clone())).collect()
 }

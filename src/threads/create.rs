@@ -86,7 +86,11 @@ pub(super) async fn create(
     let mut metadata = metadata::accepted(body.metadata);
     let ttl = ttl::accepted(body.ttl)?;
     let updates = updates(body.supersteps.unwrap_or_default(), access.user())?;
-    let scope = access.on_metadata(Action::Create, &mut metadata);
+    let mut scope = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
+    if !updates.is_empty() {
+        scope = scope.and(access.on(Action::Update, &[thread_id]).await?);
+        scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
+    }
     let new = NewThread { thread_id, metadata, ttl };
     let if_exists = body.if_exists.unwrap_or_default();
     let created = if updates.is_empty() {

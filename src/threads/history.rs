@@ -150,7 +150,7 @@ async fn read(
     limit: i64,
     wanted: &Wanted,
 ) -> Result<Json<Vec<StateSnapshot>>, Error> {
-    let scope = access.on(Action::Read);
+    let scope = access.on(Action::Read, &[thread_id]).await?;
     let found = app.store.checkpoints(&scope, thread_id, selection, limit, wanted.values()).await?;
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.into_iter();
     let ns = &selection.checkpoint_ns;

@@ -181,7 +181,7 @@ pub(super) async fn search(
     let selected = Selected(body.select.take().filter(|fields| !fields.is_empty()));
     let columns = selected.columns(extract_path::read(body.extract.take().unwrap_or_default())?);
     let mut criteria = body.criteria()?;
-    let scope = access.on_metadata(Action::Search, &mut criteria.metadata);
+    let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     // One more than asked for tells whether there is a next page.
     let beyond = Page { limit: page.limit + 1, ..page };
     let mut threads = app.store.search_threads(&scope, &criteria, &beyond, &columns).await?;

@@ -107,7 +107,7 @@ async fn read(
     at: &CheckpointQuery,
     wanted: &Wanted,
 ) -> Result<Json<StateSnapshot>, Error> {
-    let scope = access.on(Action::Read);
+    let scope = access.on(Action::Read, &[thread_id]).await?;
     let selection =
         Selection { checkpoint_ns: at.ns(), checkpoint_id: at.id(), ..Selection::default() };
     let found = app.store.checkpoints(&scope, thread_id, &selection, 1, wanted.values()).await?;

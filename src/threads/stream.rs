@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::snapshot::{StateSnapshot, Wanted};
 use crate::app::App;
-use crate::auth::{Access, Action, Scope};
+use crate::auth::{Access, Action, Credentials, Scope};
 use crate::error::Error;
 use crate::extract::{Query, ThreadId};
 use crate::store::{Checkpoint, Watch, first_checkpoint_id_of};
@@ -25,6 +25,8 @@ use crate::store::{Checkpoint, Watch, first_checkpoint_id_of};
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most checkpoints that are read at once: each may be large.
 const BATCH: i64 = 20;
+/// How often the token that opened a stream is checked again.
+const CHECK: Duration = Duration::from_secs(10);
 /// Wait after the database failed a stream.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -50,18 +52,21 @@ pub(super) async fn stream(
     State(app): State<Arc<App>>,
     access: Access,
     ThreadId(thread_id): ThreadId,
+    credentials: Credentials,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Error> {
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
     let since = headers.get("last-event-id").map(Position::read).transpose()?;
-    let scope = access.on(Action::Read);
+    let scope = access.on(Action::Read, &[thread_id]).await?;
     // Watching comes first: what is written from here on is either news or behind `last_seq`.
     let watch = app.store.changes().watch(thread_id);
     let last_seq = app.store.last_seq(&scope, thread_id).await?;
     let last_seq = last_seq.ok_or(Error::ThreadNotFound(thread_id))?;
     let follow = Follow {
         app,
+        credentials,
+        checked: Instant::now(),
         scope,
         thread_id,
         watch,
@@ -125,6 +130,9 @@ impl Position {
 /// What one open stream holds.
 struct Follow {
     app: Arc<App>,
+    credentials: Credentials,
+    /// When the credentials were last found good.
+    checked: Instant,
     scope: Scope,
     thread_id: Uuid,
     watch: Watch,
@@ -156,14 +164,18 @@ impl Follow {
         })
     }
 
-    /// The next event. `None`: the thread is gone.
+    /// The next event. `None`: the thread is gone, or the user may not see it any more.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(checkpoint) = self.ready.pop_front() {
                 return Some(self.event(checkpoint));
             }
             if !self.is_behind {
-                self.watch.changed().await;
+                // A silent stream outlives its token's end by no more than this.
+                let _ = tokio::time::timeout(CHECK, self.watch.changed()).await;
+            }
+            if !self.may_go_on().await {
+                return None;
             }
             match self.fetch().await {
                 Ok(Some(checkpoints)) => {
@@ -177,6 +189,18 @@ impl Follow {
                     tokio::time::sleep(RETRY).await;
                 }
             }
+        }
+    }
+
+    /// Whether the token that opened the stream still counts. If nobody can tell, it does.
+    async fn may_go_on(&mut self) -> bool {
+        if self.checked.elapsed() < CHECK {
+            return true;
+        }
+        self.checked = Instant::now();
+        match self.credentials.check(&self.app.auth).await {
+            Ok(()) | Err(Error::AuthUnavailable { .. }) => true,
+            Err(_) => false,
         }
     }
 

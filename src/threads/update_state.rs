@@ -77,7 +77,9 @@ pub(super) async fn update_state(
     if let Some(values) = &body.values {
         add_values(&mut update, values, "values")?;
     }
-    let scope = access.on(Action::Update);
+    // Both, as on the reference server: the answer tells of the state.
+    let scope = access.on(Action::Update, &[thread_id]).await?;
+    let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
     let written = app.store.update_state(&scope, thread_id, update).await?;
     let checkpoint_id = written.ok_or(Error::ThreadNotFound(thread_id))?.to_string();
     let checkpoint = CheckpointConfig {

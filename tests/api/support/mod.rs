@@ -4,6 +4,7 @@ pub(crate) mod postgres;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
+use thread_store::auth::{Auth, Everything, add_owner};
 use thread_store::config::{Config, Database, LogFormat, SignIn};
 use thread_store::server::Server;
 use tokio::sync::oneshot;
@@ -60,12 +62,16 @@ impl TestServer {
             database: Database::External(Box::new(database.clone())),
             database_max_connections: 8,
             sign_in: SignIn::Local,
+            auth_cache_ttl: Duration::from_secs(10),
             data_dir: data_dir.path().to_owned(),
             log_filter: "off".to_owned(),
             log_format: LogFormat::Pretty,
         };
         configure(&mut config);
-        let server = Server::start(config).await.unwrap();
+        let server =
+            Server::start(config, |authenticate| Auth::new(authenticate).on(Everything, add_owner))
+                .await
+                .unwrap();
         let url = format!("http://{}", server.address().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(server.run(async {
