@@ -170,12 +170,14 @@ impl Follow {
             if let Some(checkpoint) = self.ready.pop_front() {
                 return Some(self.event(checkpoint));
             }
-            if !self.is_behind {
-                // A silent stream outlives its token's end by no more than this.
-                let _ = tokio::time::timeout(CHECK, self.watch.changed()).await;
-            }
+            // A silent stream outlives its token's end by no more than this.
+            let has_news =
+                self.is_behind || tokio::time::timeout(CHECK, self.watch.changed()).await.is_ok();
             if !self.may_go_on().await {
                 return None;
+            }
+            if !has_news {
+                continue;
             }
             match self.fetch().await {
                 Ok(Some(checkpoints)) => {
