@@ -12,11 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 const COMPOSE_SECTION: &str = "# ---- Read by docker-compose.yml alone ----";
 
 /// Variables that `SUPABASE_SERVICE_KEY` may go by too.
-const OTHER_KEYS: [&str; 3] = [
-    "SUPABASE_SECRET_KEY",
-    "SUPABASE_ANON_KEY",
-    "SUPABASE_PUBLISHABLE_KEY",
-];
+const OTHER_KEYS: [&str; 3] =
+    ["SUPABASE_SECRET_KEY", "SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"];
 
 /// What a build without the embedded database asks for before anything else. Never connected to.
 const REQUIRED: (&str, &str) = ("DATABASE_URL", "postgres://user@127.0.0.1:1/none");
@@ -27,9 +24,7 @@ type Settings = BTreeMap<String, String>;
 #[test]
 fn the_readme_has_every_setting_with_its_default() -> Result<()> {
     let readme = document("README.md")?;
-    let (_, rest) = readme
-        .split_once("\n## Settings\n")
-        .context("README.md has no Settings")?;
+    let (_, rest) = readme.split_once("\n## Settings\n").context("README.md has no Settings")?;
     let section = rest.split("\n## ").next().unwrap_or_default();
     let mut written = Settings::new();
     for row in section.lines().filter(|line| line.starts_with("| `")) {
@@ -37,11 +32,7 @@ fn the_readme_has_every_setting_with_its_default() -> Result<()> {
         let (name, default) = (cells.next(), cells.next());
         let name = name.context("a row without a name")?.trim_matches('`');
         let default = default.context("a row without a default")?;
-        let default = if default == "unset" {
-            ""
-        } else {
-            default.trim_matches('`')
-        };
+        let default = if default == "unset" { "" } else { default.trim_matches('`') };
         written.insert(name.to_owned(), default.to_owned());
     }
     agree("README.md", &written)
@@ -50,19 +41,15 @@ fn the_readme_has_every_setting_with_its_default() -> Result<()> {
 #[test]
 fn the_example_has_every_setting_with_its_default() -> Result<()> {
     let example = document(".env.example")?;
-    let (server, _) = example
-        .split_once(COMPOSE_SECTION)
-        .context("no section for compose")?;
+    let (server, _) = example.split_once(COMPOSE_SECTION).context("no section for compose")?;
     agree(".env.example", &assignments(server))
 }
 
 #[test]
 fn copying_the_example_changes_nothing() -> Result<()> {
     let example = document(".env.example")?;
-    let set: Vec<_> = example
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
+    let set: Vec<_> =
+        example.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     ensure!(set.is_empty(), "not commented out: {set:?}");
     Ok(())
 }
@@ -70,14 +57,8 @@ fn copying_the_example_changes_nothing() -> Result<()> {
 #[test]
 fn the_example_has_every_variable_of_the_compose_file() -> Result<()> {
     let (compose, example) = (document("docker-compose.yml")?, document(".env.example")?);
-    let used: BTreeSet<_> = compose
-        .split("${")
-        .skip(1)
-        .filter_map(name_at_start)
-        .collect();
-    let (server, rest) = example
-        .split_once(COMPOSE_SECTION)
-        .context("no section for compose")?;
+    let used: BTreeSet<_> = compose.split("${").skip(1).filter_map(name_at_start).collect();
+    let (server, rest) = example.split_once(COMPOSE_SECTION).context("no section for compose")?;
     let (server, own) = (assignments(server), assignments(rest));
     let unknown: Vec<_> = used
         .iter()
@@ -85,10 +66,7 @@ fn the_example_has_every_variable_of_the_compose_file() -> Result<()> {
         .filter(|name| !OTHER_KEYS.contains(name))
         .collect();
     ensure!(unknown.is_empty(), "not in .env.example: {unknown:?}");
-    let unused: Vec<_> = own
-        .keys()
-        .filter(|name| !used.contains(name.as_str()))
-        .collect();
+    let unused: Vec<_> = own.keys().filter(|name| !used.contains(name.as_str())).collect();
     ensure!(unused.is_empty(), "not in docker-compose.yml: {unused:?}");
     Ok(())
 }
@@ -107,26 +85,10 @@ fn a_wrong_setting_is_one_line_and_exit_code_64() -> Result<()> {
     for (name, value, says) in [
         ("PORT", "70000", "takes a number from 0 to 65535"),
         ("HOST", "example", "takes an IP address"),
-        (
-            "DATABASE_URL",
-            "mysql://user:hunter2@host/x",
-            "takes postgres://",
-        ),
-        (
-            "DATABASE_MAX_CONNECTIONS",
-            "none",
-            "takes a number from 1 to 1000",
-        ),
-        (
-            "SUPABASE_URL",
-            "https://user:hunter2@example.com",
-            "without a user name and password",
-        ),
-        (
-            "SUPABASE_SERVICE_KEY",
-            "hunter2 hunter2",
-            "takes an API key",
-        ),
+        ("DATABASE_URL", "mysql://user:hunter2@host/x", "takes postgres://"),
+        ("DATABASE_MAX_CONNECTIONS", "none", "takes a number from 1 to 1000"),
+        ("SUPABASE_URL", "https://user:hunter2@example.com", "without a user name and password"),
+        ("SUPABASE_SERVICE_KEY", "hunter2 hunter2", "takes an API key"),
         ("LOG_FORMAT", "xml", "takes `pretty` or `json`"),
     ] {
         refused(name, says, &program(&[], &[REQUIRED, (name, value)])?)?;
@@ -154,11 +116,7 @@ fn nothing_listening_fails_the_health_check() -> Result<()> {
     // Nobody listens on port 1.
     let output = program(
         &["healthcheck"],
-        &[
-            REQUIRED,
-            ("PORT", "1"),
-            ("SUPABASE_URL", "http://127.0.0.1:1"),
-        ],
+        &[REQUIRED, ("PORT", "1"), ("SUPABASE_URL", "http://127.0.0.1:1")],
     )?;
     ensure!(output.status.code() == Some(1), "{output:?}");
     one_line(&output).map(drop)
@@ -178,20 +136,14 @@ fn program(arguments: &[&str], environment: &[(&str, &str)]) -> io::Result<Outpu
 fn refused(setting: &str, says: &str, output: &Output) -> Result<()> {
     ensure!(output.status.code() == Some(64), "{setting}: {output:?}");
     let line = one_line(output)?;
-    ensure!(
-        line.starts_with(&format!("thread-store: {setting}: ")),
-        "{line}"
-    );
+    ensure!(line.starts_with(&format!("thread-store: {setting}: ")), "{line}");
     ensure!(line.contains(says) && !line.contains("hunter2"), "{line}");
     Ok(())
 }
 
 fn one_line(output: &Output) -> Result<&str> {
     let text = std::str::from_utf8(&output.stderr)?;
-    ensure!(
-        output.stdout.is_empty() && text.lines().count() == 1,
-        "{output:?}"
-    );
+    ensure!(output.stdout.is_empty() && text.lines().count() == 1, "{output:?}");
     Ok(text.trim_end())
 }
 
@@ -199,9 +151,7 @@ fn help() -> Result<String> {
     let output = program(&["--help"], &[])?;
     ensure!(output.status.success(), "{output:?}");
     // Words only, because lines are wrapped.
-    let words: Vec<_> = std::str::from_utf8(&output.stdout)?
-        .split_whitespace()
-        .collect();
+    let words: Vec<_> = std::str::from_utf8(&output.stdout)?.split_whitespace().collect();
     Ok(words.join(" "))
 }
 
@@ -210,13 +160,8 @@ fn settings() -> Result<Settings> {
     let help = help()?;
     let settings = help.split("[env: ").skip(1).filter_map(|entry| {
         let rest = entry.split_once(']')?.1.trim_start();
-        let default = rest
-            .strip_prefix("[default: ")
-            .and_then(|rest| rest.split(']').next());
-        Some((
-            name_at_start(entry)?.to_owned(),
-            default.unwrap_or_default().to_owned(),
-        ))
+        let default = rest.strip_prefix("[default: ").and_then(|rest| rest.split(']').next());
+        Some((name_at_start(entry)?.to_owned(), default.unwrap_or_default().to_owned()))
     });
     Ok(settings.collect())
 }
@@ -224,22 +169,15 @@ fn settings() -> Result<Settings> {
 fn agree(name: &str, written: &Settings) -> Result<()> {
     let settings = settings()?;
     ensure!(settings.contains_key("PORT"), "--help names no settings");
-    ensure!(
-        *written == settings,
-        "{name} has\n{written:#?}\nand --help\n{settings:#?}"
-    );
+    ensure!(*written == settings, "{name} has\n{written:#?}\nand --help\n{settings:#?}");
     Ok(())
 }
 
 /// `#NAME=value` lines.
 fn assignments(text: &str) -> Settings {
-    let lines = text
-        .lines()
-        .filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    let lines = text.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
     let settings = lines.filter(|(name, _)| name_at_start(name) == Some(name));
-    settings
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The name of a variable that a text starts with.
