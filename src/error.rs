@@ -47,7 +47,7 @@ pub enum Error {
     SomeThreadNotFound,
     /// A checkpoint to write onto that the thread does not have.
     #[error("Checkpoint with ID {0} not found")]
-    CheckpointNotFound(Uuid),
+    CheckpointNotFound(String),
     /// A part of the LangGraph Server that this server does not have (D23).
     #[error("thread-store stores threads and does not run graphs: {0} are not served")]
     NotServed(&'static str),
@@ -163,7 +163,7 @@ impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Messages(refused) => Error::Invalid(refused.to_string()),
-            WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id),
+            WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id.to_string()),
             WriteError::Database(error) => error.into(),
         }
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::json::{self, Raw};
+use crate::json::{self, Object, Raw, Unstorable};
 
 /// Largest request body in bytes, the reference server's own limit (`THREADS_API.md` section 2).
 pub const BODY_LIMIT: usize = 300 * 1024 * 1024;
@@ -40,10 +40,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         if !text.trim_ascii_start().starts_with('{') {
             return Err(Error::Invalid("request body: expected an object".into()));
         }
-        match serde_json::from_str(text) {
-            Ok(value) => Ok(Body(value)),
-            Err(_) => Err(explain::<T>(text)),
+        if let Ok(value) = serde_json::from_str(text) {
+            return Ok(Body(value));
         }
+        let text = with_last_of_equal_keys(text).map_err(|_| Unstorable::Invalid)?;
+        serde_json::from_str(&text).map(Body).map_err(|_| explain::<T>(&text))
     }
 }
 
@@ -58,9 +59,19 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for ObjectOf<T> {
         if !raw.is_object() {
             return Err(D::Error::custom("expected an object"));
         }
-        let inner = serde_json::from_str(raw.text());
-        inner.map(ObjectOf).map_err(|error| D::Error::custom(without_position(&error.to_string())))
+        let inner = serde_json::from_str(raw.text()).or_else(|_| {
+            let text = with_last_of_equal_keys(raw.text())?;
+            serde_json::from_str(&text)
+        });
+        let custom =
+            |error: serde_json::Error| D::Error::custom(without_position(&error.to_string()));
+        inner.map(ObjectOf).map_err(custom)
     }
+}
+
+/// Of equal keys the last counts. Left to itself serde refuses them in structs.
+fn with_last_of_equal_keys(text: &str) -> Result<String, serde_json::Error> {
+    serde_json::from_str::<Object>(text).map(|object| object.to_text())
 }
 
 /// Reads a body again, this time keeping track of where it goes wrong.

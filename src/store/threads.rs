@@ -145,6 +145,18 @@ pub(super) async fn insert(
     insert_once(connection, new).await
 }
 
+/// A thread that the transaction under way has made, whether or not its time is over already.
+pub(super) async fn made(
+    connection: &mut PgConnection,
+    thread_id: Uuid,
+) -> Result<Thread, sqlx::Error> {
+    let mut sql = QueryBuilder::new("select ");
+    sql.push(COLUMNS).push(", state.values from thread_store.thread").push(JOIN_HEAD);
+    push_join_values(&mut sql, "head");
+    sql.push(" where thread.thread_id = ").push_bind(thread_id);
+    sql.build_query_as().fetch_one(connection).await
+}
+
 async fn insert_once(
     connection: &mut PgConnection,
     new: &NewThread,

@@ -8,11 +8,12 @@ use sqlx::{FromRow, PgConnection, QueryBuilder};
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::filter::push_where_thread;
-use super::threads::{Created, IfExists, NewThread, insert};
+use super::threads::{Created, IfExists, NewThread, insert, made};
 use super::{Store, WriteError};
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages::{self, Change, Plan};
+use crate::time::Timestamp;
 
 /// A change of state, which becomes one checkpoint.
 #[derive(Debug, Default)]
@@ -90,19 +91,24 @@ impl Store {
         updates: Vec<Update>,
     ) -> Result<Created, WriteError> {
         let mut transaction = self.pool.begin().await?;
-        if insert(&mut transaction, new).await?.is_none() {
+        let Some(inserted) = insert(&mut transaction, new).await? else {
             drop(transaction);
             return Ok(self.existing_thread(scope, new.thread_id, if_exists).await?);
-        }
-        let Some(mut locked) = lock(&mut transaction, scope, new.thread_id).await? else {
-            return Ok(Created::Conflict);
+        };
+        // Nobody else sees the row yet: it needs no lock, and is ours even if its time is over.
+        let created_at = inserted.created_at.map(Timestamp::utc).unwrap_or_default();
+        let mut locked = Locked {
+            thread_id: new.thread_id,
+            moment: created_at + TimeDelta::microseconds(1),
+            last_seq: 0,
+            graph_id: new.metadata.get("graph_id").cloned(),
         };
         for update in updates {
             write(&mut transaction, &mut locked, update).await?;
         }
+        let thread = made(&mut transaction, new.thread_id).await?;
         transaction.commit().await?;
-        let thread = self.thread(scope, new.thread_id, false).await?;
-        Ok(thread.map_or(Created::Conflict, |thread| Created::New(Box::new(thread))))
+        Ok(Created::New(Box::new(thread)))
     }
 }
 

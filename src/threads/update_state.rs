@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::extract::{Body, Json, ObjectOf, ThreadId, present};
 use crate::json::{Object, Raw};
 use crate::messages;
-use crate::store::Update;
+use crate::store::{Update, WriteError};
 
 /// The channel with a reducer. All others keep their last value (`DECISIONS.md` D7).
 const MESSAGES: &str = "messages";
@@ -80,7 +80,12 @@ pub(super) async fn update_state(
     // Both, as on the reference server: the answer tells of the state.
     let scope = access.on(Action::Update, &[thread_id]).await?;
     let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
-    let written = app.store.update_state(&scope, thread_id, update).await?;
+    let written = app.store.update_state(&scope, thread_id, update).await;
+    let written = written.map_err(|error| match (error, &at.checkpoint_id) {
+        // As it was sent: it may be no id at all.
+        (WriteError::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(sent.clone()),
+        (error, _) => error.into(),
+    })?;
     let checkpoint_id = written.ok_or(Error::ThreadNotFound(thread_id))?.to_string();
     let checkpoint = CheckpointConfig {
         thread_id,

@@ -8,6 +8,13 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod create;
+mod delete;
+mod get;
+mod history;
 mod local_auth;
+mod state;
+mod supersteps;
 mod support;
 mod tutorial;
+mod update;

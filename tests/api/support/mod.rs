@@ -1,6 +1,7 @@
 //! A whole server for a test: real sockets, a database of its own, real sign-in.
 
 pub(crate) mod postgres;
+pub(crate) mod steps;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
