@@ -8,6 +8,12 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod clients;
+mod growth;
+mod instances;
 mod local_auth;
+mod program;
+mod sse;
+mod stream;
 mod support;
 mod tutorial;
