@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use thread_store::auth::{Auth, Authenticate, Everything, SlotTaken, add_owner};
+use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
 use thread_store::server::{Server, stop_signal};
 use thread_store::{healthcheck, telemetry};
@@ -41,11 +41,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = std::io::stdout().write_all(server.banner().as_bytes());
     server.run(stop).await?;
     Ok(())
-}
-
-/// Every user sees their own threads, and nobody else's.
-fn private_threads(authenticate: Box<dyn Authenticate>) -> Result<Auth, SlotTaken> {
-    Auth::new(authenticate).on(Everything, add_owner)
 }
 
 fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {

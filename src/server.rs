@@ -20,7 +20,7 @@ use crate::embedded::{self, Embedded};
 #[cfg(feature = "local-auth")]
 use crate::local_auth::{self, LocalAuth};
 use crate::router::router;
-use crate::store::{OpenError, Store};
+use crate::store::{Changes, OpenError, Store};
 use crate::telemetry;
 
 /// How long requests under way may take once the server was told to stop.
@@ -143,6 +143,12 @@ impl Server {
     /// Where the server listens.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The threads that open streams watch.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        self.store.changes()
     }
 
     /// What to print when the server is ready.

@@ -39,7 +39,10 @@ pub use authenticate::{Authenticate, authenticate};
 pub use bearer::BearerToken;
 pub use filter::Filter;
 pub use oidc::{NoIssuer, Oidc};
-pub use on::{Action, Auth, Decision, Event, Everything, On, Resource, Slot, SlotTaken, add_owner};
+pub use on::{
+    Action, Auth, Decision, Event, Everything, On, Resource, Slot, SlotTaken, add_owner,
+    private_threads,
+};
 pub use scope::Scope;
 pub use supabase::{Mode, Supabase};
 pub use user::User;

@@ -202,6 +202,11 @@ pub fn add_owner(event: &mut Event<'_>) -> Decision {
     Decision::Filter(event.stamp("owner", identity))
 }
 
+/// The policy of the program: every user sees their own threads, and nobody else's.
+pub fn private_threads(authenticate: Box<dyn Authenticate>) -> Result<Auth, SlotTaken> {
+    Auth::new(authenticate).on(Everything, add_owner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

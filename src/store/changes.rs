@@ -81,6 +81,12 @@ impl Changes {
         }
     }
 
+    /// How many threads are watched on this instance.
+    #[must_use]
+    pub fn watched(&self) -> usize {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn watched_ids(&self) -> Vec<Uuid> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }

@@ -9,6 +9,7 @@ use super::filter::{push_jsonb, push_where_thread};
 use super::values::push_join_values;
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
+use crate::messages::CHANNEL as MESSAGES;
 use crate::time::Timestamp;
 
 /// Which checkpoints of a thread are meant.
@@ -24,6 +25,17 @@ pub struct Selection {
     pub metadata: Object,
 }
 
+/// Which channels' values are read with a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Channels {
+    /// None: the values are absent.
+    None,
+    /// These, as far as the checkpoint has them.
+    Only(Vec<String>),
+    /// All.
+    All,
+}
+
 /// A stored checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -37,7 +49,7 @@ pub struct Checkpoint {
     pub created_at: Timestamp,
     /// How it came to be.
     pub metadata: Raw,
-    /// The values of all channels; absent if they were not asked for.
+    /// The values of the channels that were asked for; absent if none were.
     pub values: Option<Raw>,
 }
 
@@ -68,11 +80,14 @@ impl Store {
         thread_id: Uuid,
         selection: &Selection,
         limit: i64,
-        with_values: bool,
+        channels: &Channels,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+        let with_values = *channels != Channels::None;
         let mut sql = QueryBuilder::new("");
         push_select(&mut sql, with_values);
-        sql.push(" left join lateral ( select * from thread_store.checkpoint where ");
+        sql.push(" left join lateral ( select ");
+        push_columns(&mut sql, channels);
+        sql.push(" from thread_store.checkpoint where ");
         push_selection(&mut sql, selection);
         sql.push(" order by checkpoint.checkpoint_id desc limit ").push_bind(limit);
         sql.push(" ) as picked on true");
@@ -140,6 +155,24 @@ fn push_select(sql: &mut QueryBuilder<Postgres>, with_values: bool) {
     );
     sql.push(if with_values { "state.values" } else { "null::json as values" });
     sql.push(" from thread_store.thread");
+}
+
+/// The columns of `checkpoint`, but as if it had no other channels than these, so that the others
+/// are not looked up.
+fn push_columns(sql: &mut QueryBuilder<Postgres>, channels: &Channels) {
+    let Channels::Only(names) = channels else {
+        sql.push("*");
+        return;
+    };
+    sql.push(
+        "thread_id, checkpoint_id, parent_checkpoint_id, seq, created_at, metadata, branch, \
+         messages_start, ( \
+             select coalesce(jsonb_object_agg(key, value), '{}') \
+             from jsonb_each(channels) where key = any(",
+    );
+    sql.push_bind(names.clone());
+    sql.push(") ) as channels, case when ").push_bind(names.iter().any(|name| name == MESSAGES));
+    sql.push(" then messages_end end as messages_end");
 }
 
 fn push_selection(sql: &mut QueryBuilder<Postgres>, selection: &Selection) {

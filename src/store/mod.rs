@@ -23,7 +23,7 @@ use sqlx::{ConnectOptions, Connection, PgPool};
 use uuid::Uuid;
 
 pub use changes::{Changes, Watch};
-pub use checkpoints::{Checkpoint, Selection};
+pub use checkpoints::{Channels, Checkpoint, Selection};
 pub use prune::Swept;
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;

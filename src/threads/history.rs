@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
+use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
@@ -28,7 +28,7 @@ type Limit = Bounded<1, 1000>;
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "Most states, 10 if absent"),
         ("before" = Option<String>, Query, description = "Only states older than this checkpoint"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
     ),
     responses(
         (status = 200, description = "The states", body = [StateSnapshot]),
@@ -75,9 +75,10 @@ pub(super) struct HistoryQuery {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<CheckpointQuery>)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
-    /// Only these fields.
+    /// Only these fields; `values.<key>` is one key of the values.
     #[serde(default, deserialize_with = "present")]
-    select: Option<Vec<StateField>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    select: Option<Vec<Selected>>,
 }
 
 /// A checkpoint in any of the forms that SDKs send (`DECISIONS.md` D9).
@@ -151,7 +152,8 @@ async fn read(
     wanted: &Wanted,
 ) -> Result<Json<Vec<StateSnapshot>>, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
-    let found = app.store.checkpoints(&scope, thread_id, selection, limit, wanted.values()).await?;
+    let channels = wanted.channels();
+    let found = app.store.checkpoints(&scope, thread_id, selection, limit, &channels).await?;
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.into_iter();
     let ns = &selection.checkpoint_ns;
     let states = stored.map(|stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted));

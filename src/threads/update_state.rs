@@ -12,11 +12,8 @@ use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{Body, Json, ObjectOf, ThreadId, present};
 use crate::json::{Object, Raw};
-use crate::messages;
+use crate::messages::{self, CHANNEL as MESSAGES};
 use crate::store::{Update, WriteError};
-
-/// The channel with a reducer. All others keep their last value (`DECISIONS.md` D7).
-const MESSAGES: &str = "messages";
 
 /// Longest name of a channel in bytes: names are part of an index.
 const LONGEST_CHANNEL: usize = 1024;

@@ -8,12 +8,18 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod clients;
 mod create;
 mod delete;
 mod get;
+mod growth;
 mod history;
+mod instances;
 mod local_auth;
+mod program;
+mod sse;
 mod state;
+mod stream;
 mod supersteps;
 mod support;
 mod tutorial;

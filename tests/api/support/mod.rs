@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
-use thread_store::auth::{Auth, Everything, add_owner};
+use thread_store::auth::private_threads;
 use thread_store::config::{Config, Database, LogFormat, SignIn};
 use thread_store::server::Server;
 use tokio::sync::oneshot;
@@ -69,10 +69,7 @@ impl TestServer {
             log_format: LogFormat::Pretty,
         };
         configure(&mut config);
-        let server =
-            Server::start(config, |authenticate| Auth::new(authenticate).on(Everything, add_owner))
-                .await
-                .unwrap();
+        let server = Server::start(config, private_threads).await.unwrap();
         let url = format!("http://{}", server.address().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(server.run(async {
