@@ -279,10 +279,18 @@ impl Arguments {
         if self.data_dir.is_empty() {
             return Err(wrong("DATA_DIR", "takes the path of a directory"));
         }
+        let database = self.database()?;
+        #[cfg(feature = "embedded")]
+        if matches!(database, Database::Embedded { .. }) && database_max_connections > 80 {
+            return Err(wrong(
+                "DATABASE_MAX_CONNECTIONS",
+                "takes a number from 1 to 80 with the embedded database",
+            ));
+        }
         Ok(Config {
             host,
             port,
-            database: self.database()?,
+            database,
             database_max_connections,
             sign_in: self.sign_in(host)?,
             auth_cache_ttl: Duration::from_secs(auth_cache_ttl),

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::json::Unstorable;
-use crate::store::WriteError;
+use crate::store::{AnswerTooLarge, WriteError};
 
 /// Why a request was not served. The text is what the client reads in `detail`.
 #[derive(Debug, thiserror::Error)]
@@ -144,11 +144,15 @@ impl From<sqlx::Error> for Error {
         match &error {
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
                 Some(code) if is_too_much_data(code) => Error::Invalid(
-                    "request body: a value is too large or too deeply nested to be stored".into(),
+                    "a value in the request or in its answer is too large or too deeply nested"
+                        .into(),
                 ),
                 Some(code) if is_outage(code) => Error::DatabaseUnavailable(error),
                 _ => Error::Database(error),
             },
+            sqlx::Error::Decode(cause) if cause.is::<AnswerTooLarge>() => {
+                Error::Invalid(AnswerTooLarge.to_string())
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
@@ -163,6 +167,7 @@ impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Messages(refused) => Error::Invalid(refused.to_string()),
+            WriteError::TooManyChannels => Error::Invalid(error.to_string()),
             WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id.to_string()),
             WriteError::Database(error) => error.into(),
         }

@@ -29,16 +29,22 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
         .merge(openapi::routes())
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
 
-    let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
-    routes
-        // Read from the bottom, the way a request comes in.
-        .layer(cors::layer())
-        .layer(from_fn(cors::only_across_origins))
+    // Read from the bottom, the way a request comes in.
+    let routes = private
+        .merge(public)
+        .with_state(app)
+        .merge(sign_in.unwrap_or_default())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(access_log::access_log))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(SetSensitiveRequestHeadersLayer::new([axum::http::header::AUTHORIZATION]))
+        .layer(from_fn(access_log::drop_long_request_id))
+        .layer(SetSensitiveRequestHeadersLayer::new([axum::http::header::AUTHORIZATION]));
+    // Around the routes as a whole, so that a preflight is answered without looking at them.
+    Router::new()
+        .fallback_service(routes)
+        .layer(cors::layer())
+        .layer(from_fn(cors::only_across_origins))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]

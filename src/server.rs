@@ -8,9 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
@@ -26,6 +27,8 @@ use crate::telemetry;
 /// How long requests under way may take once the server was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How often samples are merged, without which they pile up until somebody asks for metrics.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Wait between two sweeps of expired threads. Readers do not see them meanwhile.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -157,29 +160,30 @@ impl Server {
         &self.banner
     }
 
-    /// Serves until `stop`, then lets the requests under way finish.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    /// Serves until the first `stop`, then lets the requests under way finish, until the
+    /// deadline or the second `stop`.
+    pub async fn run(self, mut stop: StopSignal) -> std::io::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let streams = self.stopping;
         let graceful = async move {
-            stop.await;
+            stop.next().await;
             info!("stopping: letting requests finish");
             streams.cancel();
-            let _ = stopping.send(());
+            let _ = stopping.send(stop);
         };
         let serve = axum::serve(self.listener, self.router).with_graceful_shutdown(graceful);
         let deadline = async {
-            if stopped.await.is_ok() {
-                tokio::time::sleep(DRAIN_DEADLINE).await;
-            } else {
-                std::future::pending::<()>().await;
+            let Ok(mut stop) = stopped.await else { return std::future::pending().await };
+            tokio::select! {
+                () = tokio::time::sleep(DRAIN_DEADLINE) => {}
+                () = stop.next() => {}
             }
         };
         let background = background(&self.store);
         let outcome = tokio::select! {
             outcome = serve => outcome,
             () = deadline => {
-                warn!("requests were cut off after {DRAIN_DEADLINE:?}");
+                warn!("requests were cut off");
                 Ok(())
             }
         };
@@ -195,10 +199,37 @@ impl Server {
 fn background(store: &Store) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let changes = store.changes().clone();
-    tasks.spawn(async move { changes.run().await });
+    tasks.spawn(for_ever("news of changes", move || {
+        let changes = changes.clone();
+        async move { changes.run().await }
+    }));
     let store = store.clone();
-    tasks.spawn(async move { sweep(&store).await });
+    tasks.spawn(for_ever("the sweeper", move || {
+        let store = store.clone();
+        async move { sweep(&store).await }
+    }));
+    tasks.spawn(for_ever("metrics", || async {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            telemetry::metrics().run_upkeep();
+        }
+    }));
     tasks
+}
+
+/// Starts a task again if a bug ends it.
+async fn for_ever<F>(name: &'static str, task: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        if let Some(Err(error)) = running.join_next().await {
+            error!(%error, "{name} broke, and is started again");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Carries out what threads' ttl asks for, in small batches.
@@ -314,14 +345,39 @@ fn banner(config: &Config, address: SocketAddr, database: &str) -> String {
     text
 }
 
-/// Resolves on SIGINT or SIGTERM.
-pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+/// What tells a server to stop: SIGINT and SIGTERM, or the other end of a channel.
+#[derive(Debug)]
+pub struct StopSignal(mpsc::UnboundedReceiver<()>);
+
+impl StopSignal {
+    /// From the signals of this process, from now on.
+    pub fn of_process() -> std::io::Result<StopSignal> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (sender, signals) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if sender.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(StopSignal(signals))
+    }
+
+    /// From whoever holds the sender. Dropping it says stop, too.
+    #[must_use]
+    pub fn of_channel() -> (mpsc::UnboundedSender<()>, StopSignal) {
+        let (sender, signals) = mpsc::unbounded_channel();
+        (sender, StopSignal(signals))
+    }
+
+    /// Resolves when told to stop once more than before.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
 }

@@ -4,9 +4,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::Store;
 use super::filter::{push_jsonb, push_where_thread};
 use super::values::push_join_values;
+use super::{Store, bounded};
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
 use crate::messages::CHANNEL as MESSAGES;
@@ -51,6 +51,17 @@ pub struct Checkpoint {
     pub metadata: Raw,
     /// The values of the channels that were asked for; absent if none were.
     pub values: Option<Raw>,
+}
+
+/// Where a thread's sequence of checkpoints stands.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct Progress {
+    /// Tells the thread from a later one with the same id.
+    pub created_at: Timestamp,
+    /// When its newest checkpoint was written; without any, when it was made.
+    pub state_updated_at: Timestamp,
+    /// How many checkpoints it has had.
+    pub last_seq: i64,
 }
 
 /// A row of a thread joined with its checkpoints: without any, the checkpoint's columns are null.
@@ -131,20 +142,27 @@ impl Store {
         }
         push_where_thread(&mut sql, scope, thread_id);
         sql.push(order);
-        let rows: Vec<Joined> = sql.build_query_as().fetch_all(&self.pool).await?;
-        let exists = !rows.is_empty();
-        Ok(exists.then(|| rows.into_iter().filter_map(|Joined(checkpoint)| checkpoint).collect()))
+        let rows = bounded::fetch_all(&self.pool, sql.build()).await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let read =
+            rows.iter().map(|row| Joined::from_row(row).map(|Joined(checkpoint)| checkpoint));
+        read.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
     }
 
-    /// How many checkpoints a thread has had. `None`: no such thread.
-    pub async fn last_seq(
+    /// Where a thread's sequence of checkpoints stands. `None`: no such thread.
+    pub async fn progress(
         &self,
         scope: &Scope,
         thread_id: Uuid,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        let mut sql = QueryBuilder::new("select thread.last_seq from thread_store.thread");
+    ) -> Result<Option<Progress>, sqlx::Error> {
+        let mut sql = QueryBuilder::new(
+            "select thread.created_at, thread.state_updated_at, thread.last_seq \
+             from thread_store.thread",
+        );
         push_where_thread(&mut sql, scope, thread_id);
-        sql.build_query_scalar().fetch_optional(&self.pool).await
+        sql.build_query_as().fetch_optional(&self.pool).await
     }
 }
 

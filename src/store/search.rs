@@ -4,9 +4,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::Store;
 use super::filter::{push_jsonb, push_visible};
 use super::values::{JOIN_HEAD, push_join_values};
+use super::{Store, bounded};
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
 use crate::threads::{Status, Thread};
@@ -181,7 +181,7 @@ impl Store {
         // Each shape of extracts is a statement of its own: they must not push the few that
         // everybody uses out of the connections' statement caches.
         let query = sql.build().persistent(columns.extracts.is_empty());
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = bounded::fetch_all(&self.pool, query).await?;
         rows.iter().map(|row| columns.read(row)).collect()
     }
 

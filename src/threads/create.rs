@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ttl::{self, TtlRequest};
-use super::update_state::add_values;
+use super::update_state::{add_values, check_name};
 use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action, User};
@@ -109,6 +109,7 @@ fn updates(supersteps: Vec<ObjectOf<Superstep>>, user: &User) -> Result<Vec<Upda
         let mut update = Update { user_id: user.identity.clone(), ..Update::default() };
         for (number, ObjectOf(part)) in superstep.updates.into_iter().enumerate() {
             let field = format!("supersteps[{step}].updates[{number}]");
+            check_name(&format!("{field}.as_node"), Some(&part.as_node))?;
             if part.command.is_some_and(|command| !command.is_null()) {
                 return Err(Error::Invalid(format!(
                     "{field}.command: this server stores threads and does not run graphs"

@@ -12,7 +12,9 @@ use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, ObjectOf, Query, ThreadId, parse_uuid, present};
+use crate::extract::{
+    Body, Bounded, Json, ObjectOf, Query, ThreadId, excerpt, parse_uuid, present,
+};
 use crate::json::{Object, Raw};
 use crate::store::Selection;
 
@@ -48,7 +50,7 @@ pub(super) async fn get_history(
             .parse()
             .ok()
             .filter(|limit| (1..=1000).contains(limit))
-            .ok_or_else(|| Error::Invalid(format!("Invalid limit {text}")))?,
+            .ok_or_else(|| Error::Invalid(format!("Invalid limit {}", excerpt(text))))?,
     };
     let before = query.get("before").map(checkpoint_id).transpose()?;
     let selection = Selection { before, ..Selection::default() };
@@ -140,7 +142,8 @@ pub(super) async fn post_history(
 }
 
 fn checkpoint_id(text: &str) -> Result<Uuid, Error> {
-    parse_uuid(text).ok_or_else(|| Error::Invalid(format!("before: {text:?} is no checkpoint id")))
+    parse_uuid(text)
+        .ok_or_else(|| Error::Invalid(format!("before: {:?} is no checkpoint id", excerpt(text))))
 }
 
 async fn read(

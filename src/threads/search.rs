@@ -13,7 +13,7 @@ use super::{Status, Thread, extract_path};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, parse_uuid, present};
+use crate::extract::{Body, Bounded, Json, excerpt, parse_uuid, present};
 use crate::json::Object;
 use crate::store::{Columns, Criteria, Extract, Page, SortKey};
 
@@ -150,7 +150,8 @@ impl SearchThreads {
     fn criteria(self) -> Result<Criteria, Error> {
         let ids = self.ids.unwrap_or_default();
         let ids = ids.iter().map(|id| {
-            parse_uuid(id).ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {id}")))
+            parse_uuid(id)
+                .ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {}", excerpt(id))))
         });
         Ok(Criteria {
             metadata: self.metadata.unwrap_or_default(),

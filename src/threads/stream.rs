@@ -18,8 +18,9 @@ use super::snapshot::{StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action, Credentials, Scope};
 use crate::error::Error;
-use crate::extract::{Query, ThreadId};
+use crate::extract::{Query, ThreadId, excerpt};
 use crate::store::{Checkpoint, Watch, first_checkpoint_id_of};
+use crate::time::Timestamp;
 
 /// How often a comment is sent on a silent stream, so that proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -61,8 +62,12 @@ pub(super) async fn stream(
     let scope = access.on(Action::Read, &[thread_id]).await?;
     // Watching comes first: what is written from here on is either news or behind `last_seq`.
     let watch = app.store.changes().watch(thread_id);
-    let last_seq = app.store.last_seq(&scope, thread_id).await?;
-    let last_seq = last_seq.ok_or(Error::ThreadNotFound(thread_id))?;
+    let progress = app.store.progress(&scope, thread_id).await?;
+    let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
+    let now = Position { not_before: Uuid::nil(), seq: progress.last_seq };
+    let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
+    // An event that was never sent cannot have been seen: there is nothing to replay.
+    let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
     let follow = Follow {
         app,
         credentials,
@@ -72,7 +77,8 @@ pub(super) async fn stream(
         watch,
         sends_state,
         is_behind: since.is_some(),
-        position: since.unwrap_or(Position { not_before: Uuid::nil(), seq: last_seq }),
+        position: since.unwrap_or(now),
+        created_at: progress.created_at,
         ready: VecDeque::new(),
     };
     let events = Sse::new(follow.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
@@ -93,7 +99,7 @@ fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
         .iter()
         .find(|mode| !["run_modes", "lifecycle", "state_update"].contains(&mode.as_str()))
     {
-        Some(unknown) => Err(Error::Invalid(format!("Invalid stream mode: {unknown}"))),
+        Some(unknown) => Err(Error::Invalid(format!("Invalid stream mode: {}", excerpt(unknown)))),
         None => Ok(modes.into_iter()),
     }
 }
@@ -140,6 +146,8 @@ struct Follow {
     /// Whether there may be something to send that no wake-up will tell of.
     is_behind: bool,
     position: Position,
+    /// When the thread was made that the stream is about.
+    created_at: Timestamp,
     ready: VecDeque<Checkpoint>,
 }
 
@@ -208,8 +216,13 @@ impl Follow {
 
     async fn fetch(&self) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
         let (store, scope, id) = (&self.app.store, &self.scope, self.thread_id);
+        let progress = store.progress(scope, id).await?;
+        // A thread made later under the same id is another one.
+        if progress.is_none_or(|progress| progress.created_at != self.created_at) {
+            return Ok(None);
+        }
         if !self.sends_state {
-            return Ok(store.last_seq(scope, id).await?.map(|_| Vec::new()));
+            return Ok(Some(Vec::new()));
         }
         let Position { not_before, seq } = self.position;
         store.checkpoints_since(scope, id, not_before, seq, BATCH).await

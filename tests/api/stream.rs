@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use thread_store::auth::{Mode, private_threads};
 use thread_store::config::{Config, Database, LogFormat, SignIn};
-use thread_store::server::Server;
+use thread_store::server::{Server, StopSignal};
 
 use crate::program::{Program, directory};
 use crate::sse::{Event, Events, PATIENCE};
@@ -281,7 +281,8 @@ async fn a_client_that_goes_away_frees_its_slot() {
     let instance = instance_of(&server, |_| ()).await;
     let changes = instance.changes().clone();
     let user = User { url: format!("http://{}", instance.address().unwrap()), ..user };
-    let running = tokio::spawn(instance.run(std::future::pending()));
+    let (_stop, stopped) = StopSignal::of_channel();
+    let running = tokio::spawn(instance.run(stopped));
 
     let mut streams = Vec::new();
     for n in 0..20 {
@@ -336,7 +337,7 @@ async fn hundreds_of_streams_share_four_connections_and_leave_room_for_others() 
     let count = "select count(*) from pg_stat_activity \
                 where datname = current_database() and application_name = 'thread-store'";
     let connections: i64 = sqlx::query_scalar(count).fetch_one(&server.pool).await.unwrap();
-    assert!(used <= 5, "{used} connections");
+    assert!(connections <= 5, "{connections} connections");
 
     for round in 0..3 {
         let mut written = Vec::new();

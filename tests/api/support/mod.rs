@@ -15,8 +15,8 @@ use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use thread_store::auth::private_threads;
 use thread_store::config::{Config, Database, LogFormat, SignIn};
-use thread_store::server::Server;
-use tokio::sync::oneshot;
+use thread_store::server::{Server, StopSignal};
+use tokio::sync::mpsc::UnboundedSender;
 
 use postgres::test_cluster;
 
@@ -29,7 +29,7 @@ pub(crate) struct TestServer {
     /// How to connect to its database.
     pub(crate) database: PgConnectOptions,
     data_dir: TempDir,
-    _stop: oneshot::Sender<()>,
+    _stop: UnboundedSender<()>,
 }
 
 impl TestServer {
@@ -71,10 +71,8 @@ impl TestServer {
         configure(&mut config);
         let server = Server::start(config, private_threads).await.unwrap();
         let url = format!("http://{}", server.address().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
+        let (stop, stopped) = StopSignal::of_channel();
+        tokio::spawn(server.run(stopped));
         let pool = PgPool::connect_lazy_with(database.clone());
         TestServer { url, pool, database, data_dir, _stop: stop }
     }
