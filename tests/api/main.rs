@@ -15,6 +15,7 @@ mod get;
 mod growth;
 mod history;
 mod instances;
+mod limits;
 mod local_auth;
 mod program;
 mod sse;
