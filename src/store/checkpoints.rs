@@ -53,6 +53,17 @@ pub struct Checkpoint {
     pub values: Option<Raw>,
 }
 
+/// A place in the sequence of a thread's checkpoints.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// Tells the thread from a later one with the same id.
+    pub created_at: Timestamp,
+    /// No checkpoint with a smaller id is wanted. Saves looking at the old ones.
+    pub not_before: Uuid,
+    /// Nor one with this number or a smaller one.
+    pub seq: i64,
+}
+
 /// Where a thread's sequence of checkpoints stands.
 #[derive(Debug, Clone, Copy, FromRow)]
 pub struct Progress {
@@ -102,18 +113,21 @@ impl Store {
         push_selection(&mut sql, selection);
         sql.push(" order by checkpoint.checkpoint_id desc limit ").push_bind(limit);
         sql.push(" ) as picked on true");
-        self.joined(sql, scope, thread_id, with_values, " order by picked.checkpoint_id desc").await
+        if with_values {
+            push_join_values(&mut sql, "picked");
+        }
+        push_where_thread(&mut sql, scope, thread_id);
+        sql.push(" order by picked.checkpoint_id desc");
+        self.joined(sql).await
     }
 
-    /// Up to `limit` checkpoints of the root namespace that were written after number
-    /// `after_seq` and not before `not_before`, in the order they were written. `None`: no
-    /// such thread.
+    /// Up to `limit` checkpoints of the root namespace behind a position, in the order they were
+    /// written. `None`: no such thread, or another one by now.
     pub async fn checkpoints_since(
         &self,
         scope: &Scope,
         thread_id: Uuid,
-        not_before: Uuid,
-        after_seq: i64,
+        position: &Position,
         limit: i64,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
         let mut sql = QueryBuilder::new("");
@@ -123,25 +137,21 @@ impl Store {
              where checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
              and checkpoint.checkpoint_id >= ",
         );
-        sql.push_bind(not_before).push(" and checkpoint.seq > ").push_bind(after_seq);
+        sql.push_bind(position.not_before);
+        sql.push(" and checkpoint.seq > ").push_bind(position.seq);
         sql.push(" order by checkpoint.checkpoint_id limit ").push_bind(limit);
         sql.push(" ) as picked on true");
-        self.joined(sql, scope, thread_id, true, " order by picked.checkpoint_id").await
+        push_join_values(&mut sql, "picked");
+        push_where_thread(&mut sql, scope, thread_id);
+        sql.push(" and thread.created_at = ").push_bind(position.created_at);
+        sql.push(" order by picked.checkpoint_id");
+        self.joined(sql).await
     }
 
     async fn joined(
         &self,
         mut sql: QueryBuilder<Postgres>,
-        scope: &Scope,
-        thread_id: Uuid,
-        with_values: bool,
-        order: &str,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
-        if with_values {
-            push_join_values(&mut sql, "picked");
-        }
-        push_where_thread(&mut sql, scope, thread_id);
-        sql.push(order);
         let rows = bounded::fetch_all(&self.pool, sql.build()).await?;
         if rows.is_empty() {
             return Ok(None);

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 pub(crate) use bounded::AnswerTooLarge;
 pub use changes::{Changes, Watch};
-pub use checkpoints::{Channels, Checkpoint, Progress, Selection};
+pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
 pub use prune::Swept;
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;

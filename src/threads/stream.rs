@@ -19,8 +19,7 @@ use crate::app::App;
 use crate::auth::{Access, Action, Credentials, Scope};
 use crate::error::Error;
 use crate::extract::{Query, ThreadId, excerpt};
-use crate::store::{Checkpoint, Watch, first_checkpoint_id_of};
-use crate::time::Timestamp;
+use crate::store::{Checkpoint, Position, Watch, first_checkpoint_id_of};
 
 /// How often a comment is sent on a silent stream, so that proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -58,15 +57,17 @@ pub(super) async fn stream(
     query: Query,
 ) -> Result<Response, Error> {
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
-    let since = headers.get("last-event-id").map(Position::read).transpose()?;
+    let since = headers.get("last-event-id").map(last_event_id).transpose()?;
     let scope = access.on(Action::Read, &[thread_id]).await?;
     // Watching comes first: what is written from here on is either news or behind `last_seq`.
     let watch = app.store.changes().watch(thread_id);
     let progress = app.store.progress(&scope, thread_id).await?;
     let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
-    let now = Position { not_before: Uuid::nil(), seq: progress.last_seq };
+    let created_at = progress.created_at;
+    let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
     let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
     // An event that was never sent cannot have been seen: there is nothing to replay.
+    let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
     let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
     let follow = Follow {
         app,
@@ -78,7 +79,6 @@ pub(super) async fn stream(
         sends_state,
         is_behind: since.is_some(),
         position: since.unwrap_or(now),
-        created_at: progress.created_at,
         ready: VecDeque::new(),
     };
     let events = Sse::new(follow.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
@@ -104,33 +104,21 @@ fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
     }
 }
 
-/// A place in the sequence of a thread's checkpoints.
-struct Position {
-    /// No checkpoint with a smaller id is wanted. Saves looking at the old ones.
-    not_before: Uuid,
-    /// Nor one with this number or a smaller one.
-    seq: i64,
-}
-
-impl Position {
-    /// Reads `-`, `<milliseconds>` or `<milliseconds>-<seq>`.
-    fn read(value: &HeaderValue) -> Result<Position, Error> {
-        let invalid =
-            || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
-        let text = value.to_str().map_err(|_| invalid())?;
-        if text == "-" {
-            return Ok(Position { not_before: Uuid::nil(), seq: 0 });
-        }
-        let (milliseconds, seq) = text.split_once('-').unwrap_or((text, "0"));
-        let number = |digits: &str| {
-            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            is_number.then(|| digits.parse().unwrap_or(i64::MAX)).ok_or_else(invalid)
-        };
-        Ok(Position {
-            not_before: first_checkpoint_id_of(number(milliseconds)?),
-            seq: number(seq)?,
-        })
+/// Reads `-`, `<milliseconds>` or `<milliseconds>-<seq>`: the least id of a checkpoint that may
+/// not have been seen, and the number of the last that was.
+fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
+    let invalid =
+        || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
+    let text = value.to_str().map_err(|_| invalid())?;
+    if text == "-" {
+        return Ok((Uuid::nil(), 0));
     }
+    let (milliseconds, seq) = text.split_once('-').unwrap_or((text, "0"));
+    let number = |digits: &str| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().unwrap_or(i64::MAX)).ok_or_else(invalid)
+    };
+    Ok((first_checkpoint_id_of(number(milliseconds)?), number(seq)?))
 }
 
 /// What one open stream holds.
@@ -146,8 +134,6 @@ struct Follow {
     /// Whether there may be something to send that no wake-up will tell of.
     is_behind: bool,
     position: Position,
-    /// When the thread was made that the stream is about.
-    created_at: Timestamp,
     ready: VecDeque<Checkpoint>,
 }
 
@@ -216,21 +202,19 @@ impl Follow {
 
     async fn fetch(&self) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
         let (store, scope, id) = (&self.app.store, &self.scope, self.thread_id);
+        if self.sends_state {
+            return store.checkpoints_since(scope, id, &self.position, BATCH).await;
+        }
         let progress = store.progress(scope, id).await?;
         // A thread made later under the same id is another one.
-        if progress.is_none_or(|progress| progress.created_at != self.created_at) {
-            return Ok(None);
-        }
-        if !self.sends_state {
-            return Ok(Some(Vec::new()));
-        }
-        let Position { not_before, seq } = self.position;
-        store.checkpoints_since(scope, id, not_before, seq, BATCH).await
+        let is_there = progress.is_some_and(|now| now.created_at == self.position.created_at);
+        Ok(is_there.then(Vec::new))
     }
 
     fn event(&mut self, checkpoint: Checkpoint) -> Event {
         let id = format!("{}-{}", checkpoint.created_at.milliseconds(), checkpoint.seq);
-        self.position = Position { not_before: checkpoint.checkpoint_id, seq: checkpoint.seq };
+        self.position.not_before = checkpoint.checkpoint_id;
+        self.position.seq = checkpoint.seq;
         let (thread_id, all) = (self.thread_id, Wanted::default());
         let state = StateSnapshot::new(thread_id, "", None, Some(checkpoint), &all);
         let event = Event::default().event("state_update").id(id);
