@@ -37,6 +37,9 @@ impl Store {
             Strategy::KeepLatest => keep_latest(&mut transaction, &found).await?,
         }
         transaction.commit().await?;
+        if strategy == Strategy::Delete {
+            found.iter().for_each(|thread_id| self.changes.announce(*thread_id));
+        }
         Ok(Some(found.len()))
     }
 
