@@ -38,7 +38,9 @@ impl Store {
         }
         transaction.commit().await?;
         if strategy == Strategy::Delete {
-            found.iter().for_each(|thread_id| self.changes.announce(*thread_id));
+            for thread_id in &found {
+                self.changes.announce(*thread_id);
+            }
         }
         Ok(Some(found.len()))
     }
