@@ -82,7 +82,7 @@ impl Load {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), enough).await.expect("nothing is written");
+        tokio::time::timeout(Duration::from_mins(2), enough).await.unwrap();
     }
 
     /// Waits until every client has noticed that the server is gone.
@@ -113,7 +113,7 @@ impl Writer {
             }
             // The first thread grows in every round.
             let last = self.threads.len() - 1;
-            let target = if self.next % 2 == 0 { 0 } else { last };
+            let target = if self.next.is_multiple_of(2) { 0 } else { last };
             if self.append(target).await.is_none() {
                 return self;
             }
