@@ -65,7 +65,7 @@ impl Changes {
         Watch { thread_id, news, watched: Arc::clone(&self.watched) }
     }
 
-    /// Says that state of a thread was written and committed.
+    /// Says that state of a thread was written, or that the thread was deleted, and committed.
     pub(super) fn announce(&self, thread_id: Uuid) {
         self.wake(thread_id);
         let _ = self.queue.try_send(thread_id);

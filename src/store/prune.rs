@@ -38,8 +38,10 @@ impl Store {
             Strategy::KeepLatest => keep_latest(&mut transaction, &found).await?,
         }
         transaction.commit().await?;
-        for thread_id in &found {
-            self.changes.announce(*thread_id);
+        if strategy == Strategy::Delete {
+            for thread_id in &found {
+                self.changes.announce(*thread_id);
+            }
         }
         Ok(Some(found.len()))
     }

@@ -138,9 +138,11 @@ impl Store {
     pub async fn delete_thread(&self, scope: &Scope, thread_id: Uuid) -> Result<bool, sqlx::Error> {
         let mut sql = QueryBuilder::new("delete from thread_store.thread");
         push_where_thread(&mut sql, scope, thread_id);
-        let done = sql.build().execute(&self.pool).await?;
-        self.changes.announce(thread_id);
-        Ok(done.rows_affected() > 0)
+        let is_deleted = sql.build().execute(&self.pool).await?.rows_affected() > 0;
+        if is_deleted {
+            self.changes.announce(thread_id);
+        }
+        Ok(is_deleted)
     }
 }
 

@@ -53,7 +53,7 @@ async fn python(script: &str) {
     let mut probe = Command::new(&python);
     let probe = probe.args(["-c", "import httpx, langgraph_sdk, supabase"]).output().await;
     let is_there = probe.is_ok_and(|probe| probe.status.success());
-    assert!(is_there || named.is_none(), "THREAD_STORE_TEST_PYTHON {python:?} lacks the packages");
+    assert!(is_there || named.is_none(), "THREAD_STORE_TEST_PYTHON lacks the packages");
     if !is_there {
         return skipped(script, "THREAD_STORE_TEST_PYTHON");
     }
@@ -66,7 +66,7 @@ async fn node(script: &str, arguments: &[&str]) {
     let named = std::env::var_os("THREAD_STORE_TEST_NODE_MODULES").map(PathBuf::from);
     let modules = named.clone().unwrap_or_else(|| clients().join("node_modules"));
     let is_there = modules.join("langgraph-sdk-2").is_dir();
-    assert!(is_there || named.is_none(), "THREAD_STORE_TEST_NODE_MODULES {modules:?} is not it");
+    assert!(is_there || named.is_none(), "THREAD_STORE_TEST_NODE_MODULES lacks the packages");
     if !is_there {
         return skipped(script, "THREAD_STORE_TEST_NODE_MODULES");
     }

@@ -110,7 +110,7 @@ async fn all_listen(pool: &PgPool, instances: usize) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("no connection listens");
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
 #[tokio::test]
@@ -161,4 +161,28 @@ async fn streams_catch_up_when_the_listening_connections_are_killed() {
     for events in &mut streams {
         assert_eq!(events.next().await.unwrap().checkpoint_id(), last);
     }
+}
+
+#[tokio::test]
+async fn a_deletion_on_one_instance_ends_the_streams_of_the_other() {
+    let one = TestServer::start().await;
+    let two = one.start_beside().await;
+    let user = one.user().await;
+    all_listen(&one.pool, 2).await;
+    let delete = async {
+        for n in 0..25 {
+            let thread = user.thread(json!({})).await;
+            let query = if n % 2 == 0 { "" } else { "?stream_modes=state_update" };
+            let mut events = Events::open(&user.at(&two), &thread, query, None).await;
+            if n < 20 {
+                user.delete(&format!("/threads/{thread}")).await.expect(204);
+            } else {
+                let prune = json!({ "thread_ids": [thread] });
+                user.post("/threads/prune", prune).await.expect(200);
+            }
+            assert_eq!(events.rest().await, []);
+        }
+    };
+    // As above: the recheck alone would take two minutes.
+    tokio::time::timeout(PATIENCE, delete).await.expect("no wake-ups, only the recheck");
 }

@@ -10,7 +10,7 @@ use thread_store::server::{Server, StopSignal};
 
 use crate::program::{Program, directory};
 use crate::sse::{Event, Events, PATIENCE};
-use crate::support::postgres::{test_cluster, url_of};
+use crate::support::postgres::test_cluster;
 use crate::support::{Answer, TestServer, User};
 
 fn checkpoints(events: &[Event]) -> Vec<&str> {
@@ -305,13 +305,13 @@ async fn a_client_that_goes_away_frees_its_slot() {
     running.abort();
 }
 
-async fn until(met: impl Fn() -> bool) {
+async fn until(met: impl Fn() -> bool + Send + Sync) {
     let wait = async {
         while !met() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.expect("it never came true");
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
 }
 
 /// `THREAD_STORE_TEST_STREAMS` says how many.
@@ -335,9 +335,9 @@ async fn hundreds_of_streams_share_four_connections_and_leave_room_for_others() 
     }
     user.post("/threads/search", json!({ "limit": 100 })).await.expect(200);
     // With the one that hears of changes.
-    let count = "select count(*) from pg_stat_activity \
+    let statement = "select count(*) from pg_stat_activity \
                 where datname = current_database() and application_name = 'thread-store'";
-    let connections: i64 = sqlx::query_scalar(count).fetch_one(&server.pool).await.unwrap();
+    let connections: i64 = sqlx::query_scalar(statement).fetch_one(&server.pool).await.unwrap();
     assert!(connections <= 5, "{connections} connections");
 
     for round in 0..3 {
@@ -368,7 +368,7 @@ pub(crate) async fn sign_up(url: &str) -> User {
 
 #[tokio::test]
 async fn told_to_stop_the_program_ends_its_streams_and_then_itself() {
-    let database = url_of(&test_cluster().await.database().await);
+    let database = test_cluster().await.database_url().await;
     let directory = directory();
     let settings = [("PORT", "0"), ("DATA_DIR", "data"), ("DATABASE_URL", &database)];
     let mut program = Program::start(directory.path(), &settings).await;
