@@ -8,6 +8,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod bad_input;
 mod create;
 mod delete;
 mod get;
