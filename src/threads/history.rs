@@ -12,7 +12,7 @@ use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, ObjectOf, Query, ThreadId, parse_uuid, present};
+use crate::extract::{Body, Bounded, Json, ObjectOf, Query, ThreadId, names, parse_uuid, present};
 use crate::json::{Object, Raw};
 use crate::store::Selection;
 
@@ -76,7 +76,7 @@ pub(super) struct HistoryQuery {
     #[schema(value_type = Option<CheckpointQuery>)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// Only these fields.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "names")]
     select: Option<Vec<StateField>>,
 }
 
@@ -87,7 +87,7 @@ struct Before(String);
 #[derive(Deserialize)]
 struct BeforeConfig {
     checkpoint_id: Option<String>,
-    configurable: Option<Box<BeforeConfig>>,
+    configurable: Option<Box<ObjectOf<BeforeConfig>>>,
 }
 
 impl<'de> Deserialize<'de> for Before {
@@ -96,7 +96,9 @@ impl<'de> Deserialize<'de> for Before {
         let id = if sent.is_object() {
             let config: Option<BeforeConfig> = sent.parse().ok();
             config.and_then(|config| {
-                config.checkpoint_id.or_else(|| config.configurable.and_then(|c| c.checkpoint_id))
+                config
+                    .checkpoint_id
+                    .or_else(|| config.configurable.and_then(|inner| inner.0.checkpoint_id))
             })
         } else {
             sent.parse().ok()
