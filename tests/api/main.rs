@@ -9,13 +9,17 @@
 )]
 
 mod bad_input;
+mod copy;
 mod create;
 mod delete;
 mod get;
 mod history;
+mod isolation;
 mod local_auth;
+mod prune;
 mod state;
 mod supersteps;
 mod support;
+mod ttl;
 mod tutorial;
 mod update;
