@@ -21,6 +21,9 @@ const MESSAGES: &str = "messages";
 /// Longest name of a channel in bytes: names are part of an index.
 const LONGEST_CHANNEL: usize = 1024;
 
+/// Longest namespace of checkpoints in bytes, for the same reason.
+const LONGEST_NAMESPACE: usize = 1024;
+
 /// A change of state.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct UpdateState {
@@ -67,6 +70,11 @@ pub(super) async fn update_state(
 ) -> Result<Json<StateUpdated>, Error> {
     let ObjectOf(mut at) = body.checkpoint.unwrap_or_default();
     at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
+    if at.ns().len() > LONGEST_NAMESPACE {
+        return Err(Error::Invalid(format!(
+            "checkpoint.checkpoint_ns: longer than {LONGEST_NAMESPACE} bytes"
+        )));
+    }
     let mut update = Update {
         checkpoint_ns: at.ns(),
         checkpoint_id: at.id(),
