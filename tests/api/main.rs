@@ -10,16 +10,23 @@
 
 mod bad_input;
 mod copy;
+mod cors;
+mod count;
 mod create;
 mod delete;
 mod get;
 mod history;
 mod isolation;
 mod local_auth;
+mod not_served;
+mod openapi;
 mod prune;
+mod search;
 mod state;
+mod storage;
 mod supersteps;
 mod support;
+mod system;
 mod ttl;
 mod tutorial;
 mod update;
