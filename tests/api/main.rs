@@ -21,6 +21,7 @@ mod local_auth;
 mod not_served;
 mod openapi;
 mod prune;
+mod schema;
 mod search;
 mod state;
 mod storage;
