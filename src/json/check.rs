@@ -155,8 +155,10 @@ impl Scan<'_> {
             }
             let is_zero = mantissa.bytes().all(|byte| !matches!(byte, b'1'..=b'9'));
             let exponent: i64 = exponent.parse().unwrap_or(i64::MIN);
+            let below_the_point = usize::try_from(exponent.saturating_neg()).unwrap_or(0);
+            let is_too_fine = fraction.len().saturating_add(below_the_point) > MAX_FRACTION_DIGITS;
             // A mantissa of zeros may carry any exponent, but the digits are still written out.
-            if exponent.unsigned_abs() > 10_000 || (number == 0.0 && !is_zero) {
+            if exponent.unsigned_abs() > 10_000 || (number == 0.0 && !is_zero) || is_too_fine {
                 return Err(Unstorable::Digits(self.field()));
             }
         }
@@ -214,6 +216,8 @@ mod tests {
         assert_eq!(check(small), Err(Unstorable::Digits("n".into())));
         let long = format!(r#"{{"n":0.{}}}"#, "1".repeat(MAX_FRACTION_DIGITS + 1));
         assert_eq!(check(long.as_bytes()), Err(Unstorable::Digits("n".into())));
+        let fine = format!(r#"{{"n":0.{}e-1}}"#, "1".repeat(MAX_FRACTION_DIGITS));
+        assert_eq!(check(fine.as_bytes()), Err(Unstorable::Digits("n".into())));
     }
 
     #[test]
