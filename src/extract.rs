@@ -9,7 +9,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -103,6 +103,27 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Like [`present`], for names out of a fixed set. Left to itself serde also takes an object
+/// with the name as its only key.
+pub fn name<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let name = String::deserialize(deserializer)?;
+    T::deserialize(name.into_deserializer()).map(Some)
+}
+
+/// Like [`name`], for lists of names.
+pub fn names<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let names = Vec::<String>::deserialize(deserializer)?.into_iter();
+    names.map(|name| T::deserialize(name.into_deserializer())).collect::<Result<_, _>>().map(Some)
 }
 
 /// The query string: names with values, in order. Unknown names are ignored by all routes.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::{StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -43,8 +44,18 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
     // Around the routes as a whole, so that a preflight is answered without looking at them.
     Router::new()
         .fallback_service(routes)
+        .layer(map_response(allow_only_with_405))
         .layer(cors::layer())
         .layer(from_fn(cors::only_across_origins))
+}
+
+/// The routes add `allow` outside of their layers, to whatever those answered: also to a stranger
+/// who was sent away, and who must not learn which paths exist.
+async fn allow_only_with_405(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]

@@ -10,7 +10,7 @@ use super::Status;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, present};
+use crate::extract::{Body, Json, name, present};
 use crate::json::Object;
 use crate::store::Criteria;
 
@@ -26,7 +26,7 @@ pub(super) struct CountThreads {
     #[schema(value_type = Option<Object>)]
     values: Option<Object>,
     /// The thread's status.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     status: Option<Status>,
 }
 

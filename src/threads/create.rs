@@ -13,7 +13,7 @@ use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action, User};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, parse_uuid, present};
+use crate::extract::{Body, Json, ObjectOf, name, parse_uuid, present};
 use crate::json::{Object, Raw};
 use crate::store::{Created, IfExists, NewThread, Update};
 
@@ -30,7 +30,7 @@ pub(super) struct CreateThread {
     metadata: Option<Object>,
     /// What to do when the id is in use: `raise` (409) or `do_nothing` (give back the thread
     /// that is there).
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     if_exists: Option<IfExists>,
     /// How long to keep the thread.
     #[serde(default, deserialize_with = "present")]

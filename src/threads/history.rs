@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{
-    Body, Bounded, Json, ObjectOf, Query, ThreadId, excerpt, parse_uuid, present,
+    Body, Bounded, Json, ObjectOf, Query, ThreadId, excerpt, names, parse_uuid, present,
 };
 use crate::json::{Object, Raw};
 use crate::store::Selection;
@@ -78,7 +78,7 @@ pub(super) struct HistoryQuery {
     #[schema(value_type = Option<CheckpointQuery>)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// Only these fields; `values.<key>` is one key of the values.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "names")]
     #[schema(value_type = Option<Vec<String>>)]
     select: Option<Vec<Selected>>,
 }
@@ -90,7 +90,7 @@ struct Before(String);
 #[derive(Deserialize)]
 struct BeforeConfig {
     checkpoint_id: Option<String>,
-    configurable: Option<Box<BeforeConfig>>,
+    configurable: Option<Box<ObjectOf<BeforeConfig>>>,
 }
 
 impl<'de> Deserialize<'de> for Before {
@@ -99,7 +99,9 @@ impl<'de> Deserialize<'de> for Before {
         let id = if sent.is_object() {
             let config: Option<BeforeConfig> = sent.parse().ok();
             config.and_then(|config| {
-                config.checkpoint_id.or_else(|| config.configurable.and_then(|c| c.checkpoint_id))
+                config
+                    .checkpoint_id
+                    .or_else(|| config.configurable.and_then(|inner| inner.0.checkpoint_id))
             })
         } else {
             sent.parse().ok()

@@ -10,7 +10,7 @@ use super::Strategy;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, parse_uuid, present};
+use crate::extract::{Body, Json, name, parse_uuid};
 
 /// Which threads to prune, and how.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -19,7 +19,7 @@ pub(super) struct PruneThreads {
     #[schema(value_type = Vec<uuid::Uuid>)]
     thread_ids: Vec<String>,
     /// Whether they go as a whole. Absent: `delete`.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     strategy: Option<Strategy>,
 }
 

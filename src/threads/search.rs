@@ -13,7 +13,7 @@ use super::{Status, Thread, extract_path};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, excerpt, parse_uuid, present};
+use crate::extract::{Body, Bounded, Json, excerpt, name, names, parse_uuid, present};
 use crate::json::Object;
 use crate::store::{Columns, Criteria, Extract, Page, SortKey};
 
@@ -32,7 +32,7 @@ pub(super) struct SearchThreads {
     #[schema(value_type = Option<Object>)]
     values: Option<Object>,
     /// The thread's status.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     status: Option<Status>,
     /// One of these threads; empty for any.
     #[serde(default, deserialize_with = "present")]
@@ -47,13 +47,13 @@ pub(super) struct SearchThreads {
     #[schema(value_type = Option<i64>, minimum = 0, default = 0)]
     offset: Option<Bounded<0, { i64::MAX / 2 }>>,
     /// What to sort by. Absent: `updated_at`, newest first.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     sort_by: Option<SortKey>,
     /// Which end comes first. Counts only with `sort_by`.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     sort_order: Option<SortOrder>,
     /// Only these fields; empty for all. What is not asked for is not read.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "names")]
     select: Option<Vec<ThreadField>>,
     /// Single values to extract, up to 10: `{"last": "values.messages[-1].content"}`.
     #[serde(default, deserialize_with = "present")]

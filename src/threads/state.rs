@@ -12,7 +12,7 @@ use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, present};
+use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, names, present};
 use crate::store::Selection;
 
 /// Read the newest state
@@ -76,7 +76,7 @@ pub(super) struct StateAtCheckpoint {
     #[expect(dead_code, reason = "checked by being read")]
     subgraphs: Option<bool>,
     /// Only these fields; `values.<key>` is one key of the values.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "names")]
     #[schema(value_type = Option<Vec<String>>)]
     select: Option<Vec<Selected>>,
 }

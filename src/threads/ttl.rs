@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Strategy, Ttl};
 use crate::error::Error;
-use crate::extract::{ObjectOf, present};
+use crate::extract::{ObjectOf, name, present};
 
 /// Longest time in minutes, some 1,900 years: the end must be a date that every client can read.
 const LONGEST: f64 = 1e9;
@@ -17,7 +17,7 @@ pub(super) struct TtlRequest {
     #[serde(default, deserialize_with = "present")]
     ttl: Option<f64>,
     /// What happens then.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "name")]
     strategy: Option<Strategy>,
 }
 

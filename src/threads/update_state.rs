@@ -19,6 +19,9 @@ use crate::store::{Update, WriteError};
 /// and the last is kept with each checkpoint.
 pub(super) const LONGEST_NAME: usize = 1024;
 
+/// Longest namespace of checkpoints in bytes, for the same reason.
+const LONGEST_NAMESPACE: usize = 1024;
+
 /// A change of state.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct UpdateState {
@@ -67,6 +70,11 @@ pub(super) async fn update_state(
     check_name("checkpoint.checkpoint_ns", at.checkpoint_ns.as_deref())?;
     check_name("as_node", body.as_node.as_deref())?;
     at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
+    if at.ns().len() > LONGEST_NAMESPACE {
+        return Err(Error::Invalid(format!(
+            "checkpoint.checkpoint_ns: longer than {LONGEST_NAMESPACE} bytes"
+        )));
+    }
     let mut update = Update {
         checkpoint_ns: at.ns(),
         checkpoint_id: at.id(),

@@ -1,0 +1,73 @@
+//! Cross-origin requests.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::steps::new_id;
+use crate::support::{Answer, TestServer};
+
+const ORIGIN: (&str, &str) = ("origin", "http://app.example");
+
+#[tokio::test]
+async fn every_answer_to_another_origin_can_be_read_there() {
+    let server = TestServer::start().await;
+    let (user, nobody) = (server.user().await, server.nobody());
+    let id = user.thread(json!({})).await;
+    let missing = format!("/threads/{}", new_id());
+    for (who, method, path, body, status) in [
+        (&user, "GET", format!("/threads/{id}"), "", 200),
+        (&user, "POST", "/threads/search".to_owned(), "{}", 200),
+        (&user, "PATCH", format!("/threads/{id}"), "{}", 200),
+        (&user, "GET", missing, "", 404),
+        (&user, "GET", "/nope".to_owned(), "", 404),
+        (&user, "PUT", "/threads".to_owned(), "", 405),
+        (&user, "POST", "/threads".to_owned(), "{", 422),
+        (&nobody, "POST", "/threads".to_owned(), "{}", 403),
+        (&nobody, "GET", "/ok".to_owned(), "", 200),
+    ] {
+        for has_origin in [true, false] {
+            let request = who.request(method.parse().unwrap(), &path).body(body);
+            let request = if has_origin { request.header(ORIGIN.0, ORIGIN.1) } else { request };
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.status, status, "{method} {path}");
+            let expected = if has_origin { "*" } else { "" };
+            assert_eq!(answer.header("access-control-allow-origin"), expected, "{method} {path}");
+            assert_eq!(answer.header("access-control-allow-credentials"), "");
+            assert!(answer.header("vary").eq_ignore_ascii_case("origin"), "{method} {path}");
+            let exposed = answer.header("access-control-expose-headers");
+            let expected = "x-pagination-total,x-pagination-next,content-location";
+            assert_eq!(exposed, if has_origin { expected } else { "" }, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_needs_no_token_and_grants_what_it_asks_for() {
+    let server = TestServer::start().await;
+    let nobody = server.nobody();
+    for path in ["/threads", "/threads/search", "/threads/x/state", "/nope", "/ok", "/runs"] {
+        for method in ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] {
+            let request = nobody
+                .request(Method::OPTIONS, path)
+                .header(ORIGIN.0, ORIGIN.1)
+                .header("access-control-request-method", method)
+                .header("access-control-request-headers", "authorization,x-my-own");
+            let answer = Answer::of(request).await;
+            assert_eq!(answer.status, 200, "{method} {path}");
+            assert_eq!(answer.header("access-control-allow-origin"), "*");
+            assert_eq!(answer.header("access-control-max-age"), "600");
+            let headers = answer.header("access-control-allow-headers");
+            assert_eq!(headers, "authorization,x-my-own");
+            let methods: Vec<_> =
+                answer.header("access-control-allow-methods").split(',').collect();
+            assert!(methods.contains(&method), "{methods:?}");
+        }
+        let request = nobody
+            .request(Method::OPTIONS, path)
+            .header(ORIGIN.0, ORIGIN.1)
+            .header("access-control-request-method", "STEAL");
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(answer.detail(), "Disallowed CORS method");
+    }
+}

@@ -1,0 +1,176 @@
+//! `POST /threads/search`
+
+use serde_json::{Value, json};
+
+use crate::support::TestServer;
+use crate::support::steps::human;
+
+#[tokio::test]
+async fn metadata_filters_are_containment_as_in_postgres() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let metadata = json!({
+        "s": "x", "n": 1, "null": null, "t": true, "o": { "a": { "b": 1, "c": [] } },
+        "l": [1, "x", { "k": 1, "m": 2 }, [3, 4]], "it's \"q\" \\ $1 %": "; drop table thread; --",
+    });
+    let id = user.thread(json!({ "metadata": metadata })).await;
+    user.thread(json!({ "metadata": { "s": "other" } })).await;
+    for (filter, matches) in [
+        (json!({ "s": "x" }), true),
+        (json!({ "n": 1.0 }), true),
+        (json!({ "n": "1" }), false),
+        (json!({ "t": 1 }), false),
+        (json!({ "null": null }), true),
+        (json!({ "absent": null }), false),
+        (json!({ "o": {} }), true),
+        (json!({ "o": { "a": { "b": 1 } } }), true),
+        (json!({ "o": { "b": 1 } }), false),
+        (json!({ "o": { "a": { "c": [] } } }), true),
+        (json!({ "o": [] }), false),
+        (json!({ "l": [] }), true),
+        (json!({ "l": ["x", 1, 1] }), true),
+        (json!({ "l": [{ "m": 2 }] }), true),
+        (json!({ "l": [[4]] }), true),
+        (json!({ "l": [4] }), false),
+        (json!({ "l": [1, 2] }), false),
+        (json!({ "l": 1 }), false),
+        (json!({ "it's \"q\" \\ $1 %": "; drop table thread; --" }), true),
+        (json!({ "s": { "$eq": "x" } }), false),
+        (json!({ "$or": [{ "s": "x" }, { "n": 1 }] }), false),
+    ] {
+        let found = user.found(json!({ "metadata": filter })).await;
+        assert_eq!(found.contains(&id), matches, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn values_filters_look_at_the_newest_checkpoint() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let without = user.thread(json!({})).await;
+    let id = user.thread(json!({})).await;
+    let first =
+        user.write(&id, json!({ "n": 1, "old": true, "messages": [human("a", "A")] })).await;
+    user.write(&id, json!({ "n": 2, "messages": [human("b", "B")] })).await;
+    let found = async |values: Value| user.found(json!({ "values": values })).await == [id.clone()];
+    assert!(found(json!({ "n": 2, "old": true })).await);
+    assert!(!found(json!({ "n": 1 })).await);
+    assert!(found(json!({ "messages": [{ "id": "b" }] })).await);
+    user.fork(&id, &first, json!({ "n": 3 })).await;
+    assert!(found(json!({ "n": 3 })).await);
+    assert!(!found(json!({ "messages": [{ "id": "b" }] })).await);
+    assert!(!user.found(json!({ "values": { "n": null } })).await.contains(&without));
+    // A value that only `json` holds must not spoil the searches of its owner.
+    let odd = user.thread(json!({})).await;
+    let body = format!("{{\"values\":{{\"n\":0.{}e-300}}}}", "1".repeat(16_383));
+    let written = user.post_text(&format!("/threads/{odd}/state"), body).await;
+    assert!([200, 422].contains(&written.status.as_u16()), "{}", written.text);
+    assert!(found(json!({ "n": 3 })).await);
+}
+
+#[tokio::test]
+async fn a_page_has_only_the_selected_fields() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({ "metadata": { "k": 1 } })).await;
+    user.write(&id, json!({ "n": 1.50 })).await;
+    let whole = user.get(&format!("/threads/{id}")).await.expect(200);
+    for fields in [
+        vec!["thread_id"],
+        vec!["values"],
+        vec!["metadata", "status", "metadata"],
+        vec!["config", "interrupts"],
+        vec!["created_at", "updated_at", "state_updated_at"],
+    ] {
+        let page = user.post("/threads/search", json!({ "select": fields })).await.expect(200);
+        let thread = page[0].as_object().unwrap();
+        assert!(thread.iter().all(|(field, value)| *value == whole[field]), "{page}");
+        let mut expected = fields.clone();
+        expected.sort_unstable();
+        expected.dedup();
+        let mut got: Vec<_> = thread.keys().map(String::as_str).collect();
+        got.sort_unstable();
+        assert_eq!(got, expected);
+    }
+    let page = user.post("/threads/search", json!({ "select": [] })).await.expect(200);
+    assert_eq!(page[0], whole);
+}
+
+#[tokio::test]
+async fn extracts_come_from_inside_values_and_metadata() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id =
+        user.thread(json!({ "metadata": { "a": { "b": [10, { "c": null }] }, "ü x": 1 } })).await;
+    let text = r#"{"values":{"n":1.50,"deep":{"z":1,"a":[[1],[2]]},"messages":[{"type":"ai","id":"1","content":"hi"}]}}"#;
+    user.post_text(&format!("/threads/{id}/state"), text).await.expect(200);
+    for (path, expected) in [
+        ("values.n", "1.50"),
+        ("values.deep", r#"{"z":1,"a":[[1],[2]]}"#),
+        ("values.deep.a[-1][0]", "2"),
+        ("values.deep.a[2]", "null"),
+        ("values.deep.a[-3]", "null"),
+        ("values.deep.a.z", "null"),
+        ("values.messages[-1].content", "\"hi\""),
+        ("values.n.x", "null"),
+        ("metadata.a.b[0]", "10"),
+        ("metadata.a.b[1].c", "null"),
+        ("metadata.ü x", "1"),
+        ("interrupts", "{}"),
+        ("config.x", "null"),
+        ("values[0]", "null"),
+        ("values.messages[2147483648]", "null"),
+    ] {
+        let body =
+            json!({ "select": ["thread_id"], "extract": { "got": path, "_2": "metadata.a.b[0]" } });
+        let answer = user.post("/threads/search", body).await;
+        let expected =
+            format!(r#"[{{"thread_id":"{id}","extracted":{{"got":{expected},"_2":10}}}}]"#);
+        assert_eq!(answer.text, expected, "{path}");
+    }
+    let bare = user.thread(json!({})).await;
+    let body = json!({ "ids": [bare], "extract": { "v": "values.n", "m": "metadata.a.b" } });
+    let page = user.post("/threads/search", body).await.expect(200);
+    assert_eq!(page[0]["extracted"], json!({ "v": null, "m": null }));
+}
+
+#[tokio::test]
+async fn pages_say_where_the_next_one_starts() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    for _ in 0..11 {
+        user.thread(json!({})).await;
+    }
+    for (body, rows, next, total) in [
+        (json!({}), 10, "10", "11"),
+        (json!({ "limit": 11 }), 11, "", "11"),
+        (json!({ "limit": 1000 }), 11, "", "11"),
+        (json!({ "limit": 5 }), 5, "5", "6"),
+        (json!({ "limit": 5, "offset": 5 }), 5, "10", "11"),
+        (json!({ "limit": 5.0, "offset": 6 }), 5, "", "11"),
+        (json!({ "offset": 11 }), 0, "", "11"),
+        (json!({ "offset": 100 }), 0, "", "100"),
+        (json!({ "offset": i64::MAX / 2, "limit": 1000 }), 0, "", "4611686018427387903"),
+    ] {
+        let page = user.post("/threads/search", body.clone()).await;
+        assert_eq!(page.expect(200).as_array().unwrap().len(), rows, "{body}");
+        assert_eq!(page.header("x-pagination-next"), next, "{body}");
+        assert_eq!(page.header("x-pagination-total"), total, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn many_ids_in_any_spelling_are_one_condition() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let (one, two) =
+        (user.thread(json!({})).await, user.thread(json!({ "metadata": { "k": 1 } })).await);
+    let mut ids: Vec<_> = (0..5000).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+    ids.extend([one.to_uppercase(), two.replace('-', ""), two.clone()]);
+    assert_eq!(
+        user.found(json!({ "ids": ids, "sort_by": "thread_id", "sort_order": "asc" })).await,
+        [one, two.clone()]
+    );
+    assert_eq!(user.found(json!({ "ids": ids, "metadata": { "k": 1 } })).await, [two]);
+    assert_eq!(user.found(json!({ "ids": [] })).await.len(), 2);
+}

@@ -1,0 +1,179 @@
+//! `ttl`: a thread whose time is over is gone for readers at once, and later swept.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use thread_store::store::Store;
+
+use crate::delete::rows;
+use crate::support::TestServer;
+use crate::support::steps::{human, messages};
+
+async fn sweep(server: &TestServer) {
+    let store = Store::open(server.database.clone(), 2).await.unwrap();
+    while !store.sweep().await.unwrap().is_last {}
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_expired_thread_is_gone_for_every_reader_and_writer() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({ "metadata": { "k": 1 } })).await;
+    let kept = user.thread(json!({ "metadata": { "k": 1 } })).await;
+    let checkpoint = user.write(&id, json!({ "k": 1 })).await;
+    user.write(&kept, json!({ "k": 1 })).await;
+    user.expire(&id, "delete").await;
+
+    let missing = format!("Thread with ID {id} not found");
+    for (method, path, body) in [
+        ("GET", "", json!(null)),
+        ("GET", "?include=ttl", json!(null)),
+        ("PATCH", "", json!({ "ttl": { "ttl": 5 } })),
+        ("GET", "/state", json!(null)),
+        ("GET", &format!("/state/{checkpoint}"), json!(null)),
+        ("POST", "/state/checkpoint", json!({ "checkpoint": {} })),
+        ("POST", "/state", json!({ "values": { "k": 2 } })),
+        ("GET", "/history", json!(null)),
+        ("POST", "/history", json!({})),
+        ("GET", "/storage", json!(null)),
+        ("GET", "/stream", json!(null)),
+        ("POST", "/copy", json!(null)),
+        ("DELETE", "", json!(null)),
+    ] {
+        let request = user.request(method.parse().unwrap(), &format!("/threads/{id}{path}"));
+        let answer = crate::support::Answer::of(request.json(&body)).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+        assert_eq!(answer.detail(), missing, "{method} {path}");
+    }
+    for body in [json!({}), json!({ "metadata": { "k": 1 } }), json!({ "values": { "k": 1 } })] {
+        assert_eq!(user.found(body.clone()).await, [kept.clone()], "{body}");
+        assert_eq!(user.count(body).await, 1);
+    }
+    assert_eq!(user.found(json!({ "ids": [id] })).await, [""; 0]);
+    for strategy in ["delete", "keep_latest"] {
+        let body = json!({ "thread_ids": [id, kept], "strategy": strategy });
+        let refused = user.post("/threads/prune", body).await;
+        assert_eq!(refused.status, 404);
+        assert_eq!(refused.detail(), "At least one thread not found or not authorized");
+    }
+    assert_eq!(user.values(&kept).await, json!({ "k": 1 }));
+}
+
+#[tokio::test]
+async fn the_id_of_an_expired_thread_is_free_for_anybody() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.user().await, server.user().await);
+    for supersteps in
+        [json!([]), json!([{ "updates": [{ "values": { "n": 2 }, "as_node": "x" }] }])]
+    {
+        let id = one.thread(json!({ "metadata": { "secret": 1 } })).await;
+        let checkpoint = one.write(&id, json!({ "secret": 1, "messages": ["x"] })).await;
+        one.expire(&id, "delete").await;
+        let body = json!({ "thread_id": id, "supersteps": supersteps, "if_exists": "do_nothing" });
+        let thread = two.post("/threads", body).await.expect(200);
+        assert_eq!(thread["metadata"], json!({ "owner": two.id }));
+        let is_fresh = supersteps == json!([]);
+        assert_eq!(thread["values"], if is_fresh { Value::Null } else { json!({ "n": 2 }) });
+        assert_eq!(two.history(&id).await.len(), usize::from(!is_fresh));
+        assert_eq!(two.values_at(&id, &checkpoint).await, json!({}));
+        assert_eq!(one.get(&format!("/threads/{id}")).await.status, 404);
+        // Its time was the old thread's, not the id's.
+        sweep(&server).await;
+        two.get(&format!("/threads/{id}")).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn the_sweeper_deletes_what_expired_and_nothing_else() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let mut gone = Vec::new();
+    // More than one batch.
+    for n in 0..103 {
+        let body = json!({ "ttl": { "ttl": 1e-7 }, "metadata": { "n": n } });
+        gone.push(user.thread(body).await);
+    }
+    let with_state = user.thread(json!({})).await;
+    let first = user.write(&with_state, json!({ "messages": ["x"], "k": 1 })).await;
+    user.write(&with_state, json!({ "messages": ["y"] })).await;
+    user.fork(&with_state, &first, json!({ "messages": ["z"] })).await;
+    user.expire(&with_state, "delete").await;
+    gone.push(with_state);
+    let later = user.thread(json!({ "ttl": { "ttl": 60 } })).await;
+    let never = user.thread(json!({})).await;
+    sweep(&server).await;
+    for id in &gone {
+        assert_eq!(rows(&server, id).await, 0);
+    }
+    assert_eq!(user.found(json!({})).await, [never, later]);
+}
+
+#[tokio::test]
+async fn keep_latest_shrinks_a_thread_once_and_keeps_it() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({ "ttl": { "ttl": 60, "strategy": "keep_latest" } })).await;
+    user.write(&id, json!({ "messages": [human("a", "A"), human("b", "B")], "k": 1 })).await;
+    let newest = user.write(&id, json!({ "messages": [human("b", "B2")] })).await;
+    user.expire(&id, "keep_latest").await;
+    // Its readers never lose it.
+    assert_eq!(messages(&user.values(&id).await), ["a=A", "b=B2"]);
+    sweep(&server).await;
+    let history = user.history(&id).await;
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0]["checkpoint_id"], json!(newest));
+    assert_eq!(history[0]["parent_checkpoint"], Value::Null);
+    assert_eq!(messages(&history[0]["values"]), ["a=A", "b=B2"]);
+    let ttl = user.get(&format!("/threads/{id}?include=ttl")).await.expect(200)["ttl"].take();
+    assert_eq!(ttl["expires_at"], Value::Null, "it happened");
+    assert_eq!(ttl["strategy"], json!("keep_latest"));
+    // What is written later stays.
+    user.write(&id, json!({ "messages": [human("c", "C")] })).await;
+    sweep(&server).await;
+    assert_eq!(user.history(&id).await.len(), 2);
+    assert_eq!(messages(&user.values(&id).await), ["a=A", "b=B2", "c=C"]);
+}
+
+#[tokio::test]
+async fn a_ttl_shows_when_it_is_asked_for() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let created = json!({ "ttl": { "ttl": 0.5, "strategy": "keep_latest" } });
+    let id = user.thread(created).await;
+    let (plain, with) = (format!("/threads/{id}"), format!("/threads/{id}?include=ttl"));
+    let thread = user.get(&with).await.expect(200);
+    let time = |value: &Value| {
+        chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().timestamp_micros()
+    };
+    assert_eq!(thread["ttl"]["ttl_minutes"], json!(0.5));
+    assert_eq!(thread["ttl"]["strategy"], json!("keep_latest"));
+    let length = time(&thread["ttl"]["expires_at"]) - time(&thread["created_at"]);
+    assert!((30_000_000..31_000_000).contains(&length), "{length}");
+    assert!(user.get(&plain).await.expect(200).get("ttl").is_none());
+
+    // Absent and empty leave it as it is; a new one counts from now, by default with `delete`.
+    for body in [json!({}), json!({ "ttl": {} }), json!({ "ttl": { "strategy": "delete" } })] {
+        user.patch(&plain, body).await.expect(200);
+        assert_eq!(user.get(&with).await.expect(200)["ttl"], thread["ttl"]);
+    }
+    user.patch(&plain, json!({ "ttl": { "ttl": 1_000_000_000 } })).await.expect(200);
+    let ttl = user.get(&with).await.expect(200)["ttl"].take();
+    assert_eq!((&ttl["strategy"], &ttl["ttl_minutes"]), (&json!("delete"), &json!(1e9)));
+    assert!(time(&ttl["expires_at"]) > time(&thread["ttl"]["expires_at"]));
+    let never = user.thread(json!({})).await;
+    let thread = user.get(&format!("/threads/{never}?include=ttl")).await.expect(200);
+    assert!(thread.get("ttl").is_none());
+}
+
+#[tokio::test]
+async fn a_copy_does_not_end_with_its_original() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({ "ttl": { "ttl": 60 } })).await;
+    user.write(&id, json!({ "k": 1 })).await;
+    let copy = user.copy(&id).await;
+    user.expire(&id, "delete").await;
+    sweep(&server).await;
+    let thread = user.get(&format!("/threads/{copy}?include=ttl")).await.expect(200);
+    assert_eq!((thread.get("ttl"), &thread["values"]), (None, &json!({ "k": 1 })));
+}
