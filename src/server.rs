@@ -179,7 +179,7 @@ impl Server {
                 () = stop.next() => {}
             }
         };
-        let background = background(&self.store);
+        let mut background = background(&self.store);
         let outcome = tokio::select! {
             outcome = serve => outcome,
             () = deadline => {
@@ -187,7 +187,8 @@ impl Server {
                 Ok(())
             }
         };
-        drop(background);
+        // Waits for them: one that runs on would complain of the closed pool.
+        background.shutdown().await;
         // Statements of requests that were cut off must not keep the program alive.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.store.close()).await;
         self.database.stop().await;
