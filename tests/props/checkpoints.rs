@@ -259,7 +259,7 @@ impl Thread {
 
 #[test]
 fn every_checkpoint_keeps_its_values_whatever_happens_around_it() {
-    check(40, &ops(), async |server: &TestServer, ops| {
+    check(40, &ops(), &async |server: &TestServer, ops| {
         let user = server.user().await;
         let mut threads = vec![Thread { id: user.thread(json!({})).await, ..Thread::default() }];
         for op in &ops {

@@ -75,7 +75,7 @@ fn string() -> impl Strategy<Value = String> {
     let escaped = any::<char>().prop_map(|character| {
         let mut units = [0; 2];
         let units = character.encode_utf16(&mut units).iter();
-        units.map(|unit| format!("\\u{unit:04x}")).collect::<String>()
+        units.map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>().concat()
     });
     let piece = prop_oneof![
         6 => "[ -~]".prop_filter("escaped", |text| text != "\"" && text != "\\"),
@@ -165,7 +165,7 @@ fn number(text: &str) -> Meaning {
 
 #[test]
 fn values_come_back_as_they_were_written() {
-    check(60, &object(), async |server: &TestServer, sent| {
+    check(60, &object(), &async |server: &TestServer, sent| {
         let user = one_user(server).await;
         let id = user.thread(json!({})).await;
         let sent: Vec<_> = sent.into_iter().filter(|(key, _)| key != "\"messages\"").collect();
@@ -190,7 +190,7 @@ fn values_come_back_as_they_were_written() {
 
 #[test]
 fn metadata_means_what_was_written() {
-    check(60, &(object(), object()), async |server: &TestServer, (first, second)| {
+    check(60, &(object(), object()), &async |server: &TestServer, (first, second)| {
         let user = one_user(server).await;
         let reserved = [
             "owner",
@@ -245,7 +245,7 @@ fn no_body_whatsoever_is_a_server_error() {
         .prop_map(|text| text.as_bytes().to_vec()),
     ];
     let edits = vec((any::<Index>(), 0..4_usize, piece), 0..4);
-    check(60, &(good, edits), async |server: &TestServer, (good, edits)| {
+    check(60, &(good, edits), &async |server: &TestServer, (good, edits)| {
         let mut body = good.as_bytes().to_vec();
         for (at, length, piece) in edits {
             let at = at.index(body.len() + 1);

@@ -27,7 +27,7 @@ use support::TestServer;
 fn check<S: Strategy<Value: Debug>>(
     cases: u32,
     strategy: &S,
-    property: impl AsyncFn(&TestServer, S::Value),
+    property: &impl AsyncFn(&TestServer, S::Value),
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let server = runtime.block_on(TestServer::start());
@@ -43,7 +43,5 @@ fn check<S: Strategy<Value: Debug>>(
         runtime.block_on(property(&server, case));
         Ok(())
     });
-    if let Err(failure) = outcome {
-        panic!("{failure}");
-    }
+    assert_eq!(outcome.map_err(|failure| failure.to_string()), Ok(()));
 }

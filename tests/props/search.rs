@@ -199,7 +199,7 @@ async fn pages(user: &User, body: &Value, limit: usize) -> Vec<String> {
 #[test]
 fn paging_through_a_search_finds_each_match_once_in_order() {
     let case = (vec(thread(), 1..24), vec(query(), 1..12));
-    check(25, &case, async |server: &TestServer, (threads, queries)| {
+    check(25, &case, &async |server: &TestServer, (threads, queries)| {
         let (me, other) = (server.user().await, server.user().await);
         let mut made = Vec::new();
         for thread in threads {
