@@ -430,7 +430,7 @@ fn http_url(setting: &'static str, value: &str) -> Result<Url, ConfigError> {
     Ok(url)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded", feature = "local-auth"))]
 mod tests {
     use super::*;
 
