@@ -1,4 +1,4 @@
--- Threads, one small row each. State lives elsewhere: listing threads must never read it.
+-- Threads, one small row each. State lives elsewhere: finding threads must not read it.
 --
 -- Everything is in a schema of its own. On a Supabase database the schema `public` is served
 -- to every holder of the anon key; this one is not.

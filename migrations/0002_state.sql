@@ -1,7 +1,7 @@
 -- State: checkpoints, and what their values are made of. ARCHITECTURE.md, "State", has the
 -- read and write paths with their costs.
 --
--- Nothing here is updated after it was written. A checkpoint does not hold its values: it says
+-- Nothing here is written again, but that pruning takes the parent from what it leaves. A checkpoint does not hold its values: it says
 -- which rows they are, so that writing one message costs one message however long the
 -- conversation is.
 --

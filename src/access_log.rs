@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics::histogram;
@@ -12,11 +13,32 @@ use tracing::{error, info};
 use crate::error::Cause;
 use crate::telemetry::REQUEST_SECONDS;
 
+const REQUEST_ID: &str = "x-request-id";
+
+/// Longest request id that is taken from a client, in bytes: it is returned and logged.
+const LONGEST_REQUEST_ID: usize = 128;
+
+/// Middleware: makes way for an id of our own.
+pub(crate) async fn drop_long_request_id(mut request: Request, next: Next) -> Response {
+    let headers = request.headers_mut();
+    if headers.get(REQUEST_ID).is_some_and(|id| id.len() > LONGEST_REQUEST_ID) {
+        headers.remove(REQUEST_ID);
+    }
+    next.run(request).await
+}
+
+/// Any word can be a method, and each label value lives for ever in the metrics.
+fn name_of(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|name| method == *name).unwrap_or("other")
+}
+
 /// Middleware around everything. The line names the route's template, not the path: ids and
 /// query strings stay out of the log.
 pub(crate) async fn access_log(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let method = request.method().as_str().to_owned();
+    let method = name_of(request.method());
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -41,7 +63,8 @@ pub(crate) async fn access_log(request: Request, next: Next) -> Response {
         duration_ms = elapsed.as_secs_f64() * 1e3,
         "request",
     );
-    let labels = [("method", method), ("route", route), ("status", status.as_str().to_owned())];
+    let labels =
+        [("method", method.to_owned()), ("route", route), ("status", status.as_str().to_owned())];
     histogram!(REQUEST_SECONDS, &labels).record(elapsed.as_secs_f64());
     response
 }

@@ -2,15 +2,15 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Authenticate;
+use crate::auth::Auth;
 use crate::store::Store;
 
 /// The parts of a running server, shared by its handlers.
 pub struct App {
     /// Where threads are kept.
     pub store: Store,
-    /// Who tells users from strangers.
-    pub authenticate: Box<dyn Authenticate>,
+    /// Who is asking, and what they may see.
+    pub auth: Auth,
     /// Cancelled when the server begins to stop: open streams end.
     pub stopping: CancellationToken,
 }

@@ -7,12 +7,15 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 use url::Url;
+
+use crate::auth::Mode;
 
 /// The command line, before validation. Empty values count as unset, because a compose
 /// file passes `NAME=` for a variable that its `.env` leaves out.
@@ -51,6 +54,25 @@ struct Arguments {
     /// `SUPABASE_PUBLISHABLE_KEY`, in this order
     #[arg(long, env = "SUPABASE_SERVICE_KEY", hide_env_values = true)]
     supabase_service_key: Option<String>,
+
+    /// How Supabase's tokens are verified: `remote` (ask Supabase), `jwks` (here, with its
+    /// public keys: a sign-out counts when the token ends) or `jwks+remote` (both)
+    #[arg(long, env = "SUPABASE_AUTH_MODE", default_value = "remote")]
+    supabase_auth_mode: String,
+
+    /// Seconds for which an accepted token is not verified again, 0 to 3600. A sign-out counts
+    /// after that time at the latest
+    #[arg(long, env = "SUPABASE_AUTH_CACHE_TTL", default_value = "10")]
+    supabase_auth_cache_ttl: String,
+
+    /// OpenID Connect provider that signs users in, instead of Supabase: its issuer URL, exactly
+    /// as its tokens spell it
+    #[arg(long, env = "OIDC_ISSUER")]
+    oidc_issuer: Option<String>,
+
+    /// Audience that the provider's access tokens must be for
+    #[arg(long, env = "OIDC_AUDIENCE")]
+    oidc_audience: Option<String>,
 
     #[arg(long, env = "SUPABASE_SECRET_KEY", hide_env_values = true, hide = true)]
     supabase_secret_key: Option<String>,
@@ -106,6 +128,8 @@ pub struct Config {
     pub database_max_connections: u32,
     /// Who signs users in.
     pub sign_in: SignIn,
+    /// How long an accepted token is not verified again.
+    pub auth_cache_ttl: Duration,
     /// Directory for everything that the program itself keeps on disk.
     pub data_dir: PathBuf,
     /// Which log lines are written.
@@ -158,6 +182,15 @@ pub enum SignIn {
         url: Url,
         /// Sent as `apikey` with every call.
         api_key: Option<SecretString>,
+        /// `SUPABASE_AUTH_MODE`.
+        mode: Mode,
+    },
+    /// Any OpenID Connect provider.
+    Oidc {
+        /// `OIDC_ISSUER`, as given.
+        issuer: String,
+        /// `OIDC_AUDIENCE`.
+        audience: String,
     },
     /// The development sign-in of this server.
     #[cfg(feature = "local-auth")]
@@ -229,6 +262,10 @@ impl Arguments {
                 "takes tracing filters such as `info` or `thread_store=debug`",
             ));
         }
+        let auth_cache_ttl = self.supabase_auth_cache_ttl.parse().ok().filter(|ttl| *ttl <= 3600);
+        let auth_cache_ttl = auth_cache_ttl.ok_or_else(|| {
+            wrong("SUPABASE_AUTH_CACHE_TTL", "takes a number of seconds from 0 to 3600")
+        })?;
         let log_format = match self.log_format.as_str() {
             "pretty" | "" => LogFormat::Pretty,
             "json" => LogFormat::Json,
@@ -242,12 +279,21 @@ impl Arguments {
         if self.data_dir.is_empty() {
             return Err(wrong("DATA_DIR", "takes the path of a directory"));
         }
+        let database = self.database()?;
+        #[cfg(feature = "embedded")]
+        if matches!(database, Database::Embedded { .. }) && database_max_connections > 80 {
+            return Err(wrong(
+                "DATABASE_MAX_CONNECTIONS",
+                "takes a number from 1 to 80 with the embedded database",
+            ));
+        }
         Ok(Config {
             host,
             port,
-            database: self.database()?,
+            database,
             database_max_connections,
             sign_in: self.sign_in(host)?,
+            auth_cache_ttl: Duration::from_secs(auth_cache_ttl),
             data_dir: PathBuf::from(self.data_dir),
             log_filter: self.rust_log,
             log_format,
@@ -287,9 +333,42 @@ impl Arguments {
         {
             return Err(wrong("SUPABASE_SERVICE_KEY", "takes an API key, which has no spaces"));
         }
-        match non_empty(self.supabase_url.take()) {
-            Some(url) => Ok(SignIn::Supabase { url: http_url("SUPABASE_URL", &url)?, api_key }),
-            None => local_sign_in(host),
+        let mode = match self.supabase_auth_mode.as_str() {
+            "remote" | "" => Mode::Remote,
+            "jwks" => Mode::Jwks,
+            "jwks+remote" => Mode::JwksAndRemote,
+            _ => {
+                return Err(wrong("SUPABASE_AUTH_MODE", "takes `remote`, `jwks` or `jwks+remote`"));
+            }
+        };
+        match (non_empty(self.supabase_url.take()), self.oidc()?) {
+            (Some(_), Some(_)) => {
+                Err(wrong("OIDC_ISSUER", "cannot be set together with SUPABASE_URL"))
+            }
+            (Some(url), None) => {
+                Ok(SignIn::Supabase { url: http_url("SUPABASE_URL", &url)?, api_key, mode })
+            }
+            (None, Some(provider)) => Ok(provider),
+            (None, None) if mode != Mode::Remote => Err(wrong(
+                "SUPABASE_AUTH_MODE",
+                "takes nothing but `remote` without SUPABASE_URL: the local sign-in has no public keys",
+            )),
+            (None, None) => local_sign_in(host),
+        }
+    }
+
+    fn oidc(&mut self) -> Result<Option<SignIn>, ConfigError> {
+        match (non_empty(self.oidc_issuer.take()), non_empty(self.oidc_audience.take())) {
+            (None, None) => Ok(None),
+            (Some(issuer), Some(audience)) => {
+                http_url("OIDC_ISSUER", &issuer)?;
+                Ok(Some(SignIn::Oidc { issuer, audience }))
+            }
+            (Some(_), None) => Err(wrong(
+                "OIDC_AUDIENCE",
+                "is required with OIDC_ISSUER: the audience of the provider's access tokens",
+            )),
+            (None, Some(_)) => Err(wrong("OIDC_ISSUER", "is required with OIDC_AUDIENCE")),
         }
     }
 }
@@ -302,7 +381,7 @@ fn local_sign_in(host: IpAddr) -> Result<SignIn, ConfigError> {
     Err(wrong(
         "SUPABASE_URL",
         format!(
-            "is required on HOST {host}: the local sign-in lets anybody who can reach it sign up, \
+            "is required on HOST {host} (or OIDC_ISSUER): the local sign-in lets anybody who can reach it sign up, \
              so it runs on a loopback HOST only"
         ),
     ))
@@ -310,7 +389,7 @@ fn local_sign_in(host: IpAddr) -> Result<SignIn, ConfigError> {
 
 #[cfg(not(feature = "local-auth"))]
 fn local_sign_in(_: IpAddr) -> Result<SignIn, ConfigError> {
-    Err(wrong("SUPABASE_URL", "is required: this build has no local sign-in"))
+    Err(wrong("SUPABASE_URL", "or OIDC_ISSUER is required: this build has no local sign-in"))
 }
 
 fn non_empty(value: Option<String>) -> Option<String> {
@@ -388,6 +467,12 @@ mod tests {
             (["--postgres-archive-url", "ftp://x"], "POSTGRES_ARCHIVE_URL"),
             (["--rust-log", "a=b=c"], "RUST_LOG"),
             (["--log-format", "xml"], "LOG_FORMAT"),
+            (["--supabase-auth-mode", "local"], "SUPABASE_AUTH_MODE"),
+            (["--supabase-auth-mode", "jwks"], "SUPABASE_AUTH_MODE"),
+            (["--supabase-auth-cache-ttl", "1h"], "SUPABASE_AUTH_CACHE_TTL"),
+            (["--supabase-auth-cache-ttl", "3601"], "SUPABASE_AUTH_CACHE_TTL"),
+            (["--oidc-issuer", "https://example.com"], "OIDC_AUDIENCE"),
+            (["--oidc-audience", "api"], "OIDC_ISSUER"),
             (["--data-dir", ""], "DATA_DIR"),
         ] {
             let line = config(&arguments).unwrap_err();

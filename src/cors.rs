@@ -2,13 +2,13 @@
 //! (`THREADS_API.md` section 2).
 
 use axum::extract::Request;
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use crate::error::detail;
+use crate::error::{Error, detail};
 
 const ALLOWED: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY"];
 
@@ -30,17 +30,25 @@ pub(crate) fn layer() -> CorsLayer {
         .vary([header::ORIGIN])
 }
 
-/// Middleware around [`layer`] for what it does not do: no headers without an `Origin`, and
-/// 400 for a preflight that asks for a method which does not exist.
+/// Middleware around [`layer`] for what it does not do: no headers without an `Origin`, 400 for
+/// a preflight that asks for a method which does not exist, and 405 for an `OPTIONS` that is no
+/// preflight.
 pub(crate) async fn only_across_origins(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let has_origin = headers.contains_key(header::ORIGIN);
     let asks_for = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if request.method() == Method::OPTIONS
-        && has_origin
-        && asks_for.is_some_and(|name| !ALLOWED.iter().any(|allowed| name == allowed))
-    {
-        return detail(StatusCode::BAD_REQUEST, "Disallowed CORS method").into_response();
+    if request.method() == Method::OPTIONS {
+        match asks_for.filter(|_| has_origin) {
+            // Not a preflight, which the layer would answer all the same.
+            None => return Error::MethodNotAllowed.into_response(),
+            Some(name) if !ALLOWED.iter().any(|allowed| name == allowed) => {
+                let mut refusal = detail(StatusCode::BAD_REQUEST, "Disallowed CORS method");
+                let headers = refusal.headers_mut();
+                headers.insert(header::VARY, HeaderValue::from_static("origin"));
+                return refusal;
+            }
+            Some(_) => {}
+        }
     }
     let mut response = next.run(request).await;
     if !has_origin {

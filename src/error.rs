@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::json::Unstorable;
-use crate::store::WriteError;
+use crate::store::{AnswerTooLarge, WriteError};
 
 /// Why a request was not served. The text is what the client reads in `detail`.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,14 @@ pub enum Error {
         retry_after: Duration,
         /// What happened, for the log.
         cause: String,
+    },
+    /// What an authenticate or on handler answers for itself.
+    #[error("{detail}")]
+    Denied {
+        /// A 4xx status.
+        status: StatusCode,
+        /// What the client reads.
+        detail: String,
     },
     /// A thread that is missing or belongs to somebody else: deliberately not told apart (D6).
     #[error("Thread with ID {0} not found")]
@@ -86,9 +94,20 @@ pub enum Error {
 pub struct Cause(pub Arc<str>);
 
 impl Error {
+    /// A refusal by a handler. One that is no 4xx counts as the handler's fault.
+    pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
+        let detail = detail.into();
+        if status.is_client_error() {
+            Error::Denied { status, detail }
+        } else {
+            Error::Internal(format!("an on handler denied with {status}: {detail}"))
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Error::Unauthenticated(_) => StatusCode::FORBIDDEN,
+            Error::Denied { status, .. } => *status,
             Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Error::ThreadNotFound(_)
             | Error::SomeThreadNotFound
@@ -125,11 +144,15 @@ impl From<sqlx::Error> for Error {
         match &error {
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
                 Some(code) if is_too_much_data(code) => Error::Invalid(
-                    "request body: a value is too large or too deeply nested to be stored".into(),
+                    "a value in the request or in its answer is too large or too deeply nested"
+                        .into(),
                 ),
                 Some(code) if is_outage(code) => Error::DatabaseUnavailable(error),
                 _ => Error::Database(error),
             },
+            sqlx::Error::Decode(cause) if cause.is::<AnswerTooLarge>() => {
+                Error::Invalid(AnswerTooLarge.to_string())
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
@@ -144,6 +167,7 @@ impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Messages(refused) => Error::Invalid(refused.to_string()),
+            WriteError::TooManyChannels => Error::Invalid(error.to_string()),
             WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id.to_string()),
             WriteError::Database(error) => error.into(),
         }

@@ -82,7 +82,9 @@ fn explain<T: DeserializeOwned>(text: &str) -> Error {
         Err(error) => {
             let path = error.path().to_string();
             let field = if path == "." { "request body" } else { &path };
-            Error::Invalid(format!("{field}: {}", without_position(&error.inner().to_string())))
+            let why = error.inner().to_string();
+            let (field, why) = (excerpt(field), excerpt(without_position(&why)));
+            Error::Invalid(format!("{field}: {why}"))
         }
     }
 }
@@ -187,10 +189,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
+/// The beginning of what a client sent, for an error that repeats it.
+pub(crate) fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 300;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Reads a UUID in any spelling.
 #[must_use]
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
-    Uuid::parse_str(text.trim()).ok()
+    Uuid::parse_str(text).ok()
 }
 
 /// A success: compact JSON with `content-type: application/json`.

@@ -5,8 +5,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
-use thread_store::server::{Server, stop_signal};
+use thread_store::server::{Server, StopSignal};
 use thread_store::{healthcheck, telemetry};
 
 fn main() -> ExitCode {
@@ -29,14 +30,26 @@ fn main() -> ExitCode {
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&*error, 1),
+        Err(error) => fail(&with_causes(&error), 1),
     }
+}
+
+/// The error with those of its causes that it does not name itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     // From here on a signal ends the start as cleanly as it ends the server.
-    let stop = stop_signal()?;
-    let server = Server::start(config).await?;
+    let mut stop = StopSignal::of_process()?;
+    let server = tokio::select! {
+        server = Server::start(config, private_threads) => server?,
+        // What was started by then is taken over by the next start, or ends with us.
+        () = stop.next() => return Ok(()),
+    };
     let _ = std::io::stdout().write_all(server.banner().as_bytes());
     server.run(stop).await?;
     Ok(())

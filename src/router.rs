@@ -30,17 +30,23 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
         .merge(openapi::routes())
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
 
-    let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
-    let routes = routes
-        // Read from the bottom, the way a request comes in.
-        .layer(cors::layer())
-        .layer(from_fn(cors::only_across_origins))
+    // Read from the bottom, the way a request comes in.
+    let routes = private
+        .merge(public)
+        .with_state(app)
+        .merge(sign_in.unwrap_or_default())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(access_log::access_log))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(from_fn(access_log::drop_long_request_id))
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]));
-    Router::new().fallback_service(routes).layer(map_response(allow_only_with_405))
+    // Around the routes as a whole, so that a preflight is answered without looking at them.
+    Router::new()
+        .fallback_service(routes)
+        .layer(map_response(allow_only_with_405))
+        .layer(cors::layer())
+        .layer(from_fn(cors::only_across_origins))
 }
 
 /// The routes add `allow` outside of their layers, to whatever those answered: also to a stranger

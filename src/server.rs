@@ -8,24 +8,27 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::App;
-use crate::auth::Supabase;
+use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
 use crate::config::{Config, Database, SignIn};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
 #[cfg(feature = "local-auth")]
 use crate::local_auth::{self, LocalAuth};
 use crate::router::router;
-use crate::store::{OpenError, Store};
+use crate::store::{Changes, OpenError, Store};
 use crate::telemetry;
 
 /// How long requests under way may take once the server was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
+/// How often samples are merged, without which they pile up until somebody asks for metrics.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Wait between two sweeps of expired threads. Readers do not see them meanwhile.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -61,6 +64,12 @@ pub enum StartError {
     #[cfg(feature = "local-auth")]
     #[error("the local sign-in did not start: {0}")]
     LocalAuth(#[from] local_auth::Error),
+    /// Two on handlers for one slot.
+    #[error(transparent)]
+    Policy(#[from] SlotTaken),
+    /// There is no handler for the OpenID Connect provider.
+    #[error("OIDC_ISSUER: {0}")]
+    Oidc(#[from] NoIssuer),
     /// The HTTP client for the sign-in cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -94,7 +103,12 @@ impl Running {
 
 impl Server {
     /// Takes the port, then the database, then the sign-in: what fails first is cheapest.
-    pub async fn start(config: Config) -> Result<Server, StartError> {
+    ///
+    /// `policy` puts the on handlers behind the sign-in that the settings ask for.
+    pub async fn start(
+        config: Config,
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
+    ) -> Result<Server, StartError> {
         telemetry::metrics();
         let address = SocketAddr::new(config.host, config.port);
         let listening = async {
@@ -112,15 +126,12 @@ impl Server {
                 return Err(error.into());
             }
         };
-        match sign_in(&config, address, &store).await {
-            Ok((supabase, sign_in_routes)) => {
+        let sign_in = sign_in(&config, address, &store).await;
+        match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
+            Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, address, &database_name);
                 let stopping = CancellationToken::new();
-                let app = App {
-                    store: store.clone(),
-                    authenticate: Box::new(supabase),
-                    stopping: stopping.clone(),
-                };
+                let app = App { store: store.clone(), auth, stopping: stopping.clone() };
                 let router = router(Arc::new(app), sign_in_routes);
                 Ok(Server { listener, router, store, database, banner, stopping })
             }
@@ -137,35 +148,42 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// The threads that open streams watch.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        self.store.changes()
+    }
+
     /// What to print when the server is ready.
     #[must_use]
     pub fn banner(&self) -> &str {
         &self.banner
     }
 
-    /// Serves until `stop`, then lets the requests under way finish.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    /// Serves until the first `stop`, then lets the requests under way finish, until the
+    /// deadline or the second `stop`.
+    pub async fn run(self, mut stop: StopSignal) -> std::io::Result<()> {
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let streams = self.stopping;
         let graceful = async move {
-            stop.await;
+            stop.next().await;
             info!("stopping: letting requests finish");
             streams.cancel();
-            let _ = stopping.send(());
+            let _ = stopping.send(stop);
         };
         let serve = axum::serve(self.listener, self.router).with_graceful_shutdown(graceful);
         let deadline = async {
-            if stopped.await.is_ok() {
-                tokio::time::sleep(DRAIN_DEADLINE).await;
-            } else {
-                std::future::pending::<()>().await;
+            let Ok(mut stop) = stopped.await else { return std::future::pending().await };
+            tokio::select! {
+                () = tokio::time::sleep(DRAIN_DEADLINE) => {}
+                () = stop.next() => {}
             }
         };
         let background = background(&self.store);
         let outcome = tokio::select! {
             outcome = serve => outcome,
             () = deadline => {
-                warn!("requests were cut off after {DRAIN_DEADLINE:?}");
+                warn!("requests were cut off");
                 Ok(())
             }
         };
@@ -181,10 +199,37 @@ impl Server {
 fn background(store: &Store) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let changes = store.changes().clone();
-    tasks.spawn(async move { changes.run().await });
+    tasks.spawn(for_ever("news of changes", move || {
+        let changes = changes.clone();
+        async move { changes.run().await }
+    }));
     let store = store.clone();
-    tasks.spawn(async move { sweep(&store).await });
+    tasks.spawn(for_ever("the sweeper", move || {
+        let store = store.clone();
+        async move { sweep(&store).await }
+    }));
+    tasks.spawn(for_ever("metrics", || async {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            telemetry::metrics().run_upkeep();
+        }
+    }));
     tasks
+}
+
+/// Starts a task again if a bug ends it.
+async fn for_ever<F>(name: &'static str, task: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        if let Some(Err(error)) = running.join_next().await {
+            error!(%error, "{name} broke, and is started again");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Carries out what threads' ttl asks for, in small batches.
@@ -250,23 +295,28 @@ async fn sign_in(
     config: &Config,
     address: SocketAddr,
     store: &Store,
-) -> Result<(Supabase, Option<Router>), StartError> {
+) -> Result<(Box<dyn Authenticate>, Option<Router>), StartError> {
+    let ttl = config.auth_cache_ttl;
     match &config.sign_in {
-        SignIn::Supabase { url, api_key } => {
+        SignIn::Supabase { url, api_key, mode } => {
             if api_key.is_none() {
                 warn!("no SUPABASE_SERVICE_KEY: Supabase's gateway refuses calls without a key");
             }
             if url.scheme() == "http" && url.domain().is_some_and(|name| name.contains('.')) {
                 warn!("SUPABASE_URL is plain http: access tokens travel unprotected");
             }
-            Ok((Supabase::new(url, api_key.as_ref())?, None))
+            Ok((Box::new(Supabase::new(url, api_key.as_ref(), *mode, ttl)?), None))
+        }
+        SignIn::Oidc { issuer, audience } => {
+            Ok((Box::new(Oidc::new(issuer, audience.clone(), ttl)?), None))
         }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
             let url = url::Url::parse(&format!("http://{address}"))?;
             let issuer = format!("http://{address}/auth/v1");
             let local = LocalAuth::open(store.pool().clone(), &config.data_dir, issuer).await?;
-            Ok((Supabase::new(&url, None)?, Some(local.router())))
+            let supabase = Supabase::new(&url, None, crate::auth::Mode::Remote, ttl)?;
+            Ok((Box::new(supabase), Some(local.router())))
         }
     }
 }
@@ -281,6 +331,9 @@ fn banner(config: &Config, address: SocketAddr, database: &str) -> String {
         SignIn::Supabase { url, .. } => {
             let _ = writeln!(text, "  - Sign-in:  Supabase at {url}");
         }
+        SignIn::Oidc { issuer, .. } => {
+            let _ = writeln!(text, "  - Sign-in:  OpenID Connect at {issuer}");
+        }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
             let _ = writeln!(text, "  - Sign-in:  local, for development. For the client:\n");
@@ -292,14 +345,39 @@ fn banner(config: &Config, address: SocketAddr, database: &str) -> String {
     text
 }
 
-/// Resolves on SIGINT or SIGTERM.
-pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+/// What tells a server to stop: SIGINT and SIGTERM, or the other end of a channel.
+#[derive(Debug)]
+pub struct StopSignal(mpsc::UnboundedReceiver<()>);
+
+impl StopSignal {
+    /// From the signals of this process, from now on.
+    pub fn of_process() -> std::io::Result<StopSignal> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (sender, signals) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if sender.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(StopSignal(signals))
+    }
+
+    /// From whoever holds the sender. Dropping it says stop, too.
+    #[must_use]
+    pub fn of_channel() -> (mpsc::UnboundedSender<()>, StopSignal) {
+        let (sender, signals) = mpsc::unbounded_channel();
+        (sender, StopSignal(signals))
+    }
+
+    /// Resolves when told to stop once more than before.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
 }

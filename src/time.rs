@@ -6,8 +6,8 @@ use chrono::{DateTime, Timelike, Utc};
 use serde::{Serialize, Serializer};
 
 /// A moment read from Postgres, printed as the reference server prints it: RFC 3339 with
-/// microseconds and `+00:00`, never `Z`, and no fraction at all when it is exactly zero
-/// (`THREADS_API.md` section 2).
+/// microseconds and `+00:00`, never `Z` (`THREADS_API.md` section 2), and no fraction at all when
+/// it is exactly zero, as Python writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Timestamp(DateTime<Utc>);

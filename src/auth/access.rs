@@ -1,29 +1,50 @@
 //! What a handler gets of the authorization: the user, and the way to ask for a scope.
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
 
-use super::on::{self, Action};
+use axum::extract::FromRequestParts;
+use axum::http::Request;
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+use super::on::{Action, Auth, Event, Resource};
 use super::{Scope, User};
+use crate::app::App;
 use crate::error::Error;
 use crate::json::Object;
 
 /// The authenticated user of a request.
 #[derive(Debug)]
 pub struct Access {
-    user: User,
+    user: Arc<User>,
+    app: Arc<App>,
+    path: String,
 }
 
 impl Access {
-    /// Asks the on handler about an action that writes no metadata.
-    #[must_use]
-    pub fn on(&self, action: Action) -> Scope {
-        on::add_owner(&self.user, action, None)
+    /// Asks the on handlers about an action on threads that writes no metadata.
+    pub async fn on(&self, action: Action, thread_ids: &[Uuid]) -> Result<Scope, Error> {
+        self.on_metadata(action, thread_ids, &mut Object::default()).await
     }
 
-    /// Asks the on handler about an action with metadata, which it may change.
-    pub fn on_metadata(&self, action: Action, metadata: &mut Object) -> Scope {
-        on::add_owner(&self.user, action, Some(metadata))
+    /// Asks the on handlers about an action with metadata, which they may change.
+    pub async fn on_metadata(
+        &self,
+        action: Action,
+        thread_ids: &[Uuid],
+        metadata: &mut Object,
+    ) -> Result<Scope, Error> {
+        let event = Event {
+            user: &self.user,
+            resource: Resource::Threads,
+            action,
+            path: &self.path,
+            thread_ids,
+            metadata,
+        };
+        self.app.auth.decide(event).await
     }
 
     /// Who is asking.
@@ -33,13 +54,43 @@ impl Access {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Access {
+/// What a request authenticated with, to be checked again while its answer goes on.
+pub struct Credentials(Parts);
+
+impl Credentials {
+    /// Whether they are still good, asked of the authenticate handler.
+    pub async fn check(&self, auth: &Auth) -> Result<(), Error> {
+        auth.authenticate(&self.0).await.map(drop)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Credentials {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let (mut copy, ()) = Request::new(()).into_parts();
+        copy.method = parts.method.clone();
+        copy.uri = parts.uri.clone();
+        copy.headers = parts.headers.clone();
+        Ok(Credentials(copy))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Access {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let user = parts.extensions.get::<User>().cloned();
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let user = parts.extensions.get::<Arc<User>>().cloned();
         // Only a route outside the authenticate middleware can get here without a user.
-        user.map(|user| Access { user })
-            .ok_or_else(|| Error::Internal("a route asks for a user without authenticating".into()))
+        let user = user.ok_or_else(|| {
+            Error::Internal("a route asks for a user without authenticating".into())
+        })?;
+        Ok(Access { user, app: Arc::clone(app), path: parts.uri.path().to_owned() })
     }
 }

@@ -8,20 +8,23 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 
+use super::User;
 use crate::app::App;
 use crate::error::Error;
 
-/// Somebody whose credentials were accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// The user's stable id, for Supabase its UUID. Owner of what the user makes.
-    pub identity: String,
-}
-
 /// Turns a request's credentials into a user.
 pub trait Authenticate: Send + Sync + 'static {
-    /// Answers with the user, or with the error that the client gets.
+    /// Answers with the user, or with the error that the client gets:
+    /// [`Error::Unauthenticated`] for no usable credentials (403), [`Error::InvalidToken`] for
+    /// refused ones (401), [`Error::AuthUnavailable`] if nobody can tell (503), and
+    /// [`Error::Denied`] for anything else. Sees headers, method, path and query, not the body.
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>>;
+}
+
+impl Authenticate for Box<dyn Authenticate> {
+    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
+        (**self).authenticate(request)
+    }
 }
 
 /// Middleware: lets a request pass with its [`User`] as an extension, or answers for it.
@@ -30,9 +33,9 @@ pub trait Authenticate: Send + Sync + 'static {
 /// be learnt, not even which paths exist.
 pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match app.authenticate.authenticate(&parts).await {
+    match app.auth.authenticate(&parts).await {
         Ok(user) => {
-            parts.extensions.insert(user);
+            parts.extensions.insert(Arc::new(user));
             next.run(Request::from_parts(parts, body)).await
         }
         Err(error) => error.into_response(),

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::error::Error;
 
@@ -20,14 +21,27 @@ pub struct BearerToken(String);
 
 /// The claims that are looked at before a token is sent to the auth server. They can only
 /// refuse a token, never accept one.
-#[derive(Debug, Deserialize)]
-pub struct UnverifiedClaims {
+#[derive(Deserialize)]
+pub(super) struct UnverifiedClaims {
     /// Whom the token speaks for.
     #[serde(default)]
-    pub sub: Option<String>,
+    pub(super) sub: Option<String>,
     /// When it ends, in seconds since 1970.
     #[serde(default)]
-    pub exp: Option<f64>,
+    pub(super) exp: Option<f64>,
+    /// All the others.
+    #[serde(flatten)]
+    pub(super) others: Map<String, Value>,
+}
+
+impl UnverifiedClaims {
+    /// The whole set.
+    pub(super) fn all(&self) -> Map<String, Value> {
+        let mut all = self.others.clone();
+        all.extend(self.sub.clone().map(|sub| ("sub".to_owned(), sub.into())));
+        all.extend(self.exp.map(|exp| ("exp".to_owned(), exp.into())));
+        all
+    }
 }
 
 impl BearerToken {
@@ -59,18 +73,24 @@ impl BearerToken {
         Ok(BearerToken(token.to_owned()))
     }
 
+    /// The token itself.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// What the token says of itself.
-    pub fn unverified_claims(&self) -> Result<UnverifiedClaims, Error> {
+    pub(super) fn unverified_claims(&self) -> Result<UnverifiedClaims, Error> {
         let payload = self.0.split('.').nth(1).ok_or(REFUSED)?;
         let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(|_| REFUSED)?;
         serde_json::from_slice(&payload).map_err(|_| REFUSED)
     }
 
-    /// The header to send to the auth server, rebuilt from the parsed token.
-    pub fn to_header(&self) -> Result<HeaderValue, Error> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).map_err(|_| REFUSED)?;
+    /// The header to send to the auth server, rebuilt from the parsed token. `None`: never, for
+    /// the characters of a token are those of a header.
+    pub(super) fn to_header(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
         value.set_sensitive(true);
-        Ok(value)
+        Some(value)
     }
 }
 

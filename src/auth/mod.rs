@@ -1,21 +1,48 @@
 //! Who is asking, and what they may see.
 //!
-//! Two handlers, named as users of the reference server know them. [`Authenticate`] turns a
-//! request's credentials into a [`User`]. [`on`](mod@on) decides what that user may do with a
-//! resource: it stamps ownership into what is written and yields a [`Scope`], the filter that
-//! every statement of the store takes. Nothing else makes a `Scope`, so a query without an
-//! authorization decision does not compile.
+//! Two kinds of handlers, named as users of the reference server know them. An
+//! [`Authenticate`] turns a request's credentials into a [`User`]. Handlers registered with
+//! [`Auth::on`] decide what that user may do: they see the metadata that is about to be
+//! written or searched by, may change it, and allow, deny or answer with a [`Filter`]. The
+//! decision becomes a [`Scope`], which every statement of the store takes. Nothing else makes
+//! a `Scope`, so a query without an authorization decision does not compile.
+//!
+//! ```
+//! use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything};
+//!
+//! fn policy(authenticate: impl Authenticate) -> Auth {
+//!     Auth::new(authenticate).on(Everything, private).expect("the first handler of its slot")
+//! }
+//!
+//! /// Private threads, as `add_owner` makes them.
+//! fn private(event: &mut Event<'_>) -> Decision {
+//!     let owner = event.user.identity.as_str().into();
+//!     Decision::Filter(event.stamp("owner", owner))
+//! }
+//! ```
 
 mod access;
 mod authenticate;
 mod bearer;
-pub mod on;
+mod filter;
+mod jwks;
+mod oidc;
+mod on;
 mod scope;
 mod supabase;
+mod tokens;
+mod upstream;
+mod user;
 
-pub use access::Access;
-pub use authenticate::{Authenticate, User, authenticate};
+pub use access::{Access, Credentials};
+pub use authenticate::{Authenticate, authenticate};
 pub use bearer::BearerToken;
-pub use on::Action;
-pub use scope::{Filter, Scope};
-pub use supabase::Supabase;
+pub use filter::Filter;
+pub use oidc::{NoIssuer, Oidc};
+pub use on::{
+    Action, Auth, Decision, Event, Everything, On, Resource, Slot, SlotTaken, add_owner,
+    private_threads,
+};
+pub use scope::Scope;
+pub use supabase::{Mode, Supabase};
+pub use user::User;

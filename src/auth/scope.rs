@@ -1,35 +1,35 @@
 //! The filter that no query can be written without.
 
-use crate::json::Raw;
+use super::Filter;
 
-/// A condition on a thread's metadata, compiled to SQL by the store.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Filter {
-    /// The key is there and holds exactly this value: 3 is not "3", missing is not null.
-    Equal {
-        /// Top-level key of the metadata.
-        key: String,
-        /// What it must hold.
-        value: Raw,
-    },
-}
-
-/// What a user may see, as decided by the on step.
+/// What a user may see, as decided by an on handler.
 ///
-/// Every function of the store takes a scope first. Only [`super::on`] can make one.
+/// Every function of the store that answers a client takes a scope first. Only the on step can
+/// make one.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    filter: Filter,
+    filter: Option<Filter>,
 }
 
 impl Scope {
-    pub(super) fn new(filter: Filter) -> Scope {
+    /// Every thread that passes the filter; without one, every thread.
+    pub(super) fn new(filter: Option<Filter>) -> Scope {
         Scope { filter }
     }
 
-    /// The condition that every thread of this scope meets.
+    /// The condition that every thread of this scope meets. `None`: a handler allowed all.
     #[must_use]
-    pub fn filter(&self) -> &Filter {
-        &self.filter
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// What is in both scopes, for a request that takes two actions.
+    #[must_use]
+    pub fn and(self, other: Scope) -> Scope {
+        let filter = match (self.filter, other.filter) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+        Scope { filter }
     }
 }

@@ -13,6 +13,9 @@ pub use reduce::{Plan, Row, ids_to_look_up, reduce};
 
 use crate::json::Raw;
 
+/// The channel with this reducer. All others keep their last value.
+pub const CHANNEL: &str = "messages";
+
 /// One entry of an update.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {

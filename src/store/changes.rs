@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use tracing::warn;
 use uuid::Uuid;
 
@@ -35,7 +35,10 @@ pub struct Changes {
     pool: PgPool,
     watched: Arc<Mutex<HashMap<Uuid, watch::Sender<u64>>>>,
     queue: mpsc::Sender<Uuid>,
-    queued: Arc<Mutex<Option<mpsc::Receiver<Uuid>>>>,
+    /// Held by the one `run` that sends.
+    queued: Arc<AsyncMutex<mpsc::Receiver<Uuid>>>,
+    /// Tells this instance's notifications from those of others.
+    instance: Uuid,
 }
 
 /// A watched thread. Dropping it ends the watch.
@@ -49,7 +52,8 @@ pub struct Watch {
 impl Changes {
     pub(super) fn new(pool: PgPool) -> Changes {
         let (queue, queued) = mpsc::channel(QUEUE);
-        Changes { pool, watched: Arc::default(), queue, queued: Arc::new(Mutex::new(Some(queued))) }
+        let queued = Arc::new(AsyncMutex::new(queued));
+        Changes { pool, watched: Arc::default(), queue, queued, instance: Uuid::new_v4() }
     }
 
     /// Watches a thread from now on.
@@ -61,7 +65,7 @@ impl Changes {
         Watch { thread_id, news, watched: Arc::clone(&self.watched) }
     }
 
-    /// Says that state of a thread was written and committed.
+    /// Says that state of a thread was written, or that the thread was deleted, and committed.
     pub(super) fn announce(&self, thread_id: Uuid) {
         self.wake(thread_id);
         let _ = self.queue.try_send(thread_id);
@@ -81,28 +85,31 @@ impl Changes {
         }
     }
 
+    /// How many threads are watched on this instance.
+    #[must_use]
+    pub fn watched(&self) -> usize {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn watched_ids(&self) -> Vec<Uuid> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
-    /// Runs the exchange with other instances, for as long as it is polled. Only the first
-    /// call does anything.
+    /// Runs the exchange with other instances, for as long as it is polled.
     pub async fn run(&self) {
-        let queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(queued) = queued {
-            tokio::join!(self.publish(queued), self.listen(), self.recheck());
-        }
+        tokio::join!(self.publish(), self.listen(), self.recheck());
     }
 
     /// Tells other instances, all that has queued up in one statement.
-    async fn publish(&self, mut queued: mpsc::Receiver<Uuid>) {
+    async fn publish(&self) {
+        let mut queued = self.queued.lock().await;
         let mut batch = Vec::new();
         while queued.recv_many(&mut batch, IDS_IN_A_PAYLOAD).await > 0 {
             let ids: HashSet<_> = batch.drain(..).collect();
             let payload: Vec<_> = ids.iter().map(Uuid::to_string).collect();
             let sent = sqlx::query("select pg_notify($1, $2)")
                 .bind(CHANNEL)
-                .bind(payload.join(","))
+                .bind(format!("{}:{}", self.instance, payload.join(",")))
                 .execute(&self.pool)
                 .await;
             if let Err(error) = sent {
@@ -119,17 +126,21 @@ impl Changes {
                 warn!(%error, "lost the connection that hears of changes");
             }
             tokio::time::sleep(RECONNECT).await;
-            // What was announced meanwhile is lost.
-            self.wake_all();
         }
     }
 
     async fn listen_until_lost(&self) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen(CHANNEL).await?;
+        // What was announced before is lost.
+        self.wake_all();
+        let own = self.instance.to_string();
         while let Some(notification) = listener.try_recv().await? {
-            for id in notification.payload().split(',').filter_map(|id| id.parse().ok()) {
-                self.wake(id);
+            match notification.payload().split_once(':') {
+                Some((instance, ids)) if instance != own => {
+                    ids.split(',').filter_map(|id| id.parse().ok()).for_each(|id| self.wake(id));
+                }
+                _ => {}
             }
         }
         Ok(())

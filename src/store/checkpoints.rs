@@ -4,11 +4,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::Store;
 use super::filter::{push_jsonb, push_where_thread};
 use super::values::push_join_values;
+use super::{Store, bounded};
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
+use crate::messages::CHANNEL as MESSAGES;
 use crate::time::Timestamp;
 
 /// Which checkpoints of a thread are meant.
@@ -24,6 +25,17 @@ pub struct Selection {
     pub metadata: Object,
 }
 
+/// Which channels' values are read with a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Channels {
+    /// None: the values are absent.
+    None,
+    /// These, as far as the checkpoint has them.
+    Only(Vec<String>),
+    /// All.
+    All,
+}
+
 /// A stored checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -37,8 +49,30 @@ pub struct Checkpoint {
     pub created_at: Timestamp,
     /// How it came to be.
     pub metadata: Raw,
-    /// The values of all channels; absent if they were not asked for.
+    /// The values of the channels that were asked for; absent if none were.
     pub values: Option<Raw>,
+}
+
+/// A place in the sequence of a thread's checkpoints.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// Tells the thread from a later one with the same id.
+    pub created_at: Timestamp,
+    /// No checkpoint with a smaller id is wanted. Saves looking at the old ones.
+    pub not_before: Uuid,
+    /// Nor one with this number or a smaller one.
+    pub seq: i64,
+}
+
+/// Where a thread's sequence of checkpoints stands.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct Progress {
+    /// Tells the thread from a later one with the same id.
+    pub created_at: Timestamp,
+    /// When its newest checkpoint was written; without any, when it was made.
+    pub state_updated_at: Timestamp,
+    /// How many checkpoints it has had.
+    pub last_seq: i64,
 }
 
 /// A row of a thread joined with its checkpoints: without any, the checkpoint's columns are null.
@@ -68,26 +102,32 @@ impl Store {
         thread_id: Uuid,
         selection: &Selection,
         limit: i64,
-        with_values: bool,
+        channels: &Channels,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+        let with_values = *channels != Channels::None;
         let mut sql = QueryBuilder::new("");
         push_select(&mut sql, with_values);
-        sql.push(" left join lateral ( select * from thread_store.checkpoint where ");
+        sql.push(" left join lateral ( select ");
+        push_columns(&mut sql, channels);
+        sql.push(" from thread_store.checkpoint where ");
         push_selection(&mut sql, selection);
         sql.push(" order by checkpoint.checkpoint_id desc limit ").push_bind(limit);
         sql.push(" ) as picked on true");
-        self.joined(sql, scope, thread_id, with_values, " order by picked.checkpoint_id desc").await
+        if with_values {
+            push_join_values(&mut sql, "picked");
+        }
+        push_where_thread(&mut sql, scope, thread_id);
+        sql.push(" order by picked.checkpoint_id desc");
+        self.joined(sql).await
     }
 
-    /// Up to `limit` checkpoints of the root namespace that were written after number
-    /// `after_seq` and not before `not_before`, in the order they were written. `None`: no
-    /// such thread.
+    /// Up to `limit` checkpoints of the root namespace behind a position, in the order they were
+    /// written. `None`: no such thread, or another one by now.
     pub async fn checkpoints_since(
         &self,
         scope: &Scope,
         thread_id: Uuid,
-        not_before: Uuid,
-        after_seq: i64,
+        position: &Position,
         limit: i64,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
         let mut sql = QueryBuilder::new("");
@@ -97,39 +137,42 @@ impl Store {
              where checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
              and checkpoint.checkpoint_id >= ",
         );
-        sql.push_bind(not_before).push(" and checkpoint.seq > ").push_bind(after_seq);
+        sql.push_bind(position.not_before);
+        sql.push(" and checkpoint.seq > ").push_bind(position.seq);
         sql.push(" order by checkpoint.checkpoint_id limit ").push_bind(limit);
         sql.push(" ) as picked on true");
-        self.joined(sql, scope, thread_id, true, " order by picked.checkpoint_id").await
+        push_join_values(&mut sql, "picked");
+        push_where_thread(&mut sql, scope, thread_id);
+        sql.push(" and thread.created_at = ").push_bind(position.created_at);
+        sql.push(" order by picked.checkpoint_id");
+        self.joined(sql).await
     }
 
     async fn joined(
         &self,
         mut sql: QueryBuilder<Postgres>,
-        scope: &Scope,
-        thread_id: Uuid,
-        with_values: bool,
-        order: &str,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
-        if with_values {
-            push_join_values(&mut sql, "picked");
+        let rows = bounded::fetch_all(&self.pool, sql.build()).await?;
+        if rows.is_empty() {
+            return Ok(None);
         }
-        push_where_thread(&mut sql, scope, thread_id);
-        sql.push(order);
-        let rows: Vec<Joined> = sql.build_query_as().fetch_all(&self.pool).await?;
-        let exists = !rows.is_empty();
-        Ok(exists.then(|| rows.into_iter().filter_map(|Joined(checkpoint)| checkpoint).collect()))
+        let read =
+            rows.iter().map(|row| Joined::from_row(row).map(|Joined(checkpoint)| checkpoint));
+        read.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
     }
 
-    /// How many checkpoints a thread has had. `None`: no such thread.
-    pub async fn last_seq(
+    /// Where a thread's sequence of checkpoints stands. `None`: no such thread.
+    pub async fn progress(
         &self,
         scope: &Scope,
         thread_id: Uuid,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        let mut sql = QueryBuilder::new("select thread.last_seq from thread_store.thread");
+    ) -> Result<Option<Progress>, sqlx::Error> {
+        let mut sql = QueryBuilder::new(
+            "select thread.created_at, thread.state_updated_at, thread.last_seq \
+             from thread_store.thread",
+        );
         push_where_thread(&mut sql, scope, thread_id);
-        sql.build_query_scalar().fetch_optional(&self.pool).await
+        sql.build_query_as().fetch_optional(&self.pool).await
     }
 }
 
@@ -140,6 +183,24 @@ fn push_select(sql: &mut QueryBuilder<Postgres>, with_values: bool) {
     );
     sql.push(if with_values { "state.values" } else { "null::json as values" });
     sql.push(" from thread_store.thread");
+}
+
+/// The columns of `checkpoint`, but as if it had no other channels than these, so that the others
+/// are not looked up.
+fn push_columns(sql: &mut QueryBuilder<Postgres>, channels: &Channels) {
+    let Channels::Only(names) = channels else {
+        sql.push("*");
+        return;
+    };
+    sql.push(
+        "thread_id, checkpoint_id, parent_checkpoint_id, seq, created_at, metadata, branch, \
+         messages_start, ( \
+             select coalesce(jsonb_object_agg(key, value), '{}') \
+             from jsonb_each(channels) where key = any(",
+    );
+    sql.push_bind(names.clone());
+    sql.push(") ) as channels, case when ").push_bind(names.iter().any(|name| name == MESSAGES));
+    sql.push(" then messages_end end as messages_end");
 }
 
 fn push_selection(sql: &mut QueryBuilder<Postgres>, selection: &Selection) {

@@ -4,10 +4,11 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::Store;
-use super::filter::push_where_thread;
+use super::filter::{push_jsonb, push_where_thread};
 use super::threads::COLUMNS;
 use super::values::{JOIN_HEAD, push_join_values};
 use crate::auth::Scope;
+use crate::json::Object;
 use crate::threads::Thread;
 
 /// The tables of a thread's state, with their columns but for `thread_id`.
@@ -25,7 +26,7 @@ const STATE_TABLES: [(&str, &str); 4] = [
 impl Store {
     /// Copies a thread with its state and history under a new id. `None`: no such thread.
     ///
-    /// Checkpoints keep their ids. The copy has its own timestamps, is idle, and does not end
+    /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its own timestamps, is idle, and does not end
     /// when the original does. One statement sees one moment, so a copy made while somebody
     /// writes is the thread before or after that write, whole.
     pub async fn copy_thread(
@@ -33,6 +34,7 @@ impl Store {
         scope: &Scope,
         thread_id: Uuid,
         copy_id: Uuid,
+        stamped: &Object,
     ) -> Result<Option<Thread>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let mut sql = QueryBuilder::new("with source as ( select * from thread_store.thread");
@@ -43,8 +45,10 @@ impl Store {
              select ",
         );
         sql.push_bind(copy_id);
+        sql.push(", moment, moment, moment, source.metadata || ");
+        push_jsonb(&mut sql, &stamped.to_text());
         sql.push(
-            ", moment, moment, moment, source.metadata, source.last_seq from source, \
+            ", source.last_seq from source, \
              greatest(clock_timestamp(), source.state_updated_at + interval '1 microsecond') \
              as moment returning thread_id )",
         );

@@ -9,18 +9,72 @@ use crate::auth::{Filter, Scope};
 /// filter, and it has not expired. A thread is gone for readers when its time is over, whether
 /// or not the sweeper came by.
 pub(super) fn push_visible(sql: &mut QueryBuilder<Postgres>, scope: &Scope) {
-    match scope.filter() {
-        Filter::Equal { key, value } => {
-            // The key is part of the statement, not a parameter, so that the planner can match
-            // it with the expression of an index.
-            sql.push("thread.metadata -> ").push(quoted(key)).push(" = ");
-            push_jsonb(sql, value.text());
-        }
+    if let Some(filter) = scope.filter() {
+        push_filter(sql, filter);
+        sql.push(" and ");
     }
     sql.push(
-        " and (thread.expires_at is null or thread.expires_at > clock_timestamp() \
+        "(thread.expires_at is null or thread.expires_at > clock_timestamp() \
          or thread.ttl_strategy = 'keep_latest')",
     );
+}
+
+/// Appends a condition in one pair of parentheses. Whatever is not known to hold (a missing key
+/// is null in SQL) does not: the caller's `where` drops null as it drops false, and `not` is
+/// given no null.
+fn push_filter(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    sql.push("(");
+    match filter {
+        Filter::Equal { key, value } => {
+            push_key(sql, key).push(" = ");
+            push_jsonb(sql, value.text());
+        }
+        Filter::Contains { key, value } => {
+            // Containment is what the index finds, but it also takes parts of objects for the
+            // whole; the comparison of items decides.
+            let list = format!("[{}]", value.text());
+            push_key(sql, key).push(" @> ");
+            push_jsonb(sql, &list);
+            sql.push(" and exists (select from jsonb_array_elements(case when jsonb_typeof(");
+            push_key(sql, key).push(") = 'array' then ");
+            push_key(sql, key).push(" end) as item where item = ");
+            push_jsonb(sql, value.text());
+            sql.push(")");
+        }
+        Filter::In { key, values } => {
+            let values: Vec<_> = values.iter().map(|value| value.text().to_owned()).collect();
+            push_key(sql, key).push(" = any(").push_bind(values).push("::text[]::jsonb[])");
+        }
+        Filter::Exists { key } => {
+            push_key(sql, key).push(" is not null");
+        }
+        Filter::All(filters) => push_joined(sql, filters, " and "),
+        Filter::Any(filters) => push_joined(sql, filters, " or "),
+        Filter::Not(filter) => {
+            sql.push("not coalesce(");
+            push_filter(sql, filter);
+            sql.push(", false)");
+        }
+    }
+    sql.push(")");
+}
+
+fn push_joined(sql: &mut QueryBuilder<Postgres>, filters: &[Filter], word: &str) {
+    if filters.is_empty() {
+        sql.push("false");
+    }
+    for (number, filter) in filters.iter().enumerate() {
+        if number > 0 {
+            sql.push(word);
+        }
+        push_filter(sql, filter);
+    }
+}
+
+/// The key is part of the statement, not a parameter, so that the planner can match it with the
+/// expression of an index.
+fn push_key<'a>(sql: &'a mut QueryBuilder<Postgres>, key: &str) -> &'a mut QueryBuilder<Postgres> {
+    sql.push("thread.metadata -> ").push(quoted(key))
 }
 
 /// Appends ` where` the row of `thread` is this one and visible.

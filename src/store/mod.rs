@@ -4,6 +4,7 @@
 //! its filter into every statement (`filter::push_visible`). Nothing found is `None`; only
 //! faults are errors.
 
+mod bounded;
 mod changes;
 mod checkpoints;
 mod copies;
@@ -13,22 +14,26 @@ mod search;
 mod storage;
 mod threads;
 mod values;
+mod writers;
 mod writes;
 
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool};
 use uuid::Uuid;
 
+pub(crate) use bounded::AnswerTooLarge;
 pub use changes::{Changes, Watch};
-pub use checkpoints::{Checkpoint, Selection};
+pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
 pub use prune::Swept;
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
 pub use threads::{Created, IfExists, NewThread};
 pub use writes::{Update, first_checkpoint_id_of};
+
+use writers::Writers;
 
 use crate::messages;
 
@@ -38,6 +43,16 @@ const SCHEMA: &str = "thread_store";
 /// How long a request waits for a database connection before it is answered with 503.
 const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Channels of a thread, beside `messages`: each checkpoint names them all.
+const MOST_CHANNELS: usize = 1_000;
+
+/// Settings of every connection. A statement that waits for a lock or runs for longer is
+/// answered with 503, and frees its connection.
+const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'";
+
+/// For the first connection to the database.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Oldest supported Postgres, as `server_version_num` counts.
 const OLDEST_POSTGRES: i32 = 140_000;
 
@@ -46,6 +61,7 @@ const OLDEST_POSTGRES: i32 = 140_000;
 pub struct Store {
     pool: PgPool,
     changes: Changes,
+    writers: Writers,
 }
 
 /// Why a store cannot be opened. Its text is one line for the operator.
@@ -73,6 +89,9 @@ pub enum WriteError {
     /// The update cannot be applied. Nothing was written.
     #[error(transparent)]
     Messages(#[from] messages::Refused),
+    /// More channels than a checkpoint may have.
+    #[error("values: a thread can have at most {MOST_CHANNELS} keys beside messages")]
+    TooManyChannels,
     /// The checkpoint to write onto does not exist.
     #[error("Checkpoint with ID {0} not found")]
     CheckpointNotFound(Uuid),
@@ -93,10 +112,13 @@ impl Store {
             // A broken connection is noticed by the statement that uses it; asking first would
             // cost every request a round trip.
             .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
+            })
             .connect_with(options)
             .await
             .map_err(OpenError::Connect)?;
-        Ok(Store { changes: Changes::new(pool.clone()), pool })
+        Ok(Store { changes: Changes::new(pool.clone()), writers: Writers::default(), pool })
     }
 
     /// Whether the database answers.
@@ -124,7 +146,9 @@ impl Store {
 
 /// Runs on a connection of its own: its end releases the advisory lock, whatever happens.
 async fn migrate(options: &PgConnectOptions) -> Result<(), OpenError> {
-    let mut connection = options.connect().await.map_err(OpenError::Connect)?;
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
+    let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
+    let mut connection = connected.map_err(OpenError::Connect)?;
     let (version, number): (String, i32) = sqlx::query_as(
         "select current_setting('server_version'), current_setting('server_version_num')::int",
     )

@@ -1,6 +1,7 @@
 //! Making threads smaller or gone: prune, and the sweep of threads whose time is over.
 
 use sqlx::{PgConnection, QueryBuilder};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::Store;
@@ -37,40 +38,75 @@ impl Store {
             Strategy::KeepLatest => keep_latest(&mut transaction, &found).await?,
         }
         transaction.commit().await?;
+        if strategy == Strategy::Delete {
+            for thread_id in &found {
+                self.changes.announce(*thread_id);
+            }
+        }
         Ok(Some(found.len()))
     }
 
-    /// Carries out the strategy of some threads whose time is over. Answers how many there
-    /// were: fewer than a batch means that all is done.
+    /// Carries out the strategy of some threads whose time is over.
     ///
     /// Skips rows that somebody has locked, so that any number of instances can sweep at once
-    /// and none waits for traffic.
+    /// and none waits for traffic. Threads that are deleted go in one batch; the histories of
+    /// the others may be long, so each is shrunk in a transaction of its own, and one that
+    /// fails is put off and holds up nobody.
     pub async fn sweep(&self) -> Result<Swept, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let expired: Vec<(Uuid, String)> = sqlx::query_as(
-            "select thread_id, ttl_strategy from thread_store.thread \
-             where expires_at <= clock_timestamp() \
-             order by expires_at \
-             limit $1 \
-             for update skip locked",
+        let deleted: Vec<Uuid> = sqlx::query_scalar(
+            "delete from thread_store.thread where thread_id in ( \
+                 select thread_id from thread_store.thread \
+                 where expires_at <= clock_timestamp() and ttl_strategy = 'delete' \
+                 order by expires_at \
+                 limit $1 \
+                 for update skip locked \
+             ) \
+             returning thread_id",
         )
         .bind(SWEEP_BATCH)
-        .fetch_all(&mut *transaction)
+        .fetch_all(&self.pool)
         .await?;
-        let (shrunk, deleted): (Vec<_>, Vec<_>) = expired
-            .into_iter()
-            .partition(|(_, strategy)| strategy == Strategy::KeepLatest.as_str());
-        let [shrunk, deleted] =
-            [shrunk, deleted].map(|rows| rows.into_iter().map(|(id, _)| id).collect::<Vec<_>>());
-        delete(&mut transaction, &deleted).await?;
-        keep_latest(&mut transaction, &shrunk).await?;
-        sqlx::query("update thread_store.thread set expires_at = null where thread_id = any($1)")
-            .bind(&shrunk)
-            .execute(&mut *transaction)
-            .await?;
+        for thread_id in &deleted {
+            self.changes.announce(*thread_id);
+        }
+        let mut shrunk = 0;
+        while shrunk < SWEEP_BATCH && self.shrink_one().await? {
+            shrunk += 1;
+        }
+        let full = usize::try_from(SWEEP_BATCH).unwrap_or(usize::MAX);
+        let is_last = deleted.len() < full && shrunk < SWEEP_BATCH;
+        Ok(Swept { deleted: deleted.len(), shrunk: usize::try_from(shrunk).unwrap_or(0), is_last })
+    }
+
+    /// Answers whether there was a thread to shrink.
+    async fn shrink_one(&self) -> Result<bool, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let expired: Option<Uuid> = sqlx::query_scalar(
+            "select thread_id from thread_store.thread \
+             where expires_at <= clock_timestamp() and ttl_strategy = 'keep_latest' \
+             order by expires_at \
+             limit 1 \
+             for update skip locked",
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(thread_id) = expired else { return Ok(false) };
+        let outcome = keep_latest(&mut transaction, &[thread_id]).await;
+        let next = if outcome.is_ok() {
+            "null"
+        } else {
+            transaction.rollback().await?;
+            transaction = self.pool.begin().await?;
+            "clock_timestamp() + interval '1 hour'"
+        };
+        let mut sql = QueryBuilder::new("update thread_store.thread set expires_at = ");
+        sql.push(next).push(" where thread_id = ").push_bind(thread_id);
+        sql.build().execute(&mut *transaction).await?;
         transaction.commit().await?;
-        let is_last = deleted.len() + shrunk.len() < usize::try_from(SWEEP_BATCH).unwrap_or(0);
-        Ok(Swept { deleted: deleted.len(), shrunk: shrunk.len(), is_last })
+        if let Err(error) = outcome {
+            warn!(thread.id = %thread_id, %error, "could not shrink a thread: put off by an hour");
+        }
+        Ok(true)
     }
 }
 
@@ -101,11 +137,13 @@ async fn keep_latest(
 ) -> Result<(), sqlx::Error> {
     for statement in [
         "delete from thread_store.checkpoint \
-         using thread_store.checkpoint as newer \
-         where checkpoint.thread_id = any($1) \
-             and newer.thread_id = checkpoint.thread_id \
-             and newer.checkpoint_ns = checkpoint.checkpoint_ns \
-             and newer.checkpoint_id > checkpoint.checkpoint_id",
+         where thread_id = any($1) \
+             and checkpoint_id < ( \
+                 select newest.checkpoint_id from thread_store.checkpoint as newest \
+                 where newest.thread_id = checkpoint.thread_id \
+                     and newest.checkpoint_ns = checkpoint.checkpoint_ns \
+                 order by newest.checkpoint_id desc limit 1 \
+             )",
         "update thread_store.checkpoint set parent_checkpoint_id = null \
          where thread_id = any($1)",
         "delete from thread_store.channel_value \

@@ -4,10 +4,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::Store;
 use super::filter::{push_jsonb, push_visible};
 use super::values::{JOIN_HEAD, push_join_values};
-use crate::auth::{Filter, Scope};
+use super::{Store, bounded};
+use crate::auth::Scope;
 use crate::json::{Object, Raw};
 use crate::threads::{Status, Thread};
 
@@ -181,7 +181,7 @@ impl Store {
         // Each shape of extracts is a statement of its own: they must not push the few that
         // everybody uses out of the connections' statement caches.
         let query = sql.build().persistent(columns.extracts.is_empty());
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = bounded::fetch_all(&self.pool, query).await?;
         rows.iter().map(|row| columns.read(row)).collect()
     }
 
@@ -233,10 +233,7 @@ fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteri
 /// The conditions that the scope does not already make. The on step writes the owner into the
 /// metadata of a search too; asking for it twice would hide the owner's index from the planner.
 fn not_implied(metadata: &Object, scope: &Scope) -> Object {
-    let mut rest = metadata.clone();
-    let Filter::Equal { key, value } = scope.filter();
-    if rest.get(key) == Some(value) {
-        rest.remove(key);
-    }
-    rest
+    let Some(filter) = scope.filter() else { return metadata.clone() };
+    let rest = metadata.iter().filter(|(key, value)| !filter.implies(key, value));
+    rest.map(|(key, value)| (key.to_owned(), value.clone())).collect()
 }

@@ -1,6 +1,6 @@
 //! One thread: insert, get, update, delete.
 
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::Store;
@@ -62,6 +62,8 @@ impl Store {
         if let Some(thread) = insert(&mut connection, new).await? {
             return Ok(Created::New(Box::new(thread)));
         }
+        // Who holds a connection while waiting for another can hold up everybody.
+        drop(connection);
         self.existing_thread(scope, new.thread_id, if_exists).await
     }
 
@@ -119,17 +121,28 @@ impl Store {
         }
         push_where_thread(&mut sql, scope, thread_id);
         sql.push(" returning * ) select ").push(COLUMNS);
-        sql.push(", state.values from thread").push(JOIN_HEAD);
+        // The values are those of the statement's start. If it waited for a writer of state
+        // since, they are old.
+        sql.push(", state.values, coalesce(head.seq, 0) = thread.last_seq as is_current");
+        sql.push(" from thread").push(JOIN_HEAD);
         push_join_values(&mut sql, "head");
-        sql.build_query_as().fetch_optional(&self.pool).await
+        let _turn = self.writers.turn(thread_id).await;
+        let Some(row) = sql.build().fetch_optional(&self.pool).await? else { return Ok(None) };
+        if row.try_get("is_current")? {
+            return Thread::from_row(&row).map(Some);
+        }
+        self.thread(scope, thread_id, false).await
     }
 
     /// Deletes a thread with all that belongs to it. Answers whether there was one.
     pub async fn delete_thread(&self, scope: &Scope, thread_id: Uuid) -> Result<bool, sqlx::Error> {
         let mut sql = QueryBuilder::new("delete from thread_store.thread");
         push_where_thread(&mut sql, scope, thread_id);
-        let done = sql.build().execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+        let is_deleted = sql.build().execute(&self.pool).await?.rows_affected() > 0;
+        if is_deleted {
+            self.changes.announce(thread_id);
+        }
+        Ok(is_deleted)
     }
 }
 
@@ -139,9 +152,11 @@ pub(super) async fn insert(
     new: &NewThread,
 ) -> Result<Option<Thread>, sqlx::Error> {
     let inserted = insert_once(connection, new).await?;
-    if inserted.is_some() || !delete_expired(connection, new.thread_id).await? {
+    if inserted.is_some() {
         return Ok(inserted);
     }
+    // Tried again even if there was nothing to delete: the sweeper may have come first.
+    delete_expired(connection, new.thread_id).await?;
     insert_once(connection, new).await
 }
 
@@ -183,18 +198,15 @@ async fn insert_once(
 }
 
 /// An expired thread that was not swept yet must not hold its id.
-async fn delete_expired(
-    connection: &mut PgConnection,
-    thread_id: Uuid,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+async fn delete_expired(connection: &mut PgConnection, thread_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
         "delete from thread_store.thread \
          where thread_id = $1 and ttl_strategy = 'delete' and expires_at <= clock_timestamp()",
     )
     .bind(thread_id)
     .execute(connection)
-    .await?;
-    Ok(done.rows_affected() > 0)
+    .await
+    .map(drop)
 }
 
 fn push_expiry(sql: &mut QueryBuilder<Postgres>, ttl: Ttl) {

@@ -31,7 +31,7 @@ pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
                             and channel_value.channel = entry.key \
                     ), \
                     '\"messages\":[' || ( \
-                        select coalesce(string_agg(visible.message::text, ',' order by visible.position), '') \
+                        select coalesce(string_agg(message.message::text, ',' order by message.position), '') \
                         from ( \
                             with recursive lineage (branch, seq, position) as ( \
                                 select $of.branch, $of.seq, $of.messages_end \
@@ -43,7 +43,7 @@ pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
                                     on branch.thread_id = $of.thread_id \
                                     and branch.branch = lineage.branch \
                             ) \
-                            select distinct on (message.position) message.position, message.message \
+                            select distinct on (message.position) message.position, message.branch, message.seq \
                             from lineage \
                             join thread_store.message \
                                 on message.thread_id = $of.thread_id \
@@ -53,7 +53,12 @@ pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
                                 and message.seq <= lineage.seq \
                             order by message.position, message.seq desc \
                         ) as visible \
-                        where visible.message is not null \
+                        join thread_store.message \
+                            on message.thread_id = $of.thread_id \
+                            and message.branch = visible.branch \
+                            and message.position = visible.position \
+                            and message.seq = visible.seq \
+                        where message.message is not null \
                     ) || case when $of.messages_end is not null then ']' end \
                 ) || '}' \
             )::json end as values \

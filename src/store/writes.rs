@@ -9,11 +9,14 @@ use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::filter::push_where_thread;
 use super::threads::{Created, IfExists, NewThread, insert, made};
-use super::{Store, WriteError};
+use super::{MOST_CHANNELS, Store, WriteError};
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages::{self, Change, Plan};
 use crate::time::Timestamp;
+
+/// Longest graph id that is kept with each checkpoint, in bytes.
+const LONGEST_GRAPH_ID: usize = 1024;
 
 /// A change of state, which becomes one checkpoint.
 #[derive(Debug, Default)]
@@ -72,6 +75,7 @@ impl Store {
         thread_id: Uuid,
         update: Update,
     ) -> Result<Option<Uuid>, WriteError> {
+        let _turn = self.writers.turn(thread_id).await;
         let mut transaction = self.pool.begin().await?;
         let Some(mut locked) = lock(&mut transaction, scope, thread_id).await? else {
             return Ok(None);
@@ -171,6 +175,9 @@ async fn write(
         None => None,
     };
     let checkpoint = NewCheckpoint::onto(base.as_ref(), seq, locked, &update, plan.as_ref());
+    if checkpoint.channels.len() > MOST_CHANNELS {
+        return Err(WriteError::TooManyChannels);
+    }
     checkpoint.insert(connection, locked, update, plan).await?;
     locked.last_seq = seq;
     locked.moment += TimeDelta::microseconds(1);
@@ -223,17 +230,23 @@ async fn present_messages(
                  on branch.thread_id = $1 and branch.branch = lineage.branch \
          ), \
          named as materialized ( \
-             select * from thread_store.message \
+             select branch, position, seq from thread_store.message \
              where thread_id = $1 and message_id = any($6::text[]) \
+         ), \
+         latest as ( \
+             select distinct on (named.position) named.branch, named.position, named.seq \
+             from named \
+             join lineage \
+                 on lineage.branch = named.branch \
+                 and named.position >= $4 \
+                 and named.position < lineage.position \
+                 and named.seq <= lineage.seq \
+             order by named.position, named.seq desc \
          ) \
-         select distinct on (named.position) named.message_id, named.position, named.message \
-         from named \
-         join lineage \
-             on lineage.branch = named.branch \
-             and named.position >= $4 \
-             and named.position < lineage.position \
-             and named.seq <= lineage.seq \
-         order by named.position, named.seq desc",
+         select message.message_id, message.position, message.message \
+         from latest \
+         join thread_store.message using (branch, position, seq) \
+         where message.thread_id = $1",
     )
     .bind(thread_id)
     .bind(base.branch)
@@ -376,6 +389,8 @@ fn metadata(base: Option<&Base>, locked: &Locked, update: &Update) -> serde_json
         "parents": {},
     });
     let graph_id = locked.graph_id.as_ref().and_then(|graph_id| graph_id.parse::<String>().ok());
+    // Metadata can be long; what is kept with each checkpoint must not be.
+    let graph_id = graph_id.filter(|graph_id| graph_id.len() <= LONGEST_GRAPH_ID);
     if let Some(fields) = metadata.as_object_mut() {
         fields.extend(graph_id.map(|graph_id| ("graph_id".to_owned(), graph_id.into())));
         let as_node = update.as_node.clone();

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{Json, ThreadId};
+use crate::json::Object;
 
 /// Copy a thread with its state and history
 #[utoipa::path(
@@ -25,7 +26,12 @@ pub(super) async fn copy(
     access: Access,
     ThreadId(thread_id): ThreadId,
 ) -> Result<Json<Thread>, Error> {
-    // The reference server raises `read`, then `create`, whose changes it does not apply.
-    let copy = app.store.copy_thread(&access.on(Action::Read), thread_id, Uuid::now_v7()).await?;
+    let scope = access.on(Action::Read, &[thread_id]).await?;
+    let copy_id = Uuid::now_v7();
+    // What the handler writes goes over the copied metadata: a copy belongs to who made it. The
+    // reference server drops it, and leaves the copy to the owner of the original.
+    let mut stamped = Object::default();
+    access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
+    let copy = app.store.copy_thread(&scope, thread_id, copy_id, &stamped).await?;
     copy.map(Json).ok_or(Error::ThreadNotFound(thread_id))
 }

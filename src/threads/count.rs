@@ -50,6 +50,6 @@ pub(super) async fn count(
         ids: Vec::new(),
     };
     // The reference server raises `search` for a count.
-    let scope = access.on_metadata(Action::Search, &mut criteria.metadata);
+    let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     Ok(Json(app.store.count_threads(&scope, &criteria).await?))
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::ttl::{self, TtlRequest};
-use super::update_state::add_values;
+use super::update_state::{add_values, check_name};
 use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action, User};
@@ -86,7 +86,11 @@ pub(super) async fn create(
     let mut metadata = metadata::accepted(body.metadata);
     let ttl = ttl::accepted(body.ttl)?;
     let updates = updates(body.supersteps.unwrap_or_default(), access.user())?;
-    let scope = access.on_metadata(Action::Create, &mut metadata);
+    let mut scope = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
+    if !updates.is_empty() {
+        scope = scope.and(access.on(Action::Update, &[thread_id]).await?);
+        scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
+    }
     let new = NewThread { thread_id, metadata, ttl };
     let if_exists = body.if_exists.unwrap_or_default();
     let created = if updates.is_empty() {
@@ -105,6 +109,7 @@ fn updates(supersteps: Vec<ObjectOf<Superstep>>, user: &User) -> Result<Vec<Upda
         let mut update = Update { user_id: user.identity.clone(), ..Update::default() };
         for (number, ObjectOf(part)) in superstep.updates.into_iter().enumerate() {
             let field = format!("supersteps[{step}].updates[{number}]");
+            check_name(&format!("{field}.as_node"), Some(&part.as_node))?;
             if part.command.is_some_and(|command| !command.is_null()) {
                 return Err(Error::Invalid(format!(
                     "{field}.command: this server stores threads and does not run graphs"

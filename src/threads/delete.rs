@@ -24,7 +24,8 @@ pub(super) async fn delete(
     access: Access,
     ThreadId(thread_id): ThreadId,
 ) -> Result<StatusCode, Error> {
-    if app.store.delete_thread(&access.on(Action::Delete), thread_id).await? {
+    let scope = access.on(Action::Delete, &[thread_id]).await?;
+    if app.store.delete_thread(&scope, thread_id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::ThreadNotFound(thread_id))

@@ -28,7 +28,8 @@ pub(super) async fn get(
     ThreadId(thread_id): ThreadId,
     query: Query,
 ) -> Result<Json<Thread>, Error> {
+    let scope = access.on(Action::Read, &[thread_id]).await?;
     let with_ttl = query.list("include").any(|name| name == "ttl");
-    let thread = app.store.thread(&access.on(Action::Read), thread_id, with_ttl).await?;
+    let thread = app.store.thread(&scope, thread_id, with_ttl).await?;
     thread.map(Json).ok_or(Error::ThreadNotFound(thread_id))
 }

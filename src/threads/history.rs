@@ -8,11 +8,13 @@ use serde::de::Error as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
+use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, ObjectOf, Query, ThreadId, names, parse_uuid, present};
+use crate::extract::{
+    Body, Bounded, Json, ObjectOf, Query, ThreadId, excerpt, parse_uuid, present,
+};
 use crate::json::{Object, Raw};
 use crate::store::Selection;
 
@@ -28,7 +30,7 @@ type Limit = Bounded<1, 1000>;
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "Most states, 10 if absent"),
         ("before" = Option<String>, Query, description = "Only states older than this checkpoint"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
     ),
     responses(
         (status = 200, description = "The states", body = [StateSnapshot]),
@@ -48,7 +50,7 @@ pub(super) async fn get_history(
             .parse()
             .ok()
             .filter(|limit| (1..=1000).contains(limit))
-            .ok_or_else(|| Error::Invalid(format!("Invalid limit {text}")))?,
+            .ok_or_else(|| Error::Invalid(format!("Invalid limit {}", excerpt(text))))?,
     };
     let before = query.get("before").map(checkpoint_id).transpose()?;
     let selection = Selection { before, ..Selection::default() };
@@ -75,9 +77,10 @@ pub(super) struct HistoryQuery {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<CheckpointQuery>)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
-    /// Only these fields.
-    #[serde(default, deserialize_with = "names")]
-    select: Option<Vec<StateField>>,
+    /// Only these fields; `values.<key>` is one key of the values.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<String>>)]
+    select: Option<Vec<Selected>>,
 }
 
 /// A checkpoint in any of the forms that SDKs send (`DECISIONS.md` D9).
@@ -141,7 +144,8 @@ pub(super) async fn post_history(
 }
 
 fn checkpoint_id(text: &str) -> Result<Uuid, Error> {
-    parse_uuid(text).ok_or_else(|| Error::Invalid(format!("before: {text:?} is no checkpoint id")))
+    parse_uuid(text)
+        .ok_or_else(|| Error::Invalid(format!("before: {:?} is no checkpoint id", excerpt(text))))
 }
 
 async fn read(
@@ -152,8 +156,9 @@ async fn read(
     limit: i64,
     wanted: &Wanted,
 ) -> Result<Json<Vec<StateSnapshot>>, Error> {
-    let scope = access.on(Action::Read);
-    let found = app.store.checkpoints(&scope, thread_id, selection, limit, wanted.values()).await?;
+    let scope = access.on(Action::Read, &[thread_id]).await?;
+    let channels = wanted.channels();
+    let found = app.store.checkpoints(&scope, thread_id, selection, limit, &channels).await?;
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.into_iter();
     let ns = &selection.checkpoint_ns;
     let states = stored.map(|stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted));

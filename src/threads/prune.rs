@@ -47,7 +47,7 @@ pub(super) async fn prune(
     let mut thread_ids = ids.collect::<Result<Vec<_>, _>>()?;
     thread_ids.sort_unstable();
     thread_ids.dedup();
-    let scope = access.on(Action::Delete);
+    let scope = access.on(Action::Delete, &thread_ids).await?;
     let strategy = body.strategy.unwrap_or_default();
     let pruned = app.store.prune_threads(&scope, &thread_ids, strategy).await?;
     pruned.map(|pruned_count| Json(Pruned { pruned_count })).ok_or(Error::SomeThreadNotFound)

@@ -13,7 +13,7 @@ use super::{Status, Thread, extract_path};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, name, names, parse_uuid, present};
+use crate::extract::{Body, Bounded, Json, excerpt, name, names, parse_uuid, present};
 use crate::json::Object;
 use crate::store::{Columns, Criteria, Extract, Page, SortKey};
 
@@ -150,7 +150,8 @@ impl SearchThreads {
     fn criteria(self) -> Result<Criteria, Error> {
         let ids = self.ids.unwrap_or_default();
         let ids = ids.iter().map(|id| {
-            parse_uuid(id).ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {id}")))
+            parse_uuid(id)
+                .ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {}", excerpt(id))))
         });
         Ok(Criteria {
             metadata: self.metadata.unwrap_or_default(),
@@ -181,7 +182,7 @@ pub(super) async fn search(
     let selected = Selected(body.select.take().filter(|fields| !fields.is_empty()));
     let columns = selected.columns(extract_path::read(body.extract.take().unwrap_or_default())?);
     let mut criteria = body.criteria()?;
-    let scope = access.on_metadata(Action::Search, &mut criteria.metadata);
+    let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     // One more than asked for tells whether there is a next page.
     let beyond = Page { limit: page.limit + 1, ..page };
     let mut threads = app.store.search_threads(&scope, &criteria, &beyond, &columns).await?;

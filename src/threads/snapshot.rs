@@ -1,13 +1,14 @@
 //! State as clients see it.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::model::Nullable;
 use crate::error::Error;
 use crate::json::Raw;
-use crate::store::Checkpoint;
+use crate::store::{Channels, Checkpoint};
 use crate::time::Timestamp;
 
 /// The state of a thread at one checkpoint. Fields are left out only if a `select` does.
@@ -56,7 +57,7 @@ pub(super) struct StateSnapshot {
 }
 
 /// A field of the state of a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StateField {
     Values,
@@ -71,32 +72,57 @@ pub(super) enum StateField {
     ParentCheckpointId,
 }
 
-/// The fields that a client wants; none means all.
+/// What a client selects: a field, or with `values.<key>` one key of the values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Selected {
+    Field(StateField),
+    Channel(String),
+}
+
+impl<'de> Deserialize<'de> for Selected {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match name.strip_prefix("values.") {
+            Some(channel) => Ok(Selected::Channel(channel.to_owned())),
+            None => StateField::deserialize(name.into_deserializer()).map(Selected::Field),
+        }
+    }
+}
+
+/// What a client wants; nothing means all fields.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted(Vec<StateField>);
+pub(super) struct Wanted(Vec<Selected>);
 
 impl Wanted {
-    pub(super) fn new(fields: Option<Vec<StateField>>) -> Wanted {
-        Wanted(fields.unwrap_or_default())
+    pub(super) fn new(selected: Option<Vec<Selected>>) -> Wanted {
+        Wanted(selected.unwrap_or_default())
     }
 
     /// Reads names from a query string.
     pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Wanted, Error> {
-        let fields = names.map(|name| {
+        let selected = names.map(|name| {
             let name_of = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
-            StateField::deserialize(name_of)
+            Selected::deserialize(name_of)
                 .map_err(|error| Error::Invalid(format!("select: {error}")))
         });
-        fields.collect::<Result<_, _>>().map(Wanted)
+        selected.collect::<Result<_, _>>().map(Wanted)
     }
 
-    /// Whether values have to be read at all.
-    pub(super) fn values(&self) -> bool {
-        self.has(StateField::Values)
+    /// Which values have to be read.
+    pub(super) fn channels(&self) -> Channels {
+        if self.0.is_empty() || self.0.contains(&Selected::Field(StateField::Values)) {
+            return Channels::All;
+        }
+        let channels = self.0.iter().filter_map(|selected| match selected {
+            Selected::Channel(channel) => Some(channel.clone()),
+            Selected::Field(_) => None,
+        });
+        let channels: Vec<_> = channels.collect();
+        if channels.is_empty() { Channels::None } else { Channels::Only(channels) }
     }
 
     fn has(&self, field: StateField) -> bool {
-        self.0.is_empty() || self.0.contains(&field)
+        self.0.is_empty() || self.0.contains(&Selected::Field(field))
     }
 }
 
@@ -150,7 +176,8 @@ impl StateSnapshot {
         let (metadata, values) =
             stored.map_or((None, None), |stored| (Some(stored.metadata), stored.values));
         StateSnapshot {
-            values: wanted.has(F::Values).then(|| values.unwrap_or_else(Raw::empty_object)),
+            values: (wanted.channels() != Channels::None)
+                .then(|| values.unwrap_or_else(Raw::empty_object)),
             next: wanted.has(F::Next).then_some([]),
             tasks: wanted.has(F::Tasks).then_some([]),
             metadata: wanted.has(F::Metadata).then_some(Nullable(metadata)),

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::snapshot::{CheckpointQuery, StateField, StateSnapshot, Wanted};
+use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, names, present};
+use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, present};
 use crate::store::Selection;
 
 /// Read the newest state
@@ -20,7 +20,7 @@ use crate::store::Selection;
     get, path = "/threads/{thread_id}/state", tag = "state",
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
         ("subgraphs" = Option<bool>, Query, description = "Accepted; there are no subgraphs"),
     ),
     responses(
@@ -45,7 +45,7 @@ pub(super) async fn get_state(
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("checkpoint_id" = String, Path, description = "The checkpoint; empty state if there is none"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields"),
+        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
         ("subgraphs" = Option<bool>, Query, description = "Accepted; there are no subgraphs"),
     ),
     responses(
@@ -75,9 +75,10 @@ pub(super) struct StateAtCheckpoint {
     #[serde(default, deserialize_with = "present")]
     #[expect(dead_code, reason = "checked by being read")]
     subgraphs: Option<bool>,
-    /// Only these fields.
-    #[serde(default, deserialize_with = "names")]
-    select: Option<Vec<StateField>>,
+    /// Only these fields; `values.<key>` is one key of the values.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<String>>)]
+    select: Option<Vec<Selected>>,
 }
 
 /// Read the state at a checkpoint, given as an object
@@ -107,10 +108,11 @@ async fn read(
     at: &CheckpointQuery,
     wanted: &Wanted,
 ) -> Result<Json<StateSnapshot>, Error> {
-    let scope = access.on(Action::Read);
+    let scope = access.on(Action::Read, &[thread_id]).await?;
     let selection =
         Selection { checkpoint_ns: at.ns(), checkpoint_id: at.id(), ..Selection::default() };
-    let found = app.store.checkpoints(&scope, thread_id, &selection, 1, wanted.values()).await?;
+    let channels = wanted.channels();
+    let found = app.store.checkpoints(&scope, thread_id, &selection, 1, &channels).await?;
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.pop();
     let asked_for = at.checkpoint_id.as_deref().filter(|id| !id.is_empty());
     let ns = &selection.checkpoint_ns;

@@ -53,7 +53,8 @@ pub(super) async fn storage(
     access: Access,
     ThreadId(thread_id): ThreadId,
 ) -> Result<Json<StorageReport>, Error> {
-    let found = app.store.storage(&access.on(Action::Read), thread_id).await?;
+    let scope = access.on(Action::Read, &[thread_id]).await?;
+    let found = app.store.storage(&scope, thread_id).await?;
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?;
     Ok(Json(StorageReport {
         thread_id,

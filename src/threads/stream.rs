@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -16,15 +16,17 @@ use uuid::Uuid;
 
 use super::snapshot::{StateSnapshot, Wanted};
 use crate::app::App;
-use crate::auth::{Access, Action, Scope};
+use crate::auth::{Access, Action, Credentials, Scope};
 use crate::error::Error;
-use crate::extract::{Query, ThreadId};
-use crate::store::{Checkpoint, Watch, first_checkpoint_id_of};
+use crate::extract::{Query, ThreadId, excerpt};
+use crate::store::{Checkpoint, Position, Watch, first_checkpoint_id_of};
 
 /// How often a comment is sent on a silent stream, so that proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most checkpoints that are read at once: each may be large.
 const BATCH: i64 = 20;
+/// How often the token that opened a stream is checked again.
+const CHECK: Duration = Duration::from_secs(10);
 /// Wait after the database failed a stream.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -50,24 +52,33 @@ pub(super) async fn stream(
     State(app): State<Arc<App>>,
     access: Access,
     ThreadId(thread_id): ThreadId,
+    credentials: Credentials,
     headers: HeaderMap,
     query: Query,
 ) -> Result<Response, Error> {
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
-    let since = headers.get("last-event-id").map(Position::read).transpose()?;
-    let scope = access.on(Action::Read);
+    let since = headers.get("last-event-id").map(last_event_id).transpose()?;
+    let scope = access.on(Action::Read, &[thread_id]).await?;
     // Watching comes first: what is written from here on is either news or behind `last_seq`.
     let watch = app.store.changes().watch(thread_id);
-    let last_seq = app.store.last_seq(&scope, thread_id).await?;
-    let last_seq = last_seq.ok_or(Error::ThreadNotFound(thread_id))?;
+    let progress = app.store.progress(&scope, thread_id).await?;
+    let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
+    let created_at = progress.created_at;
+    let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
+    let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
+    // An event that was never sent cannot have been seen: there is nothing to replay.
+    let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
+    let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
     let follow = Follow {
         app,
+        credentials,
+        checked: Instant::now(),
         scope,
         thread_id,
         watch,
         sends_state,
         is_behind: since.is_some(),
-        position: since.unwrap_or(Position { not_before: Uuid::nil(), seq: last_seq }),
+        position: since.unwrap_or(now),
         ready: VecDeque::new(),
     };
     let events = Sse::new(follow.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
@@ -88,43 +99,34 @@ fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
         .iter()
         .find(|mode| !["run_modes", "lifecycle", "state_update"].contains(&mode.as_str()))
     {
-        Some(unknown) => Err(Error::Invalid(format!("Invalid stream mode: {unknown}"))),
+        Some(unknown) => Err(Error::Invalid(format!("Invalid stream mode: {}", excerpt(unknown)))),
         None => Ok(modes.into_iter()),
     }
 }
 
-/// A place in the sequence of a thread's checkpoints.
-struct Position {
-    /// No checkpoint with a smaller id is wanted. Saves looking at the old ones.
-    not_before: Uuid,
-    /// Nor one with this number or a smaller one.
-    seq: i64,
-}
-
-impl Position {
-    /// Reads `-`, `<milliseconds>` or `<milliseconds>-<seq>`.
-    fn read(value: &HeaderValue) -> Result<Position, Error> {
-        let invalid =
-            || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
-        let text = value.to_str().map_err(|_| invalid())?;
-        if text == "-" {
-            return Ok(Position { not_before: Uuid::nil(), seq: 0 });
-        }
-        let (milliseconds, seq) = text.split_once('-').unwrap_or((text, "0"));
-        let number = |digits: &str| {
-            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            is_number.then(|| digits.parse().unwrap_or(i64::MAX)).ok_or_else(invalid)
-        };
-        Ok(Position {
-            not_before: first_checkpoint_id_of(number(milliseconds)?),
-            seq: number(seq)?,
-        })
+/// Reads `-`, `<milliseconds>` or `<milliseconds>-<seq>`: the least id of a checkpoint that may
+/// not have been seen, and the number of the last that was.
+fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
+    let invalid =
+        || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
+    let text = value.to_str().map_err(|_| invalid())?;
+    if text == "-" {
+        return Ok((Uuid::nil(), 0));
     }
+    let (milliseconds, seq) = text.split_once('-').unwrap_or((text, "0"));
+    let number = |digits: &str| {
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().unwrap_or(i64::MAX)).ok_or_else(invalid)
+    };
+    Ok((first_checkpoint_id_of(number(milliseconds)?), number(seq)?))
 }
 
 /// What one open stream holds.
 struct Follow {
     app: Arc<App>,
+    credentials: Credentials,
+    /// When the credentials were last found good.
+    checked: Instant,
     scope: Scope,
     thread_id: Uuid,
     watch: Watch,
@@ -156,14 +158,20 @@ impl Follow {
         })
     }
 
-    /// The next event. `None`: the thread is gone.
+    /// The next event. `None`: the thread is gone, or the user may not see it any more.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(checkpoint) = self.ready.pop_front() {
                 return Some(self.event(checkpoint));
             }
-            if !self.is_behind {
-                self.watch.changed().await;
+            // A silent stream outlives its token's end by no more than this.
+            let has_news =
+                self.is_behind || tokio::time::timeout(CHECK, self.watch.changed()).await.is_ok();
+            if !self.may_go_on().await {
+                return None;
+            }
+            if !has_news {
+                continue;
             }
             match self.fetch().await {
                 Ok(Some(checkpoints)) => {
@@ -180,18 +188,33 @@ impl Follow {
         }
     }
 
+    /// Whether the token that opened the stream still counts. If nobody can tell, it does.
+    async fn may_go_on(&mut self) -> bool {
+        if self.checked.elapsed() < CHECK {
+            return true;
+        }
+        self.checked = Instant::now();
+        match self.credentials.check(&self.app.auth).await {
+            Ok(()) | Err(Error::AuthUnavailable { .. }) => true,
+            Err(_) => false,
+        }
+    }
+
     async fn fetch(&self) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
         let (store, scope, id) = (&self.app.store, &self.scope, self.thread_id);
-        if !self.sends_state {
-            return Ok(store.last_seq(scope, id).await?.map(|_| Vec::new()));
+        if self.sends_state {
+            return store.checkpoints_since(scope, id, &self.position, BATCH).await;
         }
-        let Position { not_before, seq } = self.position;
-        store.checkpoints_since(scope, id, not_before, seq, BATCH).await
+        let progress = store.progress(scope, id).await?;
+        // A thread made later under the same id is another one.
+        let is_there = progress.is_some_and(|now| now.created_at == self.position.created_at);
+        Ok(is_there.then(Vec::new))
     }
 
     fn event(&mut self, checkpoint: Checkpoint) -> Event {
         let id = format!("{}-{}", checkpoint.created_at.milliseconds(), checkpoint.seq);
-        self.position = Position { not_before: checkpoint.checkpoint_id, seq: checkpoint.seq };
+        self.position.not_before = checkpoint.checkpoint_id;
+        self.position.seq = checkpoint.seq;
         let (thread_id, all) = (self.thread_id, Wanted::default());
         let state = StateSnapshot::new(thread_id, "", None, Some(checkpoint), &all);
         let event = Event::default().event("state_update").id(id);

@@ -52,7 +52,7 @@ pub(super) async fn update(
 ) -> Result<Response, Error> {
     let mut metadata = metadata::accepted(body.metadata);
     let ttl = ttl::accepted(body.ttl)?;
-    let scope = access.on_metadata(Action::Update, &mut metadata);
+    let scope = access.on_metadata(Action::Update, &[thread_id], &mut metadata).await?;
     let updated = app.store.update_thread(&scope, thread_id, &metadata, ttl).await?;
     let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
     // The reference server compares the whole value: other spellings return the thread.

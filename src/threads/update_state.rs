@@ -10,16 +10,14 @@ use super::snapshot::{CheckpointConfig, CheckpointQuery};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, ThreadId, present};
+use crate::extract::{Body, Json, ObjectOf, ThreadId, excerpt, present};
 use crate::json::{Object, Raw};
-use crate::messages;
+use crate::messages::{self, CHANNEL as MESSAGES};
 use crate::store::{Update, WriteError};
 
-/// The channel with a reducer. All others keep their last value (`DECISIONS.md` D7).
-const MESSAGES: &str = "messages";
-
-/// Longest name of a channel in bytes: names are part of an index.
-const LONGEST_CHANNEL: usize = 1024;
+/// Longest name of a channel, a namespace or a node in bytes: the first two are part of an index,
+/// and the last is kept with each checkpoint.
+pub(super) const LONGEST_NAME: usize = 1024;
 
 /// Longest namespace of checkpoints in bytes, for the same reason.
 const LONGEST_NAMESPACE: usize = 1024;
@@ -69,6 +67,8 @@ pub(super) async fn update_state(
     Body(body): Body<UpdateState>,
 ) -> Result<Json<StateUpdated>, Error> {
     let ObjectOf(mut at) = body.checkpoint.unwrap_or_default();
+    check_name("checkpoint.checkpoint_ns", at.checkpoint_ns.as_deref())?;
+    check_name("as_node", body.as_node.as_deref())?;
     at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
     if at.ns().len() > LONGEST_NAMESPACE {
         return Err(Error::Invalid(format!(
@@ -85,11 +85,13 @@ pub(super) async fn update_state(
     if let Some(values) = &body.values {
         add_values(&mut update, values, "values")?;
     }
-    let scope = access.on(Action::Update);
+    // Both, as on the reference server: the answer tells of the state.
+    let scope = access.on(Action::Update, &[thread_id]).await?;
+    let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
     let written = app.store.update_state(&scope, thread_id, update).await;
     let written = written.map_err(|error| match (error, &at.checkpoint_id) {
         // As it was sent: it may be no id at all.
-        (WriteError::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(sent.clone()),
+        (WriteError::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(excerpt(sent)),
         (error, _) => error.into(),
     })?;
     let checkpoint_id = written.ok_or(Error::ThreadNotFound(thread_id))?.to_string();
@@ -99,6 +101,14 @@ pub(super) async fn update_state(
         checkpoint_id: checkpoint_id.clone(),
     };
     Ok(Json(StateUpdated { configurable: checkpoint.clone(), checkpoint, checkpoint_id }))
+}
+
+/// Refuses a name that is too long to be kept.
+pub(super) fn check_name(field: &str, name: Option<&str>) -> Result<(), Error> {
+    if name.is_some_and(|name| name.len() > LONGEST_NAME) {
+        return Err(Error::Invalid(format!("{field}: longer than {LONGEST_NAME} bytes")));
+    }
+    Ok(())
 }
 
 /// Adds what a client sent as values to an update. `field` is the place in the body, for errors.
@@ -114,9 +124,9 @@ pub(super) fn add_values(update: &mut Update, values: &Raw, field: &str) -> Resu
         if channel == MESSAGES {
             let changes = update.messages.get_or_insert_default();
             changes.extend(messages::read(&value).map_err(|refused| refused_in(field, &refused))?);
-        } else if channel.len() > LONGEST_CHANNEL {
+        } else if channel.len() > LONGEST_NAME {
             return Err(Error::Invalid(format!(
-                "{field}: a key is longer than {LONGEST_CHANNEL} bytes"
+                "{field}: a key is longer than {LONGEST_NAME} bytes"
             )));
         } else {
             update.channels.insert(channel, value);

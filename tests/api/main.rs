@@ -9,22 +9,30 @@
 )]
 
 mod bad_input;
+mod checkpoints;
+mod clients;
 mod copy;
 mod cors;
 mod count;
 mod create;
 mod delete;
 mod get;
+mod growth;
 mod history;
+mod instances;
 mod isolation;
+mod limits;
 mod local_auth;
 mod not_served;
 mod openapi;
+mod program;
 mod prune;
 mod schema;
 mod search;
+mod sse;
 mod state;
 mod storage;
+mod stream;
 mod supersteps;
 mod support;
 mod system;

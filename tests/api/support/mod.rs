@@ -5,6 +5,7 @@ pub(crate) mod steps;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
@@ -12,9 +13,10 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
+use thread_store::auth::private_threads;
 use thread_store::config::{Config, Database, LogFormat, SignIn};
-use thread_store::server::Server;
-use tokio::sync::oneshot;
+use thread_store::server::{Server, StopSignal};
+use tokio::sync::mpsc::UnboundedSender;
 
 use postgres::test_cluster;
 
@@ -27,7 +29,7 @@ pub(crate) struct TestServer {
     /// How to connect to its database.
     pub(crate) database: PgConnectOptions,
     data_dir: TempDir,
-    _stop: oneshot::Sender<()>,
+    _stop: UnboundedSender<()>,
 }
 
 impl TestServer {
@@ -61,17 +63,16 @@ impl TestServer {
             database: Database::External(Box::new(database.clone())),
             database_max_connections: 8,
             sign_in: SignIn::Local,
+            auth_cache_ttl: Duration::from_secs(10),
             data_dir: data_dir.path().to_owned(),
             log_filter: "off".to_owned(),
             log_format: LogFormat::Pretty,
         };
         configure(&mut config);
-        let server = Server::start(config).await.unwrap();
+        let server = Server::start(config, private_threads).await.unwrap();
         let url = format!("http://{}", server.address().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
+        let (stop, stopped) = StopSignal::of_channel();
+        tokio::spawn(server.run(stopped));
         let pool = PgPool::connect_lazy_with(database.clone());
         TestServer { url, pool, database, data_dir, _stop: stop }
     }

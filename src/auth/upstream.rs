@@ -1,0 +1,87 @@
+//! Calls to an auth server: one client, with deadlines and bounds.
+
+use std::time::Duration;
+
+use reqwest::{Client, Response, redirect};
+use url::Url;
+
+/// For a connection.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// For one call. The caller has a deadline over all its calls besides.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A client that follows no redirects and keeps connections. `url` is where it will be used: a
+/// server on this machine is never asked through a proxy.
+pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
+    let client = Client::builder()
+        .connect_timeout(CONNECT_DEADLINE)
+        .timeout(DEADLINE)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("thread-store/", env!("CARGO_PKG_VERSION")));
+    let is_here = url.host().is_some_and(|host| is_loopback(&host));
+    if is_here { client.no_proxy().build() } else { client.build() }
+}
+
+/// Why a body was not read.
+pub(super) enum Unreadable {
+    /// The connection broke off, which may not happen again.
+    BrokeOff(String),
+    /// It is larger than any honest one.
+    TooLarge,
+}
+
+/// Reads a body up to a bound.
+pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, Unreadable> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER => {
+                return Err(Unreadable::TooLarge);
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Err(error) => return Err(Unreadable::BrokeOff(describe(error))),
+        }
+    }
+}
+
+/// The chain of causes, without the URL.
+pub(super) fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Fetches a JSON document that anybody may read.
+pub(super) async fn fetch_json<T: serde::de::DeserializeOwned>(
+    client: &Client,
+    url: &str,
+) -> Result<T, String> {
+    let response = client.get(url).send().await.map_err(describe)?;
+    let status = response.status();
+    if !status.is_success() {
+        return Err(format!("{url} answered {status}"));
+    }
+    let body = read(response).await.map_err(|unreadable| match unreadable {
+        Unreadable::BrokeOff(cause) => cause,
+        Unreadable::TooLarge => format!("{url} answered with more than {MAX_ANSWER} bytes"),
+    })?;
+    serde_json::from_slice(&body).map_err(|_| format!("{url} answered without the document"))
+}
+
+fn is_loopback(host: &url::Host<&str>) -> bool {
+    match host {
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+        url::Host::Domain(name) => *name == "localhost",
+    }
+}

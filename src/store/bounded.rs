@@ -1,0 +1,46 @@
+//! Reading many rows that may each be large, up to a bound on memory.
+
+use futures::TryStreamExt;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Column, PgPool, Postgres, Row, ValueRef};
+
+/// Most bytes of rows that one answer is made of. A single row may be larger: a thread must
+/// stay readable.
+const MOST_BYTES: usize = 128 * 1024 * 1024;
+
+/// More than one answer can hold. Travels as a decoding error of the driver, so that reading
+/// has one error type; `error` tells it apart.
+#[derive(Debug, thiserror::Error)]
+#[error("limit: the answer would be larger than {} MiB, ask for fewer at a time", MOST_BYTES >> 20)]
+pub(crate) struct AnswerTooLarge;
+
+/// All rows of a statement.
+pub(super) async fn fetch_all(
+    pool: &PgPool,
+    query: Query<'_, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    let mut stream = query.fetch(&mut *connection);
+    while let Some(row) = stream.try_next().await? {
+        bytes += size_of(&row);
+        if bytes > MOST_BYTES && !rows.is_empty() {
+            drop(stream);
+            // Postgres would go on sending rows for whoever uses the connection next.
+            connection.close_on_drop();
+            return Err(sqlx::Error::Decode(Box::new(AnswerTooLarge)));
+        }
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+fn size_of(row: &PgRow) -> usize {
+    let values = row.columns().iter().filter_map(|column| row.try_get_raw(column.ordinal()).ok());
+    values
+        .filter(|value| !value.is_null())
+        .map(|value| value.as_bytes().map_or(0, <[u8]>::len))
+        .sum()
+}
