@@ -40,7 +40,7 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
         .layer(from_fn(access_log::access_log))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(from_fn(access_log::drop_long_request_id))
-        .layer(SetSensitiveRequestHeadersLayer::new([axum::http::header::AUTHORIZATION]));
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]));
     // Around the routes as a whole, so that a preflight is answered without looking at them.
     Router::new()
         .fallback_service(routes)

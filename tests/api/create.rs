@@ -81,6 +81,21 @@ async fn metadata_numbers_come_back_with_every_digit() {
 }
 
 #[tokio::test]
+async fn numbers_that_are_barely_too_large_or_fine_are_refused_never_an_error() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    for number in ["0e99999", "0e131071", "0e131072", "0e-16383", "0e-16384", "1e308", "1e-307"] {
+        let body = format!("{{\"metadata\":{{\"n\":{number}}},\"values\":{{\"n\":{number}}}}}");
+        let created = user.post_text("/threads", body.clone()).await;
+        assert!([200, 422].contains(&created.status.as_u16()), "{number}: {}", created.text);
+        let id = user.thread(json!({})).await;
+        let written = user.post_text(&format!("/threads/{id}/state"), body).await;
+        assert_eq!(written.status, created.status, "{number}: state takes what metadata takes");
+        user.count(json!({ "values": { "n": 0 } })).await;
+    }
+}
+
+#[tokio::test]
 async fn of_equal_keys_the_last_counts() {
     let server = TestServer::start().await;
     let user = server.user().await;

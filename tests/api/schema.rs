@@ -161,7 +161,7 @@ async fn a_database_of_the_first_release_keeps_its_threads() {
         "values": null, "error": null, "interrupts": {},
     });
     assert_eq!(thread, expected);
-    assert_eq!(user.found(json!({ "metadata": { "k": { "n": [1] } } })).await, [id.clone()]);
+    assert_eq!(user.found(json!({ "metadata": { "k": { "n": [1] } } })).await, [id.as_str()]);
     assert_eq!(other.found(json!({})).await, [ids[1].to_string()]);
     assert_eq!(other.get(&format!("/threads/{id}")).await.status, 404);
     // And it takes what the first release did not have.

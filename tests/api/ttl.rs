@@ -46,7 +46,7 @@ async fn an_expired_thread_is_gone_for_every_reader_and_writer() {
         assert_eq!(answer.detail(), missing, "{method} {path}");
     }
     for body in [json!({}), json!({ "metadata": { "k": 1 } }), json!({ "values": { "k": 1 } })] {
-        assert_eq!(user.found(body.clone()).await, [kept.clone()], "{body}");
+        assert_eq!(user.found(body.clone()).await, [kept.as_str()], "{body}");
         assert_eq!(user.count(body).await, 1);
     }
     assert_eq!(user.found(json!({ "ids": [id] })).await, [""; 0]);

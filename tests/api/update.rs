@@ -14,11 +14,11 @@ async fn metadata_is_merged_at_the_top_level_only() {
     let user = server.user().await;
     let id = user.thread(json!({ "metadata": { "a": { "x": 1 }, "b": [1, 2], "c": 1 } })).await;
     let path = format!("/threads/{id}");
-    let patch = json!({ "metadata": {
+    let body = json!({ "metadata": {
         "a": { "y": 2 }, "b": [3], "c": null, "owner": "somebody", "thread_id": "x", "run_id": 1,
         "assistant_id": 1, "cron_id": 1, "counters_since_delta_snapshot": 1, "d": { "thread_id": 1 },
     } });
-    let thread = user.patch(&path, patch).await.expect(200);
+    let thread = user.patch(&path, body).await.expect(200);
     let expected = json!({
         "a": { "y": 2 }, "b": [3], "c": null, "d": { "thread_id": 1 }, "owner": user.id,
     });
