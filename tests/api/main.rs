@@ -9,5 +9,6 @@
 )]
 
 mod local_auth;
+mod matrix;
 mod support;
 mod tutorial;
