@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::{StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -30,7 +31,7 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
 
     let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
-    routes
+    let routes = routes
         // Read from the bottom, the way a request comes in.
         .layer(cors::layer())
         .layer(from_fn(cors::only_across_origins))
@@ -38,7 +39,17 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(access_log::access_log))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(SetSensitiveRequestHeadersLayer::new([axum::http::header::AUTHORIZATION]))
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]));
+    Router::new().fallback_service(routes).layer(map_response(hide_methods))
+}
+
+/// axum names the methods of a path in the answer to any other method, outside of all layers of
+/// its routes, so also in the refusal of a stranger, who would learn that the path exists.
+async fn hide_methods(mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().remove(header::ALLOW);
+    }
+    response
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
