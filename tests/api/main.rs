@@ -11,4 +11,5 @@
 mod local_auth;
 mod matrix;
 mod support;
+mod team;
 mod tutorial;

@@ -1,5 +1,6 @@
 //! A whole server for a test: real sockets, a database of its own, real sign-in.
 
+pub(crate) mod events;
 pub(crate) mod policies;
 pub(crate) mod postgres;
 
