@@ -31,7 +31,7 @@ pub enum Action {
     Read,
     /// One thread is changed: its metadata or its state.
     Update,
-    /// Threads are deleted or pruned.
+    /// Threads are deleted or pruned, or given a ttl, which is to be deleted later.
     Delete,
     /// Threads are searched or counted.
     Search,
