@@ -8,8 +8,10 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod filters;
 mod local_auth;
 mod matrix;
 mod support;
 mod team;
+mod timing;
 mod tutorial;
