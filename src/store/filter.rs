@@ -74,6 +74,10 @@ fn push_joined(sql: &mut QueryBuilder<Postgres>, filters: &[Filter], word: &str)
 /// The key is part of the statement, not a parameter, so that the planner can match it with the
 /// expression of an index.
 fn push_key<'a>(sql: &'a mut QueryBuilder<Postgres>, key: &str) -> &'a mut QueryBuilder<Postgres> {
+    if key.contains('\0') {
+        // No metadata has such a key, and the statement would end at the character.
+        return sql.push("null::jsonb");
+    }
     sql.push("thread.metadata -> ").push(quoted(key))
 }
 
