@@ -170,7 +170,10 @@ impl Auth {
     }
 
     pub(crate) async fn authenticate(&self, request: &Parts) -> Result<User, Error> {
-        self.authenticate.authenticate(request).await
+        self.authenticate.authenticate(request).await.map_err(|error| match error {
+            Error::Denied { status, detail } => Error::denied(status, detail),
+            error => error,
+        })
     }
 
     /// Asks the one handler that an action is for.
