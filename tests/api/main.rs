@@ -9,6 +9,7 @@
 )]
 
 mod filters;
+mod interference;
 mod local_auth;
 mod matrix;
 mod support;
