@@ -137,7 +137,7 @@ impl Bench {
                     Decision::Filter(current.lock().unwrap().clone())
                 })
         };
-        let server = TestServer::start_policy(Duration::from_secs(60), policy).await;
+        let server = TestServer::start_policy(Duration::from_mins(1), policy).await;
         let user = server.user().await;
         let mut rows = Vec::new();
         for metadata in crafted() {
@@ -312,7 +312,7 @@ fn always(decision: fn() -> Decision) -> impl FnOnce(Box<dyn Authenticate>) -> O
 type Outcome = Result<Auth, SlotTaken>;
 
 async fn started(policy: impl FnOnce(Box<dyn Authenticate>) -> Outcome) -> (TestServer, User) {
-    let server = TestServer::start_policy(Duration::from_secs(60), policy).await;
+    let server = TestServer::start_policy(Duration::from_mins(1), policy).await;
     let user = server.user().await;
     (server, user)
 }

@@ -481,7 +481,7 @@ struct Stage {
 
 impl Stage {
     async fn build(policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>) -> Stage {
-        let server = TestServer::start_policy(Duration::from_secs(600), policy).await;
+        let server = TestServer::start_policy(Duration::from_mins(10), policy).await;
         let users = [server.user().await, server.user().await];
         Stage { server, users }
     }

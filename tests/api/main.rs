@@ -12,6 +12,7 @@ mod filters;
 mod interference;
 mod local_auth;
 mod matrix;
+mod revocation;
 mod support;
 mod team;
 mod timing;

@@ -70,7 +70,7 @@ async fn measure(user: &User, kinds: [&[String]; 2], suffix: &str) -> [Vec<f64>;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, for release builds"]
 async fn foreign_and_missing_take_the_same_time() {
-    let server = TestServer::start_policy(Duration::from_secs(600), private).await;
+    let server = TestServer::start_policy(Duration::from_mins(10), private).await;
     let (owner, other) = (server.user().await, server.user().await);
     let (mut foreign, mut missing, mut missing_too) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..THREADS {
