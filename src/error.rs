@@ -100,7 +100,7 @@ impl Error {
         if status.is_client_error() {
             Error::Denied { status, detail }
         } else {
-            Error::Internal(format!("an on handler denied with {status}: {detail}"))
+            Error::Internal(format!("a handler denied with {status}: {detail}"))
         }
     }
 

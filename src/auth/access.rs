@@ -9,7 +9,7 @@ use axum::http::Request;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use super::on::{Action, Auth, Event, Resource};
+use super::on::{Action, Event, Resource};
 use super::{Scope, User};
 use crate::app::App;
 use crate::error::Error;
@@ -47,6 +47,13 @@ impl Access {
         self.app.auth.decide(event).await
     }
 
+    /// The same for the user that the credentials stand for by now, asked of the authenticate
+    /// handler: the user may have gone, or have other permissions.
+    pub async fn renewed(&self, credentials: &Credentials) -> Result<Access, Error> {
+        let user = Arc::new(self.app.auth.authenticate(&credentials.0).await?);
+        Ok(Access { user, app: Arc::clone(&self.app), path: self.path.clone() })
+    }
+
     /// Who is asking.
     #[must_use]
     pub fn user(&self) -> &User {
@@ -56,13 +63,6 @@ impl Access {
 
 /// What a request authenticated with, to be checked again while its answer goes on.
 pub struct Credentials(Parts);
-
-impl Credentials {
-    /// Whether they are still good, asked of the authenticate handler.
-    pub async fn check(&self, auth: &Auth) -> Result<(), Error> {
-        auth.authenticate(&self.0).await.map(drop)
-    }
-}
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

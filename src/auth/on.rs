@@ -31,7 +31,7 @@ pub enum Action {
     Read,
     /// One thread is changed: its metadata or its state.
     Update,
-    /// Threads are deleted or pruned.
+    /// Threads are deleted or pruned, or given a ttl, which is to be deleted later.
     Delete,
     /// Threads are searched or counted.
     Search,
@@ -170,7 +170,10 @@ impl Auth {
     }
 
     pub(crate) async fn authenticate(&self, request: &Parts) -> Result<User, Error> {
-        self.authenticate.authenticate(request).await
+        self.authenticate.authenticate(request).await.map_err(|error| match error {
+            Error::Denied { status, detail } => Error::denied(status, detail),
+            error => error,
+        })
     }
 
     /// Asks the one handler that an action is for.

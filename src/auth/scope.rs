@@ -6,7 +6,7 @@ use super::Filter;
 ///
 /// Every function of the store that answers a client takes a scope first. Only the on step can
 /// make one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
     filter: Option<Filter>,
 }

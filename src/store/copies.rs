@@ -26,8 +26,9 @@ const STATE_TABLES: [(&str, &str); 4] = [
 impl Store {
     /// Copies a thread with its state and history under a new id. `None`: no such thread.
     ///
-    /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its own timestamps, is idle, and does not end
-    /// when the original does. One statement sees one moment, so a copy made while somebody
+    /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its
+    /// own timestamps, is idle, and does not end when the original does. A copy that `scope` does
+    /// not show is not made. One statement sees one moment, so a copy made while somebody
     /// writes is the thread before or after that write, whole.
     pub async fn copy_thread(
         &self,
@@ -74,7 +75,9 @@ impl Store {
         push_join_values(&mut sql, "head");
         push_where_thread(&mut sql, scope, copy_id);
         let thread = sql.build_query_as().fetch_optional(&mut *transaction).await?;
-        transaction.commit().await?;
+        if thread.is_some() {
+            transaction.commit().await?;
+        }
         Ok(thread)
     }
 }

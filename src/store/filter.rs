@@ -29,17 +29,20 @@ fn push_filter(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
             push_key(sql, key).push(" = ");
             push_jsonb(sql, value.text());
         }
-        Filter::Contains { key, value } => {
+        Filter::Contains { key, value } if !key.contains('\0') => {
             // Containment is what the index finds, but it also takes parts of objects for the
             // whole; the comparison of items decides.
-            let list = format!("[{}]", value.text());
-            push_key(sql, key).push(" @> ");
-            push_jsonb(sql, &list);
+            let list = serde_json::Value::from(key.as_str());
+            sql.push("thread.metadata @> ");
+            push_jsonb(sql, &format!("{{{list}:[{}]}}", value.text()));
             sql.push(" and exists (select from jsonb_array_elements(case when jsonb_typeof(");
             push_key(sql, key).push(") = 'array' then ");
             push_key(sql, key).push(" end) as item where item = ");
             push_jsonb(sql, value.text());
             sql.push(")");
+        }
+        Filter::Contains { .. } => {
+            sql.push("false");
         }
         Filter::In { key, values } => {
             let values: Vec<_> = values.iter().map(|value| value.text().to_owned()).collect();
@@ -74,6 +77,10 @@ fn push_joined(sql: &mut QueryBuilder<Postgres>, filters: &[Filter], word: &str)
 /// The key is part of the statement, not a parameter, so that the planner can match it with the
 /// expression of an index.
 fn push_key<'a>(sql: &'a mut QueryBuilder<Postgres>, key: &str) -> &'a mut QueryBuilder<Postgres> {
+    if key.contains('\0') {
+        // No metadata has such a key, and the statement would end at the character.
+        return sql.push("null::jsonb");
+    }
     sql.push("thread.metadata -> ").push(quoted(key))
 }
 

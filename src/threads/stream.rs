@@ -25,7 +25,7 @@ use crate::store::{Checkpoint, Position, Watch, first_checkpoint_id_of};
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most checkpoints that are read at once: each may be large.
 const BATCH: i64 = 20;
-/// How often the token that opened a stream is checked again.
+/// How often the token that opened a stream is checked again, and what its user may read.
 const CHECK: Duration = Duration::from_secs(10);
 /// Wait after the database failed a stream.
 const RETRY: Duration = Duration::from_secs(1);
@@ -71,6 +71,7 @@ pub(super) async fn stream(
     let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
     let follow = Follow {
         app,
+        access,
         credentials,
         checked: Instant::now(),
         scope,
@@ -124,6 +125,7 @@ fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
 /// What one open stream holds.
 struct Follow {
     app: Arc<App>,
+    access: Access,
     credentials: Credentials,
     /// When the credentials were last found good.
     checked: Instant,
@@ -167,10 +169,8 @@ impl Follow {
             // A silent stream outlives its token's end by no more than this.
             let has_news =
                 self.is_behind || tokio::time::timeout(CHECK, self.watch.changed()).await.is_ok();
-            if !self.may_go_on().await {
-                return None;
-            }
-            if !has_news {
+            let may_read_the_same = self.check().await?;
+            if !has_news && may_read_the_same {
                 continue;
             }
             match self.fetch().await {
@@ -188,16 +188,22 @@ impl Follow {
         }
     }
 
-    /// Whether the token that opened the stream still counts. If nobody can tell, it does.
-    async fn may_go_on(&mut self) -> bool {
+    /// Checks now and then whether the token that opened the stream still counts and what its
+    /// user may read, and answers whether that is the same as before. `None`: nothing. If nobody
+    /// can tell, all is as before.
+    async fn check(&mut self) -> Option<bool> {
         if self.checked.elapsed() < CHECK {
-            return true;
+            return Some(true);
         }
         self.checked = Instant::now();
-        match self.credentials.check(&self.app.auth).await {
-            Ok(()) | Err(Error::AuthUnavailable { .. }) => true,
-            Err(_) => false,
-        }
+        let scope = match self.access.renewed(&self.credentials).await {
+            Ok(access) => access.on(Action::Read, &[self.thread_id]).await.ok()?,
+            Err(Error::AuthUnavailable { .. }) => return Some(true),
+            Err(_) => return None,
+        };
+        let is_same = scope == self.scope;
+        self.scope = scope;
+        Some(is_same)
     }
 
     async fn fetch(&self) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {

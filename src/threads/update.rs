@@ -52,7 +52,11 @@ pub(super) async fn update(
 ) -> Result<Response, Error> {
     let mut metadata = metadata::accepted(body.metadata);
     let ttl = ttl::accepted(body.ttl)?;
-    let scope = access.on_metadata(Action::Update, &[thread_id], &mut metadata).await?;
+    let mut scope = access.on_metadata(Action::Update, &[thread_id], &mut metadata).await?;
+    if ttl.is_some() {
+        // Who sets an end arranges for a deletion.
+        scope = scope.and(access.on(Action::Delete, &[thread_id]).await?);
+    }
     let updated = app.store.update_thread(&scope, thread_id, &metadata, ttl).await?;
     let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
     // The reference server compares the whole value: other spellings return the thread.

@@ -1,5 +1,7 @@
 //! A whole server for a test: real sockets, a database of its own, real sign-in.
 
+pub(crate) mod events;
+pub(crate) mod policies;
 pub(crate) mod postgres;
 pub(crate) mod steps;
 

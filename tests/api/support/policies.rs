@@ -1,0 +1,136 @@
+//! Servers with handlers of a test's own, and users who are not what they were.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgPool};
+use thread_store::auth::{Auth, Authenticate, Everything, SlotTaken, add_owner};
+use thread_store::config::{Config, Database, LogFormat, SignIn};
+use thread_store::server::Server;
+use tokio::sync::oneshot;
+
+use super::postgres::test_cluster;
+use super::{Answer, TestServer, User};
+
+/// The policy of `main.rs`.
+pub(crate) fn private(authenticate: Box<dyn Authenticate>) -> Result<Auth, SlotTaken> {
+    Auth::new(authenticate).on(Everything, add_owner)
+}
+
+impl TestServer {
+    /// A server with the local sign-in, these handlers and this `SUPABASE_AUTH_CACHE_TTL`.
+    pub(crate) async fn start_policy(
+        auth_cache_ttl: Duration,
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
+    ) -> TestServer {
+        let database = test_cluster().await.database().await;
+        let data_dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            database: Database::External(Box::new(database.clone())),
+            database_max_connections: 8,
+            sign_in: SignIn::Local,
+            auth_cache_ttl,
+            data_dir: data_dir.path().to_owned(),
+            log_filter: "off".to_owned(),
+            log_format: LogFormat::Pretty,
+        };
+        let server = Server::start(config, policy).await.unwrap();
+        let url = format!("http://{}", server.address().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        let pool = PgPool::connect_lazy_with(database.clone());
+        TestServer { url, pool, database, data_dir, _stop: stop }
+    }
+
+    /// A token for a user under this server's own secret, which ends in so many seconds.
+    pub(crate) fn forge(&self, user: &User, expires_in: i64) -> String {
+        let secret = std::fs::read(self.data_dir.path().join("local-auth-secret")).unwrap();
+        let now = i64::try_from(get_current_timestamp()).unwrap();
+        let claims = json!({
+            "iss": format!("{}/auth/v1", self.url),
+            "sub": user.id,
+            "aud": "authenticated",
+            "role": "authenticated",
+            "exp": now + expires_in,
+            "iat": now - 3600,
+        });
+        let key = EncodingKey::from_secret(secret.trim_ascii());
+        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+    }
+
+    /// Changes the row of a user as an operator would.
+    pub(crate) async fn change_user(&self, user: &User, assignment: &str) {
+        let sql = format!("update local_auth.users set {assignment} where id = $1::uuid");
+        let done = sqlx::query(AssertSqlSafe(sql)).bind(&user.id).execute(&self.pool).await;
+        assert_eq!(done.unwrap().rows_affected(), 1);
+    }
+
+    /// How many threads there are, whoever's they are.
+    pub(crate) async fn threads_in_all(&self) -> i64 {
+        let count = sqlx::query_scalar("select count(*) from thread_store.thread");
+        count.fetch_one(&self.pool).await.unwrap()
+    }
+}
+
+impl User {
+    /// The same client with another token.
+    pub(crate) fn with_token(&self, token: impl Into<String>) -> User {
+        User { token: token.into(), ..self.clone() }
+    }
+
+    pub(crate) async fn sign_out(&self) {
+        let done = self.post("/auth/v1/logout", json!({})).await;
+        assert_eq!(done.status, 204, "{}", done.text);
+    }
+
+    /// Signs in again, for a second session of the same user.
+    pub(crate) async fn another_session(&self) -> User {
+        let body = json!({ "email": self.email, "password": "correct horse" });
+        let session = self.post("/auth/v1/token?grant_type=password", body).await.expect(200);
+        self.with_token(session["access_token"].as_str().unwrap())
+    }
+}
+
+impl Answer {
+    /// An answer whose body is left unread if it is a stream, which has no end.
+    pub(crate) async fn but_for_streams(request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let is_stream = headers.get("content-type").is_some_and(|t| t == "text/event-stream");
+        let text = if is_stream { String::new() } else { response.text().await.unwrap() };
+        Answer { status, headers, text }
+    }
+
+    /// All that a client sees, but for what is different in every answer.
+    pub(crate) fn visible(&self) -> (u16, Vec<(String, String)>, String) {
+        let headers = self.headers.iter();
+        let headers = headers.filter(|(name, _)| *name != "date" && *name != "x-request-id");
+        let headers =
+            headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+        (self.status.as_u16(), headers.collect(), self.text.clone())
+    }
+}
+
+/// Asks again and again until the answer is yes, for so long.
+pub(crate) async fn within<F: Future<Output = bool>>(
+    limit: Duration,
+    mut ask: impl FnMut() -> F,
+) -> bool {
+    let begin = std::time::Instant::now();
+    loop {
+        if ask().await {
+            return true;
+        }
+        if begin.elapsed() > limit {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
