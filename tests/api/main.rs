@@ -10,4 +10,6 @@
 
 mod local_auth;
 mod support;
+mod token_cache;
 mod tutorial;
+mod upstream;

@@ -1,6 +1,8 @@
 //! A whole server for a test: real sockets, a database of its own, real sign-in.
 
 pub(crate) mod postgres;
+pub(crate) mod program;
+pub(crate) mod supabase;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
