@@ -30,6 +30,12 @@ fn holder(server: &TestServer, token: &str) -> User {
     User { token: token.to_owned(), ..server.nobody() }
 }
 
+/// So many users with tokens of their own, who share connections.
+fn holders(server: &TestServer, number: usize) -> Vec<User> {
+    let nobody = server.nobody();
+    (0..number).map(|_| User { token: token(), ..nobody.clone() }).collect()
+}
+
 /// The cheapest request behind the sign-in: a path that does not exist, 404 for users.
 async fn knock(user: &User) -> u16 {
     let status = user.get("/nothing-here").await.status.as_u16();
@@ -218,10 +224,10 @@ async fn only_a_bad_jwt_is_remembered_as_bad_and_for_5_seconds() {
 async fn junk_does_not_push_out_accepted_tokens() {
     let supabase = Supabase::start().await;
     let server = server_of(&supabase, 600).await;
-    let honest: Vec<_> = (0..20).map(|_| holder(&server, &token())).collect();
+    let honest = holders(&server, 20);
     assert_eq!(knock_all(honest.clone(), 20).await, vec![IN; 20]);
     supabase.answer(Reply::error(403, "bad_jwt"));
-    let junk: Vec<_> = (0..3000).map(|_| holder(&server, &token())).collect();
+    let junk = holders(&server, 3000);
     assert_eq!(knock_all(junk, 100).await, vec![401; 3000]);
     assert_eq!(knock_all(honest.clone(), 20).await, vec![IN; 20]);
     for user in &honest {
@@ -234,14 +240,14 @@ async fn at_most_64_calls_are_in_flight_and_known_tokens_have_half_of_them() {
     let supabase = Supabase::start().await;
     // Without a cache a known token costs a call too.
     let server = server_of(&supabase, 0).await;
-    let known: Vec<_> = (0..150).map(|_| holder(&server, &token())).collect();
+    let known = holders(&server, 150);
     assert_eq!(knock_all(known.clone(), 30).await, vec![IN; 150]);
     let slow = Duration::from_millis(500);
     for user in &known {
         supabase.answer_to(&user.token, honest(&user.token).after(slow));
     }
     supabase.answer(Reply::error(403, "session_not_found").after(slow));
-    let strangers = (0..150).map(|_| holder(&server, &token()));
+    let strangers = holders(&server, 150);
     let (statuses, refused) = tokio::join!(knock_all(known, 150), knock_all(strangers, 150));
     assert_eq!((statuses, refused), (vec![IN; 150], vec![401; 150]));
     assert_eq!(supabase.most_under_way(), 64);
@@ -256,7 +262,7 @@ async fn strangers_cannot_take_all_the_calls() {
     let own = honest(&known.token);
     supabase.answer_to(&known.token, own);
     supabase.answer(Reply::BlackHole);
-    let strangers: Vec<_> = (0..100).map(|_| holder(&server, &token())).collect();
+    let strangers = holders(&server, 100);
     let flood = tokio::spawn(knock_all(strangers, 100));
     while supabase.asked() < 1 + 32 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -328,7 +334,7 @@ async fn a_thousand_junk_tokens_in_flight_do_not_slow_a_known_user_by_2() {
         supabase.answer(Reply::error(403, "bad_jwt").after(slow));
         let quiet = median(&user, 300).await;
         let before = resident();
-        let junk: Vec<_> = (0..1000).map(|_| holder(&server, &token())).collect();
+        let junk = holders(&server, 1000);
         let flood = tokio::spawn(async move {
             loop {
                 knock_all(junk.clone(), 1000).await;
