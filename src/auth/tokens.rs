@@ -133,13 +133,14 @@ impl<V: Verify> Tokens<V> {
             return Ok(accepted.user);
         }
         let claims = token.unverified_claims()?;
-        let left = claims.exp.map(time_until);
-        if left == Some(Duration::ZERO) || self.bad.contains_key(&hash) {
+        let left = || claims.exp.map_or(LONGEST_LIFE, time_until);
+        if left().is_zero() || self.bad.contains_key(&hash) {
             return Err((&Refusal::BadToken).into());
         }
         let verification = async {
             let user = self.in_turn(&token, &claims, hash).await?;
-            Ok(Accepted { user, life: left.unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE) })
+            // What is left now: verification took its time.
+            Ok(Accepted { user, life: left().min(LONGEST_LIFE) })
         };
         let outcome = match &self.accepted {
             Some(accepted) => accepted.try_get_with(hash, verification).await,

@@ -240,16 +240,16 @@ async fn at_most_64_calls_are_in_flight_and_known_tokens_have_half_of_them() {
     let supabase = Supabase::start().await;
     // Without a cache a known token costs a call too.
     let server = server_of(&supabase, 0).await;
-    let known = holders(&server, 150);
-    assert_eq!(knock_all(known.clone(), 30).await, vec![IN; 150]);
-    let slow = Duration::from_millis(500);
+    let known = holders(&server, 100);
+    assert_eq!(knock_all(known.clone(), 30).await, vec![IN; 100]);
+    let slow = Duration::from_millis(300);
     for user in &known {
         supabase.answer_to(&user.token, honest(&user.token).after(slow));
     }
     supabase.answer(Reply::error(403, "session_not_found").after(slow));
-    let strangers = holders(&server, 150);
-    let (statuses, refused) = tokio::join!(knock_all(known, 150), knock_all(strangers, 150));
-    assert_eq!((statuses, refused), (vec![IN; 150], vec![401; 150]));
+    let strangers = holders(&server, 100);
+    let (statuses, refused) = tokio::join!(knock_all(known, 100), knock_all(strangers, 100));
+    assert_eq!((statuses, refused), (vec![IN; 100], vec![401; 100]));
     assert_eq!(supabase.most_under_way(), 64);
 }
 
