@@ -8,7 +8,9 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod jwks;
 mod local_auth;
+mod oidc;
 mod support;
 mod token_cache;
 mod tutorial;
