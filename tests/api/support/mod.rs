@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod signer;
 pub(crate) mod supabase;
 
 use std::net::{IpAddr, Ipv4Addr};
