@@ -88,8 +88,11 @@ struct Visitor<'a> {
 }
 
 impl<'a> Visitor<'a> {
-    fn new(url: &'a str, token: &str) -> Visitor<'a> {
-        let client = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+    /// Over HTTP/2 where the log is for machines, so that both are seen.
+    fn new(url: &'a str, token: &str, format: &str) -> Visitor<'a> {
+        let client = Client::builder().timeout(Duration::from_secs(20));
+        let client = if format == "json" { client.http2_prior_knowledge() } else { client };
+        let client = client.build().unwrap();
         Visitor { client, url, token: token.to_owned(), answers: Vec::new() }
     }
 
@@ -231,7 +234,7 @@ async fn local_sign_in(format: &str) {
     let settings =
         [("DATABASE_URL", url), ("RUST_LOG", "trace".into()), ("LOG_FORMAT", format.into())];
     let program = start(settings.into()).await;
-    let mut visitor = Visitor::new(&program.url, "");
+    let mut visitor = Visitor::new(&program.url, "", format);
     let name = secrets.make("an e-mail address");
     let password = secrets.make("a password");
     let mut credentials = json!({ "email": format!("{name}@example.com"), "password": password });
@@ -299,7 +302,7 @@ async fn supabase_project(format: &str) {
     own["user_metadata"] = json!({ "name": secrets.make("what Supabase says of a user") });
     upstream.answer_to(&token, Reply::json(200, &own));
     upstream.answer(Reply::error(403, "bad_jwt"));
-    let mut visitor = Visitor::new(&program.url, &token);
+    let mut visitor = Visitor::new(&program.url, &token, format);
     use_threads(&mut visitor, &mut secrets).await;
     use_bad_tokens(&mut visitor, &mut secrets).await;
     let internals = secrets.make("what Supabase answered");
