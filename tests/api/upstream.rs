@@ -84,7 +84,7 @@ fn refused(answer: &Answer, name: &str) {
 async fn each(
     replies: Vec<(&str, Reply)>,
     calls: usize,
-    check: impl Fn(&Answer, &str),
+    check: impl Fn(&Answer, &str) + Send + Sync,
     recovers: bool,
 ) {
     let supabase = Supabase::start().await;
@@ -439,6 +439,8 @@ async fn a_certificate_that_is_expired_or_somebody_elses_is_a_503_and_sees_no_to
             unavailable(&fifty(&user, name).await, "2", name);
             assert_eq!(supabase.calls().len(), 0, "{name}");
         }
+        let output = tokio::task::spawn_blocking(move || program.stop()).await.unwrap();
+        assert_eq!(output.contains("invalid peer certificate"), status == 503, "{output}");
     }
 }
 

@@ -120,7 +120,7 @@ impl<'a> Visitor<'a> {
     /// The bodies of all answers that were errors.
     fn error_bodies(&self) -> String {
         let errors = self.answers.iter().filter(|(status, _)| *status >= 400);
-        errors.map(|(_, text)| format!("{text}\n")).collect()
+        errors.flat_map(|(_, text)| [text.as_str(), "\n"]).collect()
     }
 }
 

@@ -68,7 +68,7 @@ impl Drop for Program {
 fn collect(mut from: impl Read + Send + 'static, to: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let to = Arc::clone(to);
     std::thread::spawn(move || {
-        let mut chunk = [0; 65536];
+        let mut chunk = vec![0; 65536];
         while let Ok(read @ 1..) = from.read(&mut chunk) {
             to.lock().unwrap().push_str(&String::from_utf8_lossy(chunk.get(..read).unwrap()));
         }

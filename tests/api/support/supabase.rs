@@ -12,7 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -240,18 +240,13 @@ fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, desk: Arc<Desk>) -> Jo
             stream.set_nodelay(true).unwrap();
             let (desk, tls) = (Arc::clone(&desk), tls.clone());
             connections.spawn(async move {
-                match tls {
-                    None => {
-                        connection(stream, &desk, |stream| {
-                            stream.set_zero_linger().unwrap();
-                        })
-                        .await
+                if let Some(tls) = tls {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        connection(stream, &desk, drop).await;
                     }
-                    Some(tls) => {
-                        if let Ok(stream) = tls.accept(stream).await {
-                            connection(stream, &desk, drop).await;
-                        }
-                    }
+                } else {
+                    let reset = |stream: TcpStream| stream.set_zero_linger().unwrap();
+                    connection(stream, &desk, reset).await;
                 }
             });
             while connections.try_join_next().is_some() {}
@@ -305,11 +300,12 @@ async fn send(
     match reply {
         Reply::Answer { status, headers, body, delay } => {
             tokio::time::sleep(*delay).await;
-            let mut head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
+            let mut answer = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
             for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                answer.extend([name, ": ", value, "\r\n"]);
             }
-            stream.write_all(format!("{head}\r\n{body}").as_bytes()).await
+            answer.extend(["\r\n", body]);
+            stream.write_all(answer.as_bytes()).await
         }
         Reply::Reset => Ok(()),
         Reply::BlackHole => until_hung_up(stream).await,
