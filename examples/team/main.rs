@@ -10,7 +10,7 @@ mod policy;
 use std::io::Write;
 
 use thread_store::config::{Command, Config};
-use thread_store::server::{Server, stop_signal};
+use thread_store::server::{Server, StopSignal};
 use thread_store::{healthcheck, telemetry};
 
 #[tokio::main]
@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
     if let Command::Healthcheck = command {
         return healthcheck(&config).await;
     }
-    let stop = stop_signal()?;
+    let stop = StopSignal::of_process()?;
     let server = Server::start(config, policy::team).await?;
     std::io::stdout().write_all(server.banner().as_bytes())?;
     Ok(server.run(stop).await?)

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::error::Error;
 
@@ -28,18 +28,23 @@ pub(super) struct UnverifiedClaims {
     pub(super) sub: Option<String>,
     /// When it ends, in seconds since 1970.
     #[serde(default)]
-    pub(super) exp: Option<f64>,
+    exp: Option<Number>,
     /// All the others.
     #[serde(flatten)]
     pub(super) others: Map<String, Value>,
 }
 
 impl UnverifiedClaims {
+    /// When the token ends, in seconds since 1970.
+    pub(super) fn exp(&self) -> Option<f64> {
+        self.exp.as_ref().and_then(Number::as_f64)
+    }
+
     /// The whole set.
     pub(super) fn all(&self) -> Map<String, Value> {
         let mut all = self.others.clone();
         all.extend(self.sub.clone().map(|sub| ("sub".to_owned(), sub.into())));
-        all.extend(self.exp.map(|exp| ("exp".to_owned(), exp.into())));
+        all.extend(self.exp.clone().map(|exp| ("exp".to_owned(), exp.into())));
         all
     }
 }
@@ -156,6 +161,17 @@ mod tests {
         for value in ["Bearer x", "Bearer a.b", "Bearer a.b.c.d", "Bearer a.b.c!", &long] {
             assert_eq!(status(&[value]), 401, "{value}");
         }
+    }
+
+    #[test]
+    fn claims_are_kept_as_the_token_has_them() {
+        let claims =
+            serde_json::json!({ "sub": "s", "exp": 4_000_000_000_u64, "iat": 1, "x": [1.5] });
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let token = BearerToken(format!("a.{payload}.c"));
+        let read = token.unverified_claims().unwrap();
+        assert_eq!(Value::from(read.all()), claims);
+        assert_eq!(read.exp(), Some(4e9));
     }
 
     #[test]

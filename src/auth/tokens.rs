@@ -133,13 +133,14 @@ impl<V: Verify> Tokens<V> {
             return Ok(accepted.user);
         }
         let claims = token.unverified_claims()?;
-        let left = claims.exp.map(time_until);
-        if left == Some(Duration::ZERO) || self.bad.contains_key(&hash) {
+        let left = || claims.exp().map_or(LONGEST_LIFE, time_until);
+        if left().is_zero() || self.bad.contains_key(&hash) {
             return Err((&Refusal::BadToken).into());
         }
         let verification = async {
             let user = self.in_turn(&token, &claims, hash).await?;
-            Ok(Accepted { user, life: left.unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE) })
+            // What is left now: verification took its time.
+            Ok(Accepted { user, life: left().min(LONGEST_LIFE) })
         };
         let outcome = match &self.accepted {
             Some(accepted) => accepted.try_get_with(hash, verification).await,
@@ -188,4 +189,80 @@ fn time_until(exp: f64) -> Duration {
         // A time before now, or one too far away to count.
         if exp > 1.0 + seconds_since_1970() { Duration::MAX } else { Duration::ZERO }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::header;
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Accepts what says that it is good.
+    #[derive(Default)]
+    struct Trusting {
+        asked: AtomicUsize,
+    }
+
+    impl Verify for Trusting {
+        fn verify<'a>(
+            &'a self,
+            _: &'a BearerToken,
+            claims: &'a UnverifiedClaims,
+        ) -> BoxFuture<'a, Result<User, Refusal>> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let is_good = claims.others.get("good") == Some(&true.into());
+            let user = User { identity: claims.sub.clone().unwrap_or_default(), ..User::default() };
+            Box::pin(async move { if is_good { Ok(user) } else { Err(Refusal::BadToken) } })
+        }
+    }
+
+    fn headers(number: usize, is_good: bool) -> HeaderMap {
+        let claims =
+            json!({ "sub": number.to_string(), "good": is_good, "exp": 4_000_000_000_u64 });
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, format!("Bearer a.{payload}.c").parse().unwrap());
+        headers
+    }
+
+    async fn sizes(tokens: &Tokens<Trusting>) -> (u64, u64, u64) {
+        let accepted = tokens.accepted.as_ref().unwrap();
+        accepted.run_pending_tasks().await;
+        tokens.known.run_pending_tasks().await;
+        tokens.bad.run_pending_tasks().await;
+        (accepted.entry_count(), tokens.known.entry_count(), tokens.bad.entry_count())
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded_and_junk_pushes_nobody_out() {
+        let tokens = Tokens::new(Trusting::default(), Duration::from_hours(1));
+        for number in 0..100 {
+            assert_eq!(
+                tokens.user_of(&headers(number, true)).await.unwrap().identity,
+                number.to_string()
+            );
+        }
+        for number in 0..20_000 {
+            assert!(tokens.user_of(&headers(number, false)).await.is_err());
+        }
+        let (accepted, known, bad) = sizes(&tokens).await;
+        assert_eq!((accepted, known), (100, 100));
+        assert!((1..=MOST_BAD).contains(&bad), "{bad}");
+        let asked = tokens.verifier.asked.load(Ordering::SeqCst);
+        for number in 0..100 {
+            assert!(tokens.user_of(&headers(number, true)).await.is_ok());
+        }
+        assert_eq!(tokens.verifier.asked.load(Ordering::SeqCst), asked);
+        for number in 0..12_000 {
+            assert!(tokens.user_of(&headers(number, true)).await.is_ok());
+        }
+        let (accepted, known, _) = sizes(&tokens).await;
+        assert!((1..=MOST_ACCEPTED).contains(&accepted), "{accepted}");
+        assert!((1..=MOST_ACCEPTED).contains(&known), "{known}");
+    }
 }

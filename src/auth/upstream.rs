@@ -19,6 +19,9 @@ pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
         .connect_timeout(CONNECT_DEADLINE)
         .timeout(DEADLINE)
         .pool_idle_timeout(Duration::from_secs(30))
+        // A connection that died without a word must not cost requests until the system notices.
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .http2_keep_alive_timeout(Duration::from_secs(2))
         .redirect(redirect::Policy::none())
         .user_agent(concat!("thread-store/", env!("CARGO_PKG_VERSION")));
     let is_here = url.host().is_some_and(|host| is_loopback(&host));

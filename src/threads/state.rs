@@ -12,7 +12,7 @@ use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, present};
+use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, names, present};
 use crate::store::Selection;
 
 /// Read the newest state

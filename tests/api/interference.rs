@@ -20,8 +20,8 @@ use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything, SlotTa
 use uuid::Uuid;
 
 use crate::support::events::{Events, Next};
-use crate::support::policies::private;
 use crate::support::{Answer, TestServer, User};
+use thread_store::auth::private_threads as private;
 
 /// Ids that each user chooses for threads, and takes up again after a deletion.
 const SLOTS: u8 = 3;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use thread_store::auth::Action;
 use uuid::Uuid;
 
-use crate::support::policies::private;
 use crate::support::{Answer, TestServer, User};
+use thread_store::auth::private_threads as private;
 
 /// Operations that need no token, each for its reason: they tell of the server, not of threads.
 const SYSTEM: [&str; 4] = ["get /", "get /ok", "get /info", "get /metrics"];

@@ -8,8 +8,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::events::{Events, Next};
-use crate::support::policies::{private, within};
+use crate::support::policies::within;
 use crate::support::{Answer, TestServer, User};
+use thread_store::auth::private_threads as private;
 
 /// How long an open stream may outlive its token: the interval of its check, and some air.
 const STREAMS_END: Duration = Duration::from_secs(10 + 5);

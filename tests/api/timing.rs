@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::policies::private;
 use crate::support::{TestServer, User};
+use thread_store::auth::private_threads as private;
 
 /// Requests of each kind.
 const ROUNDS: usize = 6000;

@@ -3,7 +3,10 @@
 pub(crate) mod events;
 pub(crate) mod policies;
 pub(crate) mod postgres;
+pub(crate) mod program;
+pub(crate) mod signer;
 pub(crate) mod steps;
+pub(crate) mod supabase;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -7,18 +7,12 @@ use std::time::Duration;
 use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
-use thread_store::auth::{Auth, Authenticate, Everything, SlotTaken, add_owner};
+use thread_store::auth::{Auth, Authenticate, SlotTaken};
 use thread_store::config::{Config, Database, LogFormat, SignIn};
-use thread_store::server::Server;
-use tokio::sync::oneshot;
+use thread_store::server::{Server, StopSignal};
 
 use super::postgres::test_cluster;
 use super::{Answer, TestServer, User};
-
-/// The policy of `main.rs`.
-pub(crate) fn private(authenticate: Box<dyn Authenticate>) -> Result<Auth, SlotTaken> {
-    Auth::new(authenticate).on(Everything, add_owner)
-}
 
 impl TestServer {
     /// A server with the local sign-in, these handlers and this `SUPABASE_AUTH_CACHE_TTL`.
@@ -41,10 +35,8 @@ impl TestServer {
         };
         let server = Server::start(config, policy).await.unwrap();
         let url = format!("http://{}", server.address().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
+        let (stop, stopped) = StopSignal::of_channel();
+        tokio::spawn(server.run(stopped));
         let pool = PgPool::connect_lazy_with(database.clone());
         TestServer { url, pool, database, data_dir, _stop: stop }
     }
