@@ -2,7 +2,7 @@
 //!
 //! [`read`] turns what a client sent into [`Change`]s, one an entry and in order.
 //! [`ids_to_look_up`] names the ids whose presence in the thread's list decides the outcome, and
-//! [`reduce`] says which rows to write. Nothing here reads the messages that are stored already,
+//! [`reduce()`] says which rows to write. Nothing here reads the messages that are stored already,
 //! so an update costs as much as the update is long, whatever the conversation's length.
 
 mod coerce;
