@@ -4,12 +4,12 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::Store;
+use super::Thread;
 use super::filter::{push_jsonb, push_where_thread};
 use super::threads::COLUMNS;
 use super::values::{JOIN_HEAD, push_join_values};
 use crate::auth::Scope;
 use crate::json::Object;
-use crate::threads::Thread;
 
 /// The tables of a thread's state, with their columns but for `thread_id`.
 const STATE_TABLES: [(&str, &str); 4] = [

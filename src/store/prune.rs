@@ -5,9 +5,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Store;
+use super::Strategy;
 use super::filter::push_visible;
 use crate::auth::Scope;
-use crate::threads::Strategy;
 
 /// Most threads that one sweep takes on, so that it never holds many locks for long.
 const SWEEP_BATCH: i64 = 100;

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::filter::{push_jsonb, push_visible};
 use super::values::{JOIN_HEAD, push_join_values};
+use super::{Status, Thread};
 use super::{Store, bounded};
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
-use crate::threads::{Status, Thread};
 
 /// Which threads are meant. All conditions must hold.
 #[derive(Debug, Clone, Default)]

@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::Store;
 use super::filter::{push_jsonb, push_where_thread};
 use super::values::{JOIN_HEAD, push_join_values};
+use super::{Thread, Ttl};
 use crate::auth::Scope;
 use crate::json::Object;
-use crate::threads::{Thread, Ttl};
 
 /// What a thread's own row gives back.
 pub(super) const COLUMNS: &str = "thread.thread_id, thread.created_at, thread.updated_at, \

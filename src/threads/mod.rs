@@ -9,7 +9,6 @@ mod extract_path;
 mod get;
 mod history;
 mod metadata;
-mod model;
 mod prune;
 mod search;
 mod snapshot;
@@ -26,7 +25,7 @@ use axum::routing::{MethodFilter, on};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use model::{Status, Strategy, Thread, Ttl};
+pub use crate::store::{Status, Strategy, Thread, Ttl};
 
 use crate::app::App;
 use crate::error::Error;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::model::Nullable;
 use crate::error::Error;
 use crate::json::Raw;
+use crate::store::Nullable;
 use crate::store::{Channels, Checkpoint};
 use crate::time::Timestamp;
 

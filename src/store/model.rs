@@ -1,4 +1,4 @@
-//! Threads as clients see them.
+//! Threads, as they are stored and as clients see them.
 
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::postgres::PgRow;
