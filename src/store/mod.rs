@@ -9,6 +9,7 @@ mod changes;
 mod checkpoints;
 mod copies;
 mod filter;
+mod messages;
 mod model;
 mod prune;
 mod search;
@@ -36,8 +37,6 @@ pub use threads::{Created, IfExists, NewThread};
 pub use writes::{Update, first_checkpoint_id_of};
 
 use writers::Writers;
-
-use crate::messages;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
@@ -90,7 +89,7 @@ pub enum OpenError {
 pub enum WriteError {
     /// The update cannot be applied. Nothing was written.
     #[error(transparent)]
-    Messages(#[from] messages::Refused),
+    Messages(#[from] crate::messages::Refused),
     /// More channels than a checkpoint may have.
     #[error("values: a thread can have at most {MOST_CHANNELS} keys beside messages")]
     TooManyChannels,

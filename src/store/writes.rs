@@ -1,18 +1,17 @@
 //! Writing state: one checkpoint at a time, each under the lock of its thread's row.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use indexmap::IndexMap;
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::filter::push_where_thread;
+use super::messages;
 use super::threads::{Created, IfExists, NewThread, insert, made};
 use super::{MOST_CHANNELS, Store, WriteError};
 use crate::auth::Scope;
 use crate::json::Raw;
-use crate::messages::{self, Change, Plan};
+use crate::messages::{Change, Plan};
 use crate::time::Timestamp;
 
 /// Longest graph id that is kept with each checkpoint, in bytes.
@@ -47,20 +46,20 @@ struct Locked {
 
 /// What a new checkpoint is written onto.
 #[derive(FromRow)]
-struct Base {
+pub(super) struct Base {
     checkpoint_id: Uuid,
-    seq: i64,
-    branch: i64,
+    pub(super) seq: i64,
+    pub(super) branch: i64,
     channels: sqlx::types::Json<IndexMap<String, i64>>,
-    messages_start: Option<i64>,
-    messages_end: Option<i64>,
+    pub(super) messages_start: Option<i64>,
+    pub(super) messages_end: Option<i64>,
     step: i64,
     /// Whether its branch goes on behind it.
     is_followed: bool,
 }
 
 impl Base {
-    fn messages_end(&self) -> i64 {
+    pub(super) fn messages_end(&self) -> i64 {
         self.messages_end.unwrap_or(0)
     }
 }
@@ -171,7 +170,9 @@ async fn write(
     let base = base(connection, locked, &update).await?;
     let seq = locked.last_seq + 1;
     let plan = match update.messages.take() {
-        Some(changes) => Some(plan(connection, locked, base.as_ref(), changes).await?),
+        Some(changes) => {
+            Some(messages::plan(connection, locked.thread_id, base.as_ref(), changes).await?)
+        }
         None => None,
     };
     let checkpoint = NewCheckpoint::onto(base.as_ref(), seq, locked, &update, plan.as_ref());
@@ -182,84 +183,6 @@ async fn write(
     locked.last_seq = seq;
     locked.moment += TimeDelta::microseconds(1);
     Ok(checkpoint.checkpoint_id)
-}
-
-/// What an update does to the messages of `base`. Looks up only the messages it names.
-async fn plan(
-    connection: &mut PgConnection,
-    locked: &Locked,
-    base: Option<&Base>,
-    changes: Vec<Change>,
-) -> Result<Plan, WriteError> {
-    let named = messages::ids_to_look_up(&changes);
-    let present = match base {
-        Some(base) if base.messages_end.is_some() && !named.is_empty() => {
-            present_messages(connection, locked.thread_id, base, &named).await?
-        }
-        _ => HashMap::new(),
-    };
-    let positions = present
-        .iter()
-        .map(|(id, (position, _))| (id.clone(), *position))
-        .collect::<HashMap<_, _>>();
-    let mut plan = messages::reduce(changes, &positions, base.map_or(0, Base::messages_end))?;
-    // Clients that send the whole conversation each time must not make it grow each time.
-    plan.rows.retain(|row| {
-        let stored = present.get(&row.id).filter(|(position, _)| *position == row.position);
-        stored.map(|(_, message)| message.text()) != row.message.as_ref().map(Raw::text)
-            || stored.is_none()
-    });
-    Ok(plan)
-}
-
-/// The messages of `base` with one of these ids: their positions and contents.
-async fn present_messages(
-    connection: &mut PgConnection,
-    thread_id: Uuid,
-    base: &Base,
-    ids: &[&str],
-) -> Result<HashMap<String, (i64, Raw)>, sqlx::Error> {
-    let rows: Vec<(String, i64, Option<Raw>)> = sqlx::query_as(
-        "with recursive lineage (branch, seq, position) as ( \
-             select $2::bigint, $3::bigint, $5::bigint \
-             union all \
-             select branch.parent_branch, branch.fork_seq, \
-                 least(branch.fork_end, lineage.position) \
-             from lineage \
-             join thread_store.branch \
-                 on branch.thread_id = $1 and branch.branch = lineage.branch \
-         ), \
-         named as materialized ( \
-             select branch, position, seq from thread_store.message \
-             where thread_id = $1 and message_id = any($6::text[]) \
-         ), \
-         latest as ( \
-             select distinct on (named.position) named.branch, named.position, named.seq \
-             from named \
-             join lineage \
-                 on lineage.branch = named.branch \
-                 and named.position >= $4 \
-                 and named.position < lineage.position \
-                 and named.seq <= lineage.seq \
-             order by named.position, named.seq desc \
-         ) \
-         select message.message_id, message.position, message.message \
-         from latest \
-         join thread_store.message using (branch, position, seq) \
-         where message.thread_id = $1",
-    )
-    .bind(thread_id)
-    .bind(base.branch)
-    .bind(base.seq)
-    .bind(base.messages_start.unwrap_or(0))
-    .bind(base.messages_end())
-    .bind(ids)
-    .fetch_all(connection)
-    .await?;
-    let present = rows.into_iter();
-    let present =
-        present.filter_map(|(id, at, message)| message.map(|message| (id, (at, message))));
-    Ok(present.collect())
 }
 
 /// A checkpoint about to be inserted.
