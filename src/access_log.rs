@@ -60,7 +60,7 @@ pub(crate) async fn access_log(request: Request, next: Next) -> Response {
         http.method = method,
         http.route = route,
         http.status = status.as_u16(),
-        duration_ms = elapsed.as_secs_f64() * 1e3,
+        duration_ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3,
         "request",
     );
     let labels =

@@ -247,11 +247,11 @@ impl Config {
 impl Arguments {
     fn validate(mut self) -> Result<Config, ConfigError> {
         let host = parse_host(&self.host)?;
-        let port = self.port.parse().map_err(|_| {
-            wrong("PORT", format!("takes a number from 0 to 65535, not {:?}", self.port))
-        })?;
-        let database_max_connections = self
-            .database_max_connections
+        let port = or(&self.port, "2024");
+        let port = port
+            .parse()
+            .map_err(|_| wrong("PORT", format!("takes a number from 0 to 65535, not {port:?}")))?;
+        let database_max_connections = or(&self.database_max_connections, "16")
             .parse()
             .ok()
             .filter(|n| (1..=1000).contains(n))
@@ -262,7 +262,8 @@ impl Arguments {
                 "takes tracing filters such as `info` or `thread_store=debug`",
             ));
         }
-        let auth_cache_ttl = self.supabase_auth_cache_ttl.parse().ok().filter(|ttl| *ttl <= 3600);
+        let auth_cache_ttl =
+            or(&self.supabase_auth_cache_ttl, "10").parse().ok().filter(|ttl| *ttl <= 3600);
         let auth_cache_ttl = auth_cache_ttl.ok_or_else(|| {
             wrong("SUPABASE_AUTH_CACHE_TTL", "takes a number of seconds from 0 to 3600")
         })?;
@@ -276,9 +277,6 @@ impl Arguments {
                 ));
             }
         };
-        if self.data_dir.is_empty() {
-            return Err(wrong("DATA_DIR", "takes the path of a directory"));
-        }
         let database = self.database()?;
         #[cfg(feature = "embedded")]
         if matches!(database, Database::Embedded { .. }) && database_max_connections > 80 {
@@ -292,9 +290,9 @@ impl Arguments {
             port,
             database,
             database_max_connections,
-            sign_in: self.sign_in(host)?,
+            sign_in: self.sign_in(host, port)?,
             auth_cache_ttl: Duration::from_secs(auth_cache_ttl),
-            data_dir: PathBuf::from(self.data_dir),
+            data_dir: PathBuf::from(or(&self.data_dir, ".thread-store")),
             log_filter: self.rust_log,
             log_format,
         })
@@ -320,7 +318,7 @@ impl Arguments {
         }
     }
 
-    fn sign_in(&mut self, host: IpAddr) -> Result<SignIn, ConfigError> {
+    fn sign_in(&mut self, host: IpAddr, port: u16) -> Result<SignIn, ConfigError> {
         let keys = [
             self.supabase_service_key.take(),
             self.supabase_secret_key.take(),
@@ -346,7 +344,15 @@ impl Arguments {
                 Err(wrong("OIDC_ISSUER", "cannot be set together with SUPABASE_URL"))
             }
             (Some(url), None) => {
-                Ok(SignIn::Supabase { url: http_url("SUPABASE_URL", &url)?, api_key, mode })
+                let url = http_url("SUPABASE_URL", &url)?;
+                if is_ours(&url, host, port) {
+                    return Err(wrong(
+                        "SUPABASE_URL",
+                        "is this server's own address: unset it here for the local sign-in, it is \
+                         meant for the clients",
+                    ));
+                }
+                Ok(SignIn::Supabase { url, api_key, mode })
             }
             (None, Some(provider)) => Ok(provider),
             (None, None) if mode != Mode::Remote => Err(wrong(
@@ -392,6 +398,12 @@ fn local_sign_in(_: IpAddr) -> Result<SignIn, ConfigError> {
     Err(wrong("SUPABASE_URL", "or OIDC_ISSUER is required: this build has no local sign-in"))
 }
 
+/// The value, or its default if it is empty.
+fn or<'a>(value: &'a str, default: &'a str) -> &'a str {
+    let value = value.trim();
+    if value.is_empty() { default } else { value }
+}
+
 fn non_empty(value: Option<String>) -> Option<String> {
     value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
@@ -413,6 +425,17 @@ fn external_database(url: &str) -> Result<Database, ConfigError> {
     }
     let options = url.parse::<PgConnectOptions>().map_err(|_| wrong("DATABASE_URL", TAKES))?;
     Ok(Database::External(Box::new(options)))
+}
+
+/// Whether a URL is that of the server itself, as its banner gives it to clients.
+fn is_ours(url: &Url, host: IpAddr, port: u16) -> bool {
+    let is_our_host = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback() || host == address,
+        Some(url::Host::Ipv6(address)) => address.is_loopback() || host == address,
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    is_our_host && url.scheme() == "http" && url.port_or_known_default() == Some(port)
 }
 
 /// An http(s) URL that paths can be appended to.
@@ -473,7 +496,6 @@ mod tests {
             (["--supabase-auth-cache-ttl", "3601"], "SUPABASE_AUTH_CACHE_TTL"),
             (["--oidc-issuer", "https://example.com"], "OIDC_AUDIENCE"),
             (["--oidc-audience", "api"], "OIDC_ISSUER"),
-            (["--data-dir", ""], "DATA_DIR"),
         ] {
             let line = config(&arguments).unwrap_err();
             assert!(line.starts_with(&format!("{setting}: ")), "{line}");
@@ -488,6 +510,15 @@ mod tests {
         assert!(refused.starts_with("SUPABASE_URL: is required on HOST 0.0.0.0"), "{refused}");
         let open = ["--host", "0.0.0.0", "--supabase-url", "https://example.supabase.co/"];
         assert!(config(&open).is_ok());
+    }
+
+    #[test]
+    fn the_servers_own_address_is_not_taken_for_a_supabase_project() {
+        for url in ["http://127.0.0.1:2024", "http://localhost:2024/", "http://[::1]:2024"] {
+            let refused = config(&["--supabase-url", url]).unwrap_err();
+            assert!(refused.starts_with("SUPABASE_URL: is this server's own address"), "{refused}");
+        }
+        assert!(config(&["--supabase-url", "http://127.0.0.1:8000"]).is_ok());
     }
 
     #[test]
@@ -511,8 +542,12 @@ mod tests {
 
     #[test]
     fn empty_values_count_as_unset() {
-        let empty = ["--database-url", "", "--supabase-url", "", "--supabase-service-key", ""];
-        let config = config(&empty).unwrap();
+        let names =
+            ["database-url", "supabase-url", "supabase-service-key", "port", "host", "data-dir"];
+        let names = names.iter().chain(&["database-max-connections", "supabase-auth-cache-ttl"]);
+        let empty: Vec<_> = names.map(|name| format!("--{name}=")).collect();
+        let config = config(&empty.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        assert_eq!((config.port, config.data_dir), (2024, PathBuf::from(".thread-store")));
         assert!(matches!(config.database, Database::Embedded { .. }));
         assert!(matches!(config.sign_in, SignIn::Local));
     }

@@ -62,7 +62,7 @@ fn json() -> impl IntoResponse {
 
 /// A file of Swagger UI, which is compiled in.
 fn asset(name: &str) -> Response {
-    let config = Arc::new(Config::from("/openapi.json"));
+    let config = Arc::new(Config::from("/openapi.json").validator_url("none"));
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
             let mut bytes = file.bytes.into_owned();

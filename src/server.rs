@@ -163,6 +163,7 @@ impl Server {
     /// Serves until the first `stop`, then lets the requests under way finish, until the
     /// deadline or the second `stop`.
     pub async fn run(self, mut stop: StopSignal) -> std::io::Result<()> {
+        info!("listening on {}", self.listener.local_addr()?);
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let streams = self.stopping;
         let graceful = async move {
@@ -192,6 +193,7 @@ impl Server {
         // Statements of requests that were cut off must not keep the program alive.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.store.close()).await;
         self.database.stop().await;
+        info!("stopped");
         outcome
     }
 }
@@ -337,7 +339,10 @@ fn banner(config: &Config, address: SocketAddr, database: &str) -> String {
         }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
-            let _ = writeln!(text, "  - Sign-in:  local, for development. For the client:\n");
+            let _ = writeln!(
+                text,
+                "  - Sign-in:  local, for development. In the client's terminal, not this one:\n"
+            );
             let _ = writeln!(text, "      export SUPABASE_URL=http://{address}");
             let _ = writeln!(text, "      export SUPABASE_ANON_KEY=local");
         }

@@ -19,7 +19,9 @@ const SECONDS: [f64; 12] =
 
 /// Starts writing log lines to standard error.
 pub fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_filter)?;
+    // Postgres tells at each start that what the migrations need is there already.
+    let filter = EnvFilter::try_new(&config.log_filter)?
+        .add_directive("sqlx::postgres::notice=warn".parse()?);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
