@@ -116,7 +116,7 @@ fn nothing_listening_fails_the_health_check() -> Result<()> {
     // Nobody listens on port 1.
     let output = program(
         &["healthcheck"],
-        &[REQUIRED, ("PORT", "1"), ("SUPABASE_URL", "http://127.0.0.1:1")],
+        &[REQUIRED, ("PORT", "1"), ("SUPABASE_URL", "http://127.0.0.1:2")],
     )?;
     ensure!(output.status.code() == Some(1), "{output:?}");
     one_line(&output).map(drop)
