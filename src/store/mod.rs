@@ -4,17 +4,22 @@
 //! its filter into every statement (`filter::push_visible`). Nothing found is `None`; only
 //! faults are errors.
 
+mod bases;
 mod bounded;
 mod changes;
 mod checkpoints;
 mod copies;
+mod create;
 mod filter;
+mod inserts;
+mod lanes;
 mod messages;
 mod model;
 mod prune;
+mod read;
 mod search;
 mod storage;
-mod threads;
+mod update;
 mod values;
 mod writers;
 mod writes;
@@ -29,14 +34,18 @@ use uuid::Uuid;
 pub(crate) use bounded::AnswerTooLarge;
 pub use changes::{Changes, Watch};
 pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
+pub use create::{Created, IfExists, NewThread};
 pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
 pub use prune::Swept;
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
-pub use threads::{Created, IfExists, NewThread};
 pub use writes::{Update, first_checkpoint_id_of};
 
+use lanes::Lanes;
+use read::Read;
+use update::Patch;
 use writers::Writers;
+use writes::Append;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
@@ -63,6 +72,10 @@ pub struct Store {
     pool: PgPool,
     changes: Changes,
     writers: Writers,
+    reads: Lanes<Read>,
+    creations: Lanes<NewThread>,
+    updates: Lanes<Patch>,
+    appends: Lanes<Append>,
 }
 
 /// Why a store cannot be opened. Its text is one line for the operator.
@@ -119,7 +132,16 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(OpenError::Connect)?;
-        Ok(Store { changes: Changes::new(pool.clone()), writers: Writers::default(), pool })
+        let lanes = lanes(max_connections);
+        Ok(Store {
+            changes: Changes::new(pool.clone()),
+            writers: Writers::default(),
+            reads: Lanes::new(pool.clone(), lanes),
+            creations: Lanes::new(pool.clone(), lanes),
+            updates: Lanes::new(pool.clone(), lanes),
+            appends: Lanes::new(pool.clone(), lanes),
+            pool,
+        })
     }
 
     /// Whether the database answers.
@@ -143,6 +165,14 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Statements of one kind that run at once: as many as this machine has processors, and few enough
+/// to leave connections for the other kinds.
+fn lanes(max_connections: u32) -> usize {
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let most = usize::try_from(max_connections / 4).unwrap_or(usize::MAX);
+    processors.max(2).min(most.max(1))
 }
 
 /// Runs on a connection of its own: its end releases the advisory lock, whatever happens.

@@ -5,7 +5,7 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{push_jsonb, push_visible};
-use super::values::{JOIN_HEAD, push_join_values};
+use super::values::push_join_newest_values;
 use super::{Status, Thread};
 use super::{Store, bounded};
 use crate::auth::Scope;
@@ -143,7 +143,7 @@ impl Columns {
 
     /// Adds the extracted values to the thread of a row.
     fn read(&self, row: &PgRow) -> Result<Thread, sqlx::Error> {
-        let mut thread = <Thread as sqlx::FromRow<_>>::from_row(row)?;
+        let mut thread = Thread::selected(row)?;
         if !self.extracts.is_empty() {
             let mut extracted = Object::default();
             for (number, extract) in self.extracts.iter().enumerate() {
@@ -174,8 +174,7 @@ impl Store {
         sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
         sql.push(" ) as thread");
         if columns.need_values() {
-            sql.push(JOIN_HEAD);
-            push_join_values(&mut sql, "head");
+            push_join_newest_values(&mut sql);
         }
         push_order(&mut sql, page);
         // Each shape of extracts is a statement of its own: they must not push the few that
@@ -208,8 +207,7 @@ fn push_order(sql: &mut QueryBuilder<Postgres>, page: &Page) {
 fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteria) {
     sql.push(" from thread_store.thread");
     if criteria.values.is_some() {
-        sql.push(JOIN_HEAD);
-        push_join_values(sql, "head");
+        push_join_newest_values(sql);
     }
     sql.push(" where ");
     push_visible(sql, scope);
