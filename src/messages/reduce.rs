@@ -262,7 +262,7 @@ mod tests {
     fn a_message_that_comes_and_goes_in_one_update_takes_no_place() {
         let update = format!("[{},{},{}]", put("d", "D"), put("e", "E"), remove("d"));
         let plan = abc().update(&update).unwrap();
-        let rows: Vec<_> = plan.rows.iter().map(|row| (row.position, row.id.as_str())).collect();
+        let rows: Vec<_> = plan.rows.iter().map(|row| (row.position, row.id)).collect();
         assert_eq!((rows.as_slice(), plan.end), ([(3, "e")].as_slice(), 4));
     }
 
@@ -270,7 +270,7 @@ mod tests {
     fn what_is_present_does_not_count_after_clearing() {
         let update = format!("[{},{}]", remove("__remove_all__"), put("a", "X"));
         let changes = read(&Raw::from_text(&update).unwrap()).unwrap();
-        let plan = reduce(changes, &HashMap::from([("a".to_owned(), 0)]), 3).unwrap();
+        let plan = reduce(&changes, &HashMap::from([("a".to_owned(), 0)]), 3).unwrap();
         assert_eq!(plan.rows.first().map(|row| row.position), Some(3));
     }
 

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, QueryBuilder};
 use uuid::Uuid;
 
-use super::lanes::Job;
+use super::lanes::{Answers, Job};
 use super::model::ROW;
 use super::values::push_join_newest_values;
 use super::{Store, Thread, Ttl};
@@ -77,6 +77,7 @@ impl Store {
 impl Job for NewThread {
     type Answer = Option<Thread>;
     type Error = sqlx::Error;
+    const KIND: &'static str = "create";
     type Key = ();
 
     fn key(&self) {}
@@ -90,7 +91,7 @@ impl Job for NewThread {
         pool: &PgPool,
         (): &(),
         jobs: &[NewThread],
-    ) -> Result<Vec<Option<Result<Option<Thread>, sqlx::Error>>>, sqlx::Error> {
+    ) -> Result<Answers<NewThread>, sqlx::Error> {
         let mut inserted = insert_all(pool, jobs).await?;
         let answers = jobs.iter().map(|job| {
             let place = inserted.iter().position(|thread| thread.thread_id == Some(job.thread_id));

@@ -1,5 +1,7 @@
 //! Authorization filters and metadata conditions as SQL. The one place that compiles them.
 
+use std::fmt::Write as _;
+
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -43,7 +45,7 @@ impl Target for Columns {
     }
 
     fn json(&mut self, value: &str) {
-        self.sql.push_str(&format!("asked.value_{}::jsonb", self.values.len()));
+        let _ = write!(self.sql, "asked.value_{}::jsonb", self.values.len());
         self.values.push(value.to_owned());
     }
 

@@ -12,15 +12,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use metrics::counter;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 use tokio::sync::oneshot;
 use tracing::debug;
 
+use super::AnswerTooLarge;
+
 /// Most requests that one statement answers.
 const MOST_TOGETHER: usize = 128;
 /// Most requests of one kind that wait. Those beyond are answered with 503.
 const MOST_WAITING: usize = 10_000;
+
+/// Name of the metric that counts statements that answered several requests.
+const SHARED_STATEMENTS: &str = "database_shared_statements_total";
+/// Name of the metric that counts the requests that they answered.
+const SHARED_REQUESTS: &str = "database_shared_requests_total";
 
 /// A request that can share a statement with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {
@@ -28,6 +36,8 @@ pub(super) trait Job: Sized + Send + Sync + 'static {
     type Answer: Send + 'static;
     /// What its caller gets otherwise.
     type Error: From<sqlx::Error> + Send + 'static;
+    /// What this kind of request is called in metrics.
+    const KIND: &'static str;
     /// What requests must have in common to share a statement.
     type Key: Clone + PartialEq + Send + Sync;
 
@@ -48,8 +58,13 @@ pub(super) trait Job: Sized + Send + Sync + 'static {
         pool: &PgPool,
         key: &Self::Key,
         jobs: &[Self],
-    ) -> impl Future<Output = Result<Vec<Option<Result<Self::Answer, Self::Error>>>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Answers<Self>, sqlx::Error>> + Send;
 }
+
+/// What one request came to.
+type Outcome<J> = Result<<J as Job>::Answer, <J as Job>::Error>;
+/// What several came to, in their order. `None`: to be answered alone.
+pub(super) type Answers<J> = Vec<Option<Outcome<J>>>;
 
 /// The lanes of one kind of request.
 pub(super) struct Lanes<J: Job>(Arc<Shared<J>>);
@@ -67,12 +82,19 @@ struct Queue<J: Job> {
 struct Waiting<J: Job> {
     key: J::Key,
     job: J,
-    caller: oneshot::Sender<Result<J::Answer, J::Error>>,
+    caller: oneshot::Sender<Outcome<J>>,
+}
+
+/// Requests that share a statement.
+struct Batch<J: Job> {
+    key: J::Key,
+    jobs: Vec<J>,
+    callers: Vec<oneshot::Sender<Outcome<J>>>,
 }
 
 enum Entered<J: Job> {
     Lane(Lane<J>, J),
-    Queue(oneshot::Receiver<Result<J::Answer, J::Error>>),
+    Queue(oneshot::Receiver<Outcome<J>>),
 }
 
 impl<J: Job> Lanes<J> {
@@ -82,7 +104,7 @@ impl<J: Job> Lanes<J> {
     }
 
     /// Answers a request. If the caller goes away meanwhile, a request that waits is dropped.
-    pub(super) async fn answer(&self, job: J) -> Result<J::Answer, J::Error> {
+    pub(super) async fn answer(&self, job: J) -> Outcome<J> {
         match self.enter(job)? {
             Entered::Lane(_lane, job) => job.alone(&self.0.pool).await,
             Entered::Queue(answer) => {
@@ -116,7 +138,7 @@ impl<J: Job> Shared<J> {
 
     /// The one that has waited longest, with others that can share its statement. Callers who
     /// have gone are left out.
-    fn next(&self) -> Option<(J::Key, Vec<J>, Vec<Caller<J>>)> {
+    fn next(&self) -> Option<Batch<J>> {
         let mut queue = self.queue();
         let (mut jobs, mut callers, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let mut shared = None;
@@ -128,7 +150,7 @@ impl<J: Job> Shared<J> {
             }
             if *shared.get_or_insert_with(|| waiting.key.clone()) == waiting.key {
                 jobs.push(waiting.job);
-                callers.push(Some(waiting.caller));
+                callers.push(waiting.caller);
             } else {
                 others.push(waiting);
             }
@@ -136,11 +158,9 @@ impl<J: Job> Shared<J> {
         for other in others.into_iter().rev() {
             queue.waiting.push_front(other);
         }
-        shared.map(|key| (key, jobs, callers))
+        shared.map(|key| Batch { key, jobs, callers })
     }
 }
-
-type Caller<J> = Option<oneshot::Sender<Result<<J as Job>::Answer, <J as Job>::Error>>>;
 
 /// The right to run a statement. Whoever drops it hands it to those that wait.
 struct Lane<J: Job>(Arc<Shared<J>>);
@@ -148,40 +168,37 @@ struct Lane<J: Job>(Arc<Shared<J>>);
 impl<J: Job> Lane<J> {
     /// Answers those that wait until there are none.
     async fn run(self) {
-        while let Some((key, jobs, mut callers)) = self.0.next() {
-            let answers = match jobs.as_slice() {
-                [_] => Ok(vec![None]),
-                jobs => J::together(&self.0.pool, &key, jobs).await,
-            };
-            let answers = match answers {
-                Ok(answers) => answers,
-                Err(error) if is_rolled_back(&error) => {
-                    debug!(%error, "{} requests are answered one by one", jobs.len());
-                    Vec::new()
-                }
-                Err(error) => {
-                    for caller in callers.into_iter().flatten() {
-                        let _ = caller.send(Err(shared(&error).into()));
-                    }
-                    continue;
-                }
-            };
-            for (answer, caller) in answers.into_iter().zip(&mut callers) {
-                if let Some(answer) = answer
-                    && let Some(caller) = caller.take()
-                {
-                    let _ = caller.send(answer);
-                }
-            }
-            let left = jobs.iter().zip(callers);
-            let left = left.filter_map(|(job, caller)| caller.map(|caller| (job, caller)));
-            let mut left: FuturesUnordered<_> = left
-                .map(|(job, caller)| async {
-                    let _ = caller.send(job.alone(&self.0.pool).await);
-                })
-                .collect();
-            while left.next().await.is_some() {}
+        while let Some(batch) = self.0.next() {
+            self.answer(batch).await;
         }
+    }
+
+    async fn answer(&self, Batch { key, jobs, callers }: Batch<J>) {
+        let pool = &self.0.pool;
+        let answers = match jobs.as_slice() {
+            [_] => Ok(vec![None]),
+            jobs => {
+                counter!(SHARED_STATEMENTS, "kind" => J::KIND).increment(1);
+                counter!(SHARED_REQUESTS, "kind" => J::KIND).increment(jobs.len() as u64);
+                J::together(pool, &key, jobs).await
+            }
+        };
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) if is_rolled_back(&error) || AnswerTooLarge::is(&error) => {
+                debug!(%error, "{} requests are answered one by one", jobs.len());
+                jobs.iter().map(|_| None).collect()
+            }
+            Err(error) => jobs.iter().map(|_| Some(Err(shared(&error).into()))).collect(),
+        };
+        let mut alone = FuturesUnordered::new();
+        for ((job, caller), answer) in jobs.iter().zip(callers).zip(answers) {
+            match answer {
+                Some(answer) => drop(caller.send(answer)),
+                None => alone.push(async { drop(caller.send(job.alone(pool).await)) }),
+            }
+        }
+        while alone.next().await.is_some() {}
     }
 }
 

@@ -43,6 +43,7 @@ pub use writes::{Update, first_checkpoint_id_of};
 
 use lanes::Lanes;
 use read::Read;
+use search::Listing;
 use update::Patch;
 use writers::Writers;
 use writes::Append;
@@ -57,8 +58,9 @@ const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 const MOST_CHANNELS: usize = 1_000;
 
 /// Settings of every connection. A statement that waits for a lock or runs for longer is
-/// answered with 503, and frees its connection.
-const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'";
+/// answered with 503, and frees its connection. Compiling a statement that looks expensive takes
+/// longer than any of ours.
+const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; set jit = 'off'";
 
 /// For the first connection to the database.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
@@ -73,6 +75,7 @@ pub struct Store {
     changes: Changes,
     writers: Writers,
     reads: Lanes<Read>,
+    listings: Lanes<Listing>,
     creations: Lanes<NewThread>,
     updates: Lanes<Patch>,
     appends: Lanes<Append>,
@@ -137,6 +140,7 @@ impl Store {
             changes: Changes::new(pool.clone()),
             writers: Writers::default(),
             reads: Lanes::new(pool.clone(), lanes),
+            listings: Lanes::new(pool.clone(), lanes),
             creations: Lanes::new(pool.clone(), lanes),
             updates: Lanes::new(pool.clone(), lanes),
             appends: Lanes::new(pool.clone(), lanes),

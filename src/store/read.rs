@@ -4,10 +4,10 @@ use sqlx::{PgExecutor, PgPool, QueryBuilder};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_where_thread};
-use super::lanes::{Job, place};
+use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::values::push_join_newest_values;
-use super::{Store, Thread};
+use super::{Store, Thread, bounded};
 use crate::auth::Scope;
 
 impl Store {
@@ -32,6 +32,7 @@ pub(super) struct Read {
 impl Job for Read {
     type Answer = Option<Thread>;
     type Error = sqlx::Error;
+    const KIND: &'static str = "read";
     type Key = Shape;
 
     fn key(&self) -> Shape {
@@ -46,7 +47,7 @@ impl Job for Read {
         pool: &PgPool,
         shape: &Shape,
         jobs: &[Read],
-    ) -> Result<Vec<Option<Result<Option<Thread>, sqlx::Error>>>, sqlx::Error> {
+    ) -> Result<Answers<Read>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select ");
         sql.push(ROW).push(", state.values, asked.n from unnest(");
         sql.push_bind(jobs.iter().map(|job| job.thread_id).collect::<Vec<_>>());
@@ -63,7 +64,7 @@ impl Job for Read {
         sql.push(" offset 0 ) as thread");
         push_join_newest_values(&mut sql);
         let mut answers: Vec<_> = jobs.iter().map(|_| Some(Ok(None))).collect();
-        for row in sql.build().fetch_all(pool).await? {
+        for row in bounded::fetch_all(pool, sql.build()).await? {
             let number = place(&row, 10)?;
             if let (Some(job), Some(answer)) = (jobs.get(number), answers.get_mut(number)) {
                 *answer = Some(Thread::whole(&row, job.with_ttl).map(Some));

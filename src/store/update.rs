@@ -4,7 +4,7 @@ use sqlx::{PgPool, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_where_thread};
-use super::lanes::{Job, place};
+use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::read::read;
 use super::values::push_join_newest_values;
@@ -54,6 +54,7 @@ pub(super) struct Patch {
 impl Job for Patch {
     type Answer = Option<Thread>;
     type Error = sqlx::Error;
+    const KIND: &'static str = "update";
     type Key = Shape;
 
     fn key(&self) -> Shape {
@@ -73,7 +74,7 @@ impl Job for Patch {
         pool: &PgPool,
         shape: &Shape,
         jobs: &[Patch],
-    ) -> Result<Vec<Option<Result<Option<Thread>, sqlx::Error>>>, sqlx::Error> {
+    ) -> Result<Answers<Patch>, sqlx::Error> {
         let mut answers: Vec<_> = jobs.iter().map(|_| None).collect();
         for (number, thread) in update(pool, shape, jobs, " skip locked").await? {
             if let Some(answer) = answers.get_mut(number) {

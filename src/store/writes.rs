@@ -9,7 +9,7 @@ use super::bases::{Asked, Base, Origin, origins};
 use super::create::{insert, made};
 use super::filter::{Shape, push_where_thread};
 use super::inserts::{NewCheckpoint, insert_checkpoints};
-use super::lanes::Job;
+use super::lanes::{Answers, Job};
 use super::messages;
 use super::writers::Turn;
 use super::{Changes, Created, IfExists, MOST_CHANNELS, NewThread, Store, WriteError};
@@ -111,6 +111,7 @@ impl Append {
 impl Job for Append {
     type Answer = Option<Uuid>;
     type Error = WriteError;
+    const KIND: &'static str = "update_state";
     type Key = Shape;
 
     fn key(&self) -> Shape {
@@ -131,7 +132,7 @@ impl Job for Append {
         pool: &PgPool,
         shape: &Shape,
         jobs: &[Append],
-    ) -> Result<Vec<Option<Result<Option<Uuid>, WriteError>>>, sqlx::Error> {
+    ) -> Result<Answers<Append>, sqlx::Error> {
         let mut connection = pool.acquire().await?;
         let asked: Vec<_> = jobs.iter().map(Append::asked).collect();
         let answers = write(&mut connection, shape, &asked).await?;
@@ -163,7 +164,7 @@ async fn write(
     connection: &mut PgConnection,
     shape: &Shape,
     asked: &[Asked<'_>],
-) -> Result<Vec<Option<Result<Option<Uuid>, WriteError>>>, sqlx::Error> {
+) -> Result<Answers<Append>, sqlx::Error> {
     let mut answers = Vec::with_capacity(asked.len());
     let mut new = Vec::with_capacity(asked.len());
     let origins = origins(connection, shape, asked).await?;
