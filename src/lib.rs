@@ -24,9 +24,11 @@ pub mod time;
 mod access_log;
 mod cors;
 mod healthcheck;
+mod migrate;
 mod not_served;
 mod openapi;
 mod system;
 
 pub use healthcheck::healthcheck;
+pub use migrate::migrate;
 pub use openapi::document as openapi;

@@ -27,6 +27,7 @@ mod jwks;
 mod limits;
 mod local_auth;
 mod matrix;
+mod migrate;
 mod not_served;
 mod oidc;
 mod openapi;
