@@ -4,6 +4,8 @@
 //! variable, so `--help` is the reference and `.env.example` repeats it. A wrong value is a
 //! [`ConfigError`]: one line that names the setting and what it takes, exit code 64.
 
+mod import;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::auth::Mode;
+
+pub use import::{Import, Peer};
 
 /// The command line, before validation. Empty values count as unset, because a compose
 /// file passes `NAME=` for a variable that its `.env` leaves out.
@@ -125,6 +129,8 @@ enum Subcommands {
     Healthcheck,
     /// Bring the schema of `DATABASE_URL` up to date, over `DATABASE_DIRECT_URL` if it is set
     Migrate,
+    /// Copy threads with their history from one server to another, over the public API of both
+    Import(Box<import::Arguments>),
 }
 
 /// What the program was asked to do, with the settings for it.
@@ -136,6 +142,8 @@ pub enum Command {
     Healthcheck(Box<Config>),
     /// Bring the schema of this database up to date.
     Migrate(Database),
+    /// Copy threads from one server to another.
+    Import(Box<Import>),
 }
 
 /// What is logged, and how.
@@ -296,6 +304,9 @@ impl Arguments {
             None | Some(Subcommands::Serve) => Command::Serve(Box::new(self.validate()?)),
             Some(Subcommands::Healthcheck) => Command::Healthcheck(Box::new(self.validate()?)),
             Some(Subcommands::Migrate) => Command::Migrate(self.database_to_migrate()?),
+            Some(Subcommands::Import(arguments)) => {
+                Command::Import(Box::new(arguments.validate()?))
+            }
         };
         Ok((command, logging))
     }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod embedded;
 pub mod error;
 pub mod extract;
+pub mod import;
 pub mod json;
 #[cfg(feature = "local-auth")]
 pub mod local_auth;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
 use thread_store::server::{Server, StopSignal};
-use thread_store::{healthcheck, migrate, telemetry};
+use thread_store::{healthcheck, import, migrate, telemetry};
 
 fn main() -> ExitCode {
     let (command, logging) = match Command::from_environment() {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             Command::Serve(config) => serve(*config).await,
             Command::Healthcheck(config) => healthcheck(&config).await,
             Command::Migrate(database) => migrate(&database).await,
+            Command::Import(asked) => import::run(*asked).await,
         }
     });
     match outcome {

@@ -11,7 +11,7 @@ use std::io::Write;
 
 use thread_store::config::Command;
 use thread_store::server::{Server, StopSignal};
-use thread_store::{healthcheck, migrate, telemetry};
+use thread_store::{healthcheck, import, migrate, telemetry};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -21,6 +21,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Serve(config) => config,
         Command::Healthcheck(config) => return healthcheck(&config).await,
         Command::Migrate(database) => return migrate(&database).await,
+        Command::Import(asked) => return import::run(*asked).await,
     };
     let stop = StopSignal::of_process()?;
     let server = Server::start(*config, policy::team).await?;

@@ -20,6 +20,7 @@ mod filters;
 mod get;
 mod growth;
 mod history;
+mod import;
 mod instances;
 mod interference;
 mod isolation;

@@ -126,6 +126,20 @@ fn nothing_listening_fails_the_health_check() -> Result<()> {
     one_line(&output).map(drop)
 }
 
+#[test]
+fn every_flag_of_the_import_is_in_the_readme() -> Result<()> {
+    let (readme, output) = (document("README.md")?, program(&["import", "--help"], &[])?);
+    let (_, rest) = readme.split_once("\n## Moving in and out\n").context("no such section")?;
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let words = std::str::from_utf8(&output.stdout)?.split_whitespace();
+    let flags: BTreeSet<_> = words.filter(|word| word.starts_with("--")).collect();
+    ensure!(flags.contains("--from"), "it has no flags: {output:?}");
+    let missing: Vec<_> =
+        flags.iter().filter(|flag| **flag != "--help" && !section.contains(**flag)).collect();
+    ensure!(missing.is_empty(), "not in README.md: {missing:?}");
+    Ok(())
+}
+
 /// Databases have run them: they never change and never go away. A new one is added to the list
 /// with the change that brings it.
 #[test]
