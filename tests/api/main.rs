@@ -8,6 +8,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod backup;
 mod bad_input;
 mod checkpoints;
 mod clients;

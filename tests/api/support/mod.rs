@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod policies;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod readme;
 pub(crate) mod signer;
 pub(crate) mod steps;
 pub(crate) mod supabase;
