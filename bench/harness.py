@@ -321,12 +321,12 @@ def case_list():
 # --- Seeds ------------------------------------------------------------------------------------
 
 # Each user is there for its cases, so that none disturbs another.
-USERS = ["creator", "reader", "writer", "talker", "listener", "big"]
+USERS = ["creator", "reader", "writer", "talker", "listener", "speaker", "big"]
 USER_IDS = {user: str(uuid.uuid5(uuid.NAMESPACE_URL, user)) for user in USERS}
 
 # Threads of each user. `reader` is the usual owner.
 RUN_THREADS = {"creator": 0, "reader": 100, "writer": 2000, "talker": 2000, "listener": 200}
-GROW_THREADS = {"creator": 0, "reader": 100, "writer": 100, "talker": 100, "listener": 20}
+GROW_THREADS = {"creator": 0, "reader": 100, "writer": 100, "talker": 100, "listener": 100, "speaker": 500}
 
 
 def thread_ids(user, count):
