@@ -57,15 +57,22 @@ def free_port():
         return port
 
 
-def wait_until(ready, process, what, seconds):
+def wait_until(ready, process, what, seconds, log=None):
     """Waits for a process that was just started."""
+    def fail(how):
+        lines = log.read_text(errors="replace").splitlines()[-5:] if log else []
+        raise Failed("\n".join([f"{what} {how}", *lines]))
+
     end = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None:
-            raise Failed(f"{what} ended while it started")
+            fail("ended while it started")
         if time.monotonic() > end:
-            raise Failed(f"{what} did not start within {seconds} s")
+            fail(f"did not start within {seconds} s")
         time.sleep(0.05)
+    # Somebody else may have taken the port, and be who answered.
+    if process.poll() is not None:
+        fail("ended while it started")
 
 
 def end_process(process, how=signal.SIGTERM):
@@ -105,7 +112,8 @@ class Postgres:
         if os.geteuid() == 0:
             self.become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
             shutil.chown(self.directory, "postgres")
-        with open(directory / "postgres.log", "wb") as log:
+        log_file = directory / "postgres.log"
+        with open(log_file, "wb") as log:
             subprocess.run(
                 [*self.become, self.bin / "initdb", f"--pgdata={self.directory}/data", "--auth=trust",
                  "--username=postgres", "--encoding=UTF8", "--locale=C"],
@@ -115,7 +123,7 @@ class Postgres:
                  "-k", self.directory, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"],
                 stdout=log, stderr=log, cwd=self.directory)
         ready = [self.bin / "pg_isready", "--quiet", "--host=127.0.0.1", f"--port={self.port}"]
-        wait_until(lambda: subprocess.run(ready).returncode == 0, self.process, "Postgres", 60)
+        wait_until(lambda: subprocess.run(ready).returncode == 0, self.process, "Postgres", 60, log_file)
 
     def stop(self):
         """Ends it without waiting for clients."""
@@ -195,13 +203,13 @@ class Server:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([self.program], cwd=self.directory, env=self.environment,
                                             stdout=log, stderr=log)
-        wait_until(self.is_ready, self.process, f"the server {self.name} ({self.log})", 60)
+        wait_until(self.is_ready, self.process, f"the server {self.name}", 60, self.log)
 
     def is_ready(self):
         """Whether it can work."""
         try:
             return call(self.url, "GET", "/ok?check_db=1")[0] == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def stop(self):
@@ -608,7 +616,7 @@ def main(command):
     signal.signal(signal.SIGTERM, interrupt)
     try:
         sys.exit(command())
-    except Failed as error:
+    except (Failed, OSError, http.client.HTTPException, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
