@@ -30,6 +30,7 @@ mod matrix;
 mod not_served;
 mod oidc;
 mod openapi;
+mod plans;
 mod program;
 mod prune;
 mod revocation;
