@@ -61,10 +61,13 @@ const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 /// Channels of a thread, beside `messages`: each checkpoint names them all.
 const MOST_CHANNELS: usize = 1_000;
 
-/// Settings of every connection. A statement that waits for a lock or runs for longer is
-/// answered with 503, and frees its connection. Compiling a statement that looks expensive takes
-/// longer than any of ours.
-const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; set jit = 'off'";
+/// Settings of every connection.
+///
+/// A statement that waits for a lock or runs for longer is answered with 503, and frees its
+/// connection. Compiling a statement that looks expensive takes longer than any of ours. And a
+/// plan that reads all of a small table is the best one there is, until the table has grown.
+const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; \
+     set jit = 'off'; set enable_seqscan = 'off'";
 
 /// For the first connection to the database.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);

@@ -33,6 +33,7 @@ mod migrate;
 mod not_served;
 mod oidc;
 mod openapi;
+mod plans;
 mod program;
 mod prune;
 mod revocation;
