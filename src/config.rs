@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use url::Url;
 
 use crate::auth::Mode;
+use crate::store::Pooler;
 
 pub use import::{Import, Peer};
 
@@ -57,6 +58,15 @@ struct Arguments {
     /// Most connections to the database that this server opens, 1 to 1000
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "16")]
     database_max_connections: String,
+
+    /// Seconds for which a request may take up the database, 1 to 3600. What takes longer gets 503
+    #[arg(long, env = "DATABASE_TIMEOUT", default_value = "10")]
+    database_timeout: String,
+
+    /// What is between this server and Postgres: `none`, or a pooler in session mode; or
+    /// `transaction`, a pooler in transaction mode (`PgBouncer`, Supabase's on port 6543)
+    #[arg(long, env = "DATABASE_POOLER", default_value = "none")]
+    database_pooler: String,
 
     /// Supabase project that signs users in, `https://<project>.supabase.co`. Unset: a local
     /// sign-in for development at `/auth/v1`, on a loopback `HOST` only
@@ -168,6 +178,10 @@ pub struct Config {
     pub schema: Schema,
     /// Most connections in the database pool.
     pub database_max_connections: u32,
+    /// How long a request may take up the database.
+    pub database_timeout: Duration,
+    /// What is between this server and Postgres.
+    pub database_pooler: Pooler,
     /// Who signs users in.
     pub sign_in: SignIn,
     /// How long an accepted token is not verified again.
@@ -355,14 +369,31 @@ impl Arguments {
                 "takes a number from 1 to 80 with the embedded database",
             ));
         }
+        let database_timeout = or(&self.database_timeout, "10").parse().ok();
+        let database_timeout = database_timeout
+            .filter(|seconds| (1..=3600).contains(seconds))
+            .ok_or_else(|| wrong("DATABASE_TIMEOUT", "takes a number of seconds from 1 to 3600"))?;
         let sign_in = self.sign_in(host, port)?;
         let schema = self.schema(&database, &sign_in)?;
+        let database_pooler = self.database_pooler(&database)?;
+        #[cfg(feature = "local-auth")]
+        if matches!(sign_in, SignIn::Local)
+            && database_pooler == Pooler::Transaction
+            && matches!(database, Database::External { direct: None, .. })
+        {
+            return Err(wrong(
+                "DATABASE_DIRECT_URL",
+                "is required with the local sign-in behind a transaction pooler: it makes tables",
+            ));
+        }
         Ok(Config {
             host,
             port,
             database,
             schema,
             database_max_connections,
+            database_timeout: Duration::from_secs(database_timeout),
+            database_pooler,
             sign_in,
             auth_cache_ttl: Duration::from_secs(auth_cache_ttl),
             data_dir: PathBuf::from(or(&self.data_dir, ".thread-store")),
@@ -386,12 +417,33 @@ impl Arguments {
     }
 
     fn database_to_migrate(&mut self) -> Result<Database, ConfigError> {
-        self.external_database()?.ok_or_else(|| {
+        let database = self.external_database()?.ok_or_else(|| {
             wrong(
                 "DATABASE_URL",
                 "is required: a private Postgres is migrated by the server that starts it",
             )
-        })
+        })?;
+        if self.database_pooler(&database)? == Pooler::Transaction
+            && matches!(database, Database::External { direct: None, .. })
+        {
+            return Err(wrong(
+                "DATABASE_DIRECT_URL",
+                "is required: migrations hold a lock that a transaction pooler would not keep",
+            ));
+        }
+        Ok(database)
+    }
+
+    fn database_pooler(&self, database: &Database) -> Result<Pooler, ConfigError> {
+        match (or(&self.database_pooler, "none"), database) {
+            ("none", _) => Ok(Pooler::None),
+            ("transaction", Database::External { .. }) => Ok(Pooler::Transaction),
+            #[cfg(feature = "embedded")]
+            ("transaction", Database::Embedded { .. }) => {
+                Err(wrong("DATABASE_POOLER", "takes nothing but `none` without DATABASE_URL"))
+            }
+            _ => Err(wrong("DATABASE_POOLER", "takes `none` or `transaction`")),
+        }
     }
 
     fn schema(&self, database: &Database, sign_in: &SignIn) -> Result<Schema, ConfigError> {

@@ -24,6 +24,7 @@ pub mod time;
 
 mod access_log;
 mod cors;
+mod deadline;
 mod healthcheck;
 mod migrate;
 mod not_served;

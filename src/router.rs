@@ -15,7 +15,7 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::BODY_LIMIT;
-use crate::{access_log, auth, cors, not_served, openapi, system, threads};
+use crate::{access_log, auth, cors, deadline, not_served, openapi, system, threads};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
@@ -24,10 +24,12 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn_with_state(app.store.timeout(), deadline::within))
         // Around the fallbacks too: a stranger does not learn which paths exist.
         .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
     let public = Router::from(system::routes())
         .merge(openapi::routes())
+        .layer(from_fn_with_state(app.store.timeout(), deadline::within))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
 
     // Read from the bottom, the way a request comes in.

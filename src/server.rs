@@ -293,16 +293,23 @@ async fn open_database(
 /// Brings the schema up to date, or checks that it is, before anything else connects.
 async fn open_store(
     config: &Config,
-    options: sqlx::postgres::PgConnectOptions,
+    database: sqlx::postgres::PgConnectOptions,
 ) -> Result<Store, OpenError> {
-    match (config.schema, &config.database) {
-        (Schema::Check, _) => store::check_schema(&options).await?,
-        (Schema::Migrate, Database::External { direct: Some(direct), .. }) => {
-            store::migrate(direct).await.map(drop)?;
-        }
-        (Schema::Migrate, _) => store::migrate(&options).await.map(drop)?,
+    let direct = match &config.database {
+        Database::External { direct, .. } => direct.clone(),
+        #[cfg(feature = "embedded")]
+        Database::Embedded { .. } => None,
+    };
+    let options = store::Options {
+        max_connections: config.database_max_connections,
+        timeout: config.database_timeout,
+        pooler: config.database_pooler,
+        direct,
+    };
+    match config.schema {
+        Schema::Check => Store::open_unchanged(database, options).await,
+        Schema::Migrate => Store::open(database, options).await,
     }
-    Store::connect(options, config.database_max_connections).await
 }
 
 #[cfg_attr(

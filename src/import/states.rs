@@ -408,7 +408,7 @@ mod tests {
             .into_iter()
             .filter_map(|id| Some((id.to_owned(), i64::try_from(place(id)?).unwrap())))
             .collect();
-        let plan = reduce(changes, &present, i64::try_from(before.len()).unwrap()).unwrap();
+        let plan = reduce(&changes, &present, i64::try_from(before.len()).unwrap()).unwrap();
         let mut list: std::collections::BTreeMap<i64, (String, String)> = before
             .iter()
             .enumerate()
@@ -419,7 +419,9 @@ mod tests {
             .collect();
         for row in plan.rows {
             match row.message {
-                Some(message) => list.insert(row.position, (row.id, message.into_text())),
+                Some(message) => {
+                    list.insert(row.position, (row.id.to_owned(), message.text().to_owned()))
+                }
                 None => list.remove(&row.position),
             };
         }

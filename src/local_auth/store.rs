@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use sqlx::{FromRow, PgPool, Postgres, Transaction, migrate::MigrateError, types::Json};
+use sqlx::{FromRow, PgPool, migrate::MigrateError, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     error::Refusal,
     model::{Object, Refresh, Session, User},
 };
+use crate::store::{Connection, Pool};
 
 /// Brings the schema `local_auth` up to date. Its list of migrations lives in
 /// that schema too, apart from the server's own.
@@ -23,12 +24,12 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 /// The tables of the local sign-in.
 #[derive(Clone)]
 pub(super) struct Store {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// Changes that are committed together, or not at all when dropped.
 pub(super) struct Work {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Connection,
 }
 
 #[derive(FromRow)]
@@ -39,7 +40,7 @@ struct CallerRow {
 }
 
 impl Store {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: Pool) -> Self {
         Self { pool }
     }
 
@@ -99,7 +100,7 @@ impl Work {
              where id = $1",
         )
         .bind(id)
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         Ok(user)
     }
@@ -121,7 +122,7 @@ impl Work {
         .bind(email.as_str())
         .bind(password_hash.expose_secret())
         .bind(Json(user_metadata))
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         Ok(user)
     }
@@ -153,7 +154,7 @@ impl Work {
         .bind(email.map(Email::as_str))
         .bind(password_hash.map(ExposeSecret::expose_secret))
         .bind(Json(data))
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await
         .map_err(|error| match error.as_database_error() {
             Some(database) if database.is_unique_violation() => Refusal::email_exists(),
@@ -182,7 +183,7 @@ impl Work {
         )
         .bind(user)
         .bind(compared_hash.expose_secret())
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         let Some(user) = user else {
             return Ok(None);
@@ -193,7 +194,7 @@ impl Work {
              returning id, created_at",
         )
         .bind(user.id)
-        .fetch_one(&mut *self.transaction)
+        .fetch_one(&mut self.transaction)
         .await?;
         Ok(Some((user, session)))
     }
@@ -211,7 +212,7 @@ impl Work {
         .bind(sha256(token))
         .bind(session)
         .bind(counter)
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         Ok(())
     }
@@ -233,7 +234,7 @@ impl Work {
              for update of sessions",
         )
         .bind(sha256(token))
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         Ok(refresh)
     }
@@ -253,7 +254,7 @@ impl Work {
         )
         .bind(session)
         .bind(counter)
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         Ok(recently.unwrap_or(false))
     }
@@ -272,7 +273,7 @@ impl Work {
         )
         .bind(session)
         .bind(counter)
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         Ok(())
     }
@@ -285,7 +286,7 @@ impl Work {
                and refresh_revoked_at is null",
         )
         .bind(session)
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         Ok(())
     }
@@ -296,7 +297,7 @@ impl Work {
              where id = $1",
         )
         .bind(session)
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         Ok(())
     }
@@ -321,7 +322,7 @@ impl Work {
         )
         .bind(user)
         .bind(keep)
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         Ok(())
     }

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, QueryBuilder, Row};
+use sqlx::{FromRow, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::Update;
 use super::filter::Shape;
 use super::lanes::place;
+use super::pool::Connection;
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages::ids_to_look_up;
@@ -69,7 +70,7 @@ pub(super) struct Asked<'a> {
 /// Reads what these updates, whose scopes must be of one shape, are written onto, in their order.
 /// `None`: no such thread.
 pub(super) async fn origins(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     shape: &Shape,
     asked: &[Asked<'_>],
 ) -> Result<Vec<Option<Origin>>, sqlx::Error> {

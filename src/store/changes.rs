@@ -10,16 +10,25 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use sqlx::{Executor as _, PgPool};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
+use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
+
+use super::pool::{Pool, too_late};
 
 /// Name of the notification channel.
 const CHANNEL: &str = "thread_store_state";
 /// How often every watched thread is looked at without a wake-up.
 const RECHECK: Duration = Duration::from_secs(5);
+/// The same where nothing is heard from other instances.
+const RECHECK_UNHEARD: Duration = Duration::from_secs(1);
+/// How long a listening connection may be silent before it is asked whether it is alive.
+const SILENCE: Duration = Duration::from_secs(15);
+/// For its answer.
+const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// Wait after the listening connection was lost.
 const RECONNECT: Duration = Duration::from_secs(1);
 /// Wait between two notifications, so that a busy instance sends few.
@@ -32,7 +41,7 @@ const QUEUE: usize = 10_000;
 /// The watched threads of this instance, and the way to announce changes to all instances.
 #[derive(Debug, Clone)]
 pub struct Changes {
-    pool: PgPool,
+    pool: Pool,
     watched: Arc<Mutex<HashMap<Uuid, watch::Sender<u64>>>>,
     queue: mpsc::Sender<Uuid>,
     /// Held by the one `run` that sends.
@@ -50,7 +59,7 @@ pub struct Watch {
 }
 
 impl Changes {
-    pub(super) fn new(pool: PgPool) -> Changes {
+    pub(super) fn new(pool: Pool) -> Changes {
         let (queue, queued) = mpsc::channel(QUEUE);
         let queued = Arc::new(AsyncMutex::new(queued));
         Changes { pool, watched: Arc::default(), queue, queued, instance: Uuid::new_v4() }
@@ -119,23 +128,32 @@ impl Changes {
         }
     }
 
-    /// Hears of the others' changes, on a connection of its own.
+    /// Hears of the others' changes, on a connection of its own. Behind a pooler in transaction
+    /// mode there is none to be had.
     async fn listen(&self) {
+        let Some(sessions) = self.pool.sessions() else { return };
         loop {
-            if let Err(error) = self.listen_until_lost().await {
+            if let Err(error) = self.listen_until_lost(sessions).await {
                 warn!(%error, "lost the connection that hears of changes");
             }
             tokio::time::sleep(RECONNECT).await;
         }
     }
 
-    async fn listen_until_lost(&self) -> Result<(), sqlx::Error> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+    async fn listen_until_lost(&self, sessions: &PgPool) -> Result<(), sqlx::Error> {
+        let mut listener = PgListener::connect_with(sessions).await?;
         listener.listen(CHANNEL).await?;
         // What was announced before is lost.
         self.wake_all();
         let own = self.instance.to_string();
-        while let Some(notification) = listener.try_recv().await? {
+        loop {
+            let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
+                // A database that has vanished says nothing either.
+                let probe = timeout(PROBE_DEADLINE, listener.execute("select"));
+                probe.await.unwrap_or_else(|_| Err(too_late()))?;
+                continue;
+            };
+            let Some(notification) = heard? else { return Ok(()) };
             match notification.payload().split_once(':') {
                 Some((instance, ids)) if instance != own => {
                     ids.split(',').filter_map(|id| id.parse().ok()).for_each(|id| self.wake(id));
@@ -143,14 +161,14 @@ impl Changes {
                 _ => {}
             }
         }
-        Ok(())
     }
 
     /// Finds what no wake-up told: one statement for all watched threads.
     async fn recheck(&self) {
+        let pause = if self.pool.sessions().is_some() { RECHECK } else { RECHECK_UNHEARD };
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
-            tokio::time::sleep(RECHECK).await;
+            tokio::time::sleep(pause).await;
             let ids = self.watched_ids();
             if ids.is_empty() {
                 seen.clear();

@@ -65,11 +65,11 @@ impl Store {
         }
         sql.push(" select thread_id from copied");
         let copied: Option<Uuid> =
-            sql.build_query_scalar().fetch_optional(&mut *transaction).await?;
+            sql.build_query_scalar().fetch_optional(&mut transaction).await?;
         if copied.is_none() {
             return Ok(None);
         }
-        let thread = read(&mut *transaction, scope, copy_id, false).await?;
+        let thread = read(&mut transaction, scope, copy_id, false).await?;
         if thread.is_some() {
             transaction.commit().await?;
         }

@@ -1,10 +1,11 @@
 //! Making threads.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, Executor, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::lanes::{Answers, Job};
 use super::model::ROW;
+use super::pool::{Connection, Pool};
 use super::values::push_join_newest_values;
 use super::{Store, Thread, Ttl};
 use crate::auth::Scope;
@@ -82,13 +83,16 @@ impl Job for NewThread {
 
     fn key(&self) {}
 
-    async fn alone(&self, pool: &PgPool) -> Result<Option<Thread>, sqlx::Error> {
-        insert(&mut *pool.acquire().await?, self).await
+    async fn alone(&self, pool: &Pool) -> Result<Option<Thread>, sqlx::Error> {
+        let mut connection = pool.acquire().await?;
+        let inserted = insert(&mut connection, self).await?;
+        connection.commit().await?;
+        Ok(inserted)
     }
 
     /// An id that is in use is looked at alone. So is one that several ask for, but for the first.
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         (): &(),
         jobs: &[NewThread],
     ) -> Result<Answers<NewThread>, sqlx::Error> {
@@ -103,7 +107,7 @@ impl Job for NewThread {
 
 /// Inserts a thread's row. `None`: the id is in use.
 pub(super) async fn insert(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     new: &NewThread,
 ) -> Result<Option<Thread>, sqlx::Error> {
     let one = std::slice::from_ref(new);
@@ -118,7 +122,7 @@ pub(super) async fn insert(
 
 /// Inserts the rows of those threads whose ids are free.
 async fn insert_all(
-    executor: impl PgExecutor<'_>,
+    executor: impl Executor<'_, Database = Postgres>,
     new: &[NewThread],
 ) -> Result<Vec<Thread>, sqlx::Error> {
     let mut sql = String::from(
@@ -147,7 +151,7 @@ async fn insert_all(
 }
 
 /// An expired thread that was not swept yet must not hold its id.
-async fn delete_expired(connection: &mut PgConnection, thread_id: Uuid) -> Result<(), sqlx::Error> {
+async fn delete_expired(connection: &mut Connection, thread_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         "delete from thread_store.thread \
          where thread_id = $1 and ttl_strategy = 'delete' and expires_at <= clock_timestamp()",
@@ -160,7 +164,7 @@ async fn delete_expired(connection: &mut PgConnection, thread_id: Uuid) -> Resul
 
 /// A thread that the transaction under way has made, whether or not its time is over already.
 pub(super) async fn made(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     thread_id: Uuid,
 ) -> Result<Thread, sqlx::Error> {
     let mut sql = QueryBuilder::new("select ");

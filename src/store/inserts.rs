@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use sqlx::types::Json;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::filter::Shape;
 use super::lanes::place;
+use super::pool::Connection;
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages;
@@ -43,7 +44,7 @@ pub(super) struct NewCheckpoint<'a> {
 /// clocks, in one statement. Answers with the places of those that were inserted: not of those whose
 /// threads are locked or have had another checkpoint since, or may not be seen any more.
 pub(super) async fn insert_checkpoints(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     shape: &Shape,
     new: &[&NewCheckpoint<'_>],
 ) -> Result<Vec<usize>, sqlx::Error> {

@@ -13,12 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use metrics::counter;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
 use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::AnswerTooLarge;
+use super::pool::Pool;
 
 /// Most requests that one statement answers.
 const MOST_TOGETHER: usize = 128;
@@ -45,17 +46,14 @@ pub(super) trait Job: Sized + Send + Sync + 'static {
     fn key(&self) -> Self::Key;
 
     /// Answers this one, by a statement of its own.
-    fn alone(
-        &self,
-        pool: &PgPool,
-    ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
+    fn alone(&self, pool: &Pool) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
     /// Answers these in one statement, in their order. `None` is for one that has to be answered
     /// alone, of which nothing may have been done.
     ///
     /// If the statement fails nothing of it has been done.
     fn together(
-        pool: &PgPool,
+        pool: &Pool,
         key: &Self::Key,
         jobs: &[Self],
     ) -> impl Future<Output = Result<Answers<Self>, sqlx::Error>> + Send;
@@ -70,7 +68,7 @@ pub(super) type Answers<J> = Vec<Option<Outcome<J>>>;
 pub(super) struct Lanes<J: Job>(Arc<Shared<J>>);
 
 struct Shared<J: Job> {
-    pool: PgPool,
+    pool: Pool,
     queue: Mutex<Queue<J>>,
 }
 
@@ -98,7 +96,7 @@ enum Entered<J: Job> {
 }
 
 impl<J: Job> Lanes<J> {
-    pub(super) fn new(pool: PgPool, lanes: usize) -> Lanes<J> {
+    pub(super) fn new(pool: Pool, lanes: usize) -> Lanes<J> {
         let queue = Mutex::new(Queue { free: lanes, waiting: VecDeque::new() });
         Lanes(Arc::new(Shared { pool, queue }))
     }

@@ -15,6 +15,7 @@ mod inserts;
 mod lanes;
 mod messages;
 mod model;
+mod pool;
 mod prune;
 mod read;
 mod search;
@@ -27,9 +28,11 @@ mod writes;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sqlx::migrate::{AppliedMigration, Migrate as _, MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
+};
 use uuid::Uuid;
 
 pub(crate) use bounded::AnswerTooLarge;
@@ -37,6 +40,8 @@ pub use changes::{Changes, Watch};
 pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
 pub use create::{Created, IfExists, NewThread};
 pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
+pub(crate) use pool::{Connection, too_late};
+pub use pool::{Options, Pool, Pooler};
 pub use prune::Swept;
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
@@ -55,19 +60,8 @@ const SCHEMA: &str = "thread_store";
 /// Table with the record of the migrations that ran.
 const MIGRATIONS: &str = "_sqlx_migrations";
 
-/// How long a request waits for a database connection before it is answered with 503.
-const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Channels of a thread, beside `messages`: each checkpoint names them all.
 const MOST_CHANNELS: usize = 1_000;
-
-/// Settings of every connection.
-///
-/// A statement that waits for a lock or runs for longer is answered with 503, and frees its
-/// connection. Compiling a statement that looks expensive takes longer than any of ours. And a
-/// plan that reads all of a small table is the best one there is, until the table has grown.
-const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; \
-     set jit = 'off'; set enable_seqscan = 'off'";
 
 /// For the first connection to the database.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
@@ -78,7 +72,7 @@ const OLDEST_POSTGRES: i32 = 140_000;
 /// The database of threads.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pool: Pool,
     changes: Changes,
     writers: Writers,
     reads: Lanes<Read>,
@@ -105,7 +99,8 @@ pub enum OpenError {
     /// The schema lacks migrations of this release, and may not be changed now.
     #[error(
         "the database has {found} of the {needed} migrations of this release: run \
-         `thread-store migrate`, or set DATABASE_MIGRATE=true"
+         `thread-store migrate`, or set DATABASE_MIGRATE=true; behind a transaction pooler both need \
+         DATABASE_DIRECT_URL"
     )]
     Behind {
         /// Migrations that the database has.
@@ -113,9 +108,12 @@ pub enum OpenError {
         /// Migrations that this release has.
         needed: usize,
     },
-    /// The record of migrations cannot be read.
-    #[error("cannot read which migrations the database has had: {0}")]
-    Unreadable(#[source] MigrateError),
+    /// Statements go to the database over a pooler in transaction mode, of which we were not told.
+    #[error(
+        "DATABASE_URL goes over a pooler in transaction mode: set DATABASE_POOLER=transaction, or \
+         connect to the database itself or to a pooler in session mode"
+    )]
+    TransactionPooler,
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[source] MigrateError),
@@ -140,30 +138,36 @@ pub enum WriteError {
 
 impl Store {
     /// Brings the schema up to date, and connects.
-    pub async fn open(options: PgConnectOptions, max_connections: u32) -> Result<Store, OpenError> {
-        migrate(&options).await?;
-        Store::connect(options, max_connections).await
+    ///
+    /// Where there is nothing but a pooler in transaction mode, the schema is only checked.
+    pub async fn open(
+        database: PgConnectOptions,
+        options: impl Into<Options>,
+    ) -> Result<Store, OpenError> {
+        let options = options.into();
+        refuse_unknown_pooler(&database, &options).await?;
+        match (&options.direct, options.pooler) {
+            (Some(direct), _) => migrate(direct).await.map(drop)?,
+            (None, Pooler::None) => migrate(&database).await.map(drop)?,
+            (None, Pooler::Transaction) => check_schema(&database).await?,
+        }
+        Store::connect(database, options).await
     }
 
-    /// Connects to a database whose schema is up to date.
-    pub async fn connect(
-        options: PgConnectOptions,
-        max_connections: u32,
+    /// Checks that the schema is up to date, and connects.
+    pub async fn open_unchanged(
+        database: PgConnectOptions,
+        options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
-        let pool = PgPoolOptions::new()
-            // One more for the connection that listens for changes.
-            .max_connections(max_connections.saturating_add(1))
-            .acquire_timeout(ACQUIRE_DEADLINE)
-            // A broken connection is noticed by the statement that uses it; asking first would
-            // cost every request a round trip.
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(async move { connection.execute(SESSION).await.map(drop) })
-            })
-            .connect_with(ours(options))
-            .await
-            .map_err(OpenError::Connect)?;
-        let lanes = lanes(max_connections);
+        let options = options.into();
+        refuse_unknown_pooler(&database, &options).await?;
+        check_schema(&database).await?;
+        Store::connect(database, options).await
+    }
+
+    async fn connect(database: PgConnectOptions, options: Options) -> Result<Store, OpenError> {
+        let lanes = lanes(options.max_connections);
+        let pool = Pool::connect(ours(database), options).await.map_err(OpenError::Connect)?;
         Ok(Store {
             changes: Changes::new(pool.clone()),
             writers: Writers::default(),
@@ -183,8 +187,13 @@ impl Store {
 
     /// The connection pool, for the parts of the server that keep tables of their own.
     #[must_use]
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// How long a request may take up the database.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.pool.timeout()
     }
 
     /// News of state that was written, by this instance or another.
@@ -246,28 +255,64 @@ pub async fn check_schema(options: &PgConnectOptions) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// A migration that the database has had.
+struct Applied {
+    version: i64,
+    checksum: Vec<u8>,
+}
+
 /// The migrations that the database has had.
-async fn applied(connection: &mut PgConnection) -> Result<Vec<AppliedMigration>, OpenError> {
+///
+/// In statements without a name, of which none needs another: they may go over a transaction
+/// pooler.
+async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenError> {
     let table = format!("{SCHEMA}.{MIGRATIONS}");
-    let is_there: bool = sqlx::query_scalar(
-        "select exists (select from pg_tables where schemaname = $1 and tablename = $2)",
-    )
-    .bind(SCHEMA)
-    .bind(MIGRATIONS)
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(OpenError::Connect)?;
-    if !is_there {
-        return Ok(Vec::new());
+    let is_there = format!("select to_regclass('{table}') is not null");
+    let list = format!("select version, checksum, success from {table} order by version");
+    let rows = async {
+        let is_there = connection.fetch_one(raw_sql(AssertSqlSafe(is_there))).await?;
+        if !is_there.try_get::<bool, _>(0)? {
+            return Ok(Vec::new());
+        }
+        connection.fetch_all(raw_sql(AssertSqlSafe(list))).await
+    };
+    let rows = rows.await.map_err(OpenError::Connect)?;
+    let mut applied = Vec::new();
+    for row in rows {
+        let read = || Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+        let (version, checksum, is_done): (i64, Vec<u8>, bool) =
+            read().map_err(OpenError::Connect)?;
+        if !is_done {
+            return Err(OpenError::Migrate(MigrateError::Dirty(version)));
+        }
+        applied.push(Applied { version, checksum });
     }
-    if let Some(version) = connection.dirty_version(&table).await.map_err(OpenError::Unreadable)? {
-        return Err(OpenError::Migrate(MigrateError::Dirty(version)));
+    Ok(applied)
+}
+
+/// Statements that are kept under a name on one connection of Postgres, and looked for on another,
+/// fail now and then, or worse. That must not be found out under load.
+async fn refuse_unknown_pooler(
+    database: &PgConnectOptions,
+    options: &Options,
+) -> Result<(), OpenError> {
+    if options.pooler == Pooler::Transaction {
+        return Ok(());
     }
-    connection.list_applied_migrations(&table).await.map_err(OpenError::Unreadable)
+    let (mut one, mut other) = (connect(database).await?, connect(database).await?);
+    let outcome = pool::is_behind_transaction_pooler(&mut one, &mut other).await;
+    let _ = one.close().await;
+    let _ = other.close().await;
+    match outcome.map_err(OpenError::Connect)? {
+        true => Err(OpenError::TransactionPooler),
+        false => Ok(()),
+    }
 }
 
 fn ours(options: PgConnectOptions) -> PgConnectOptions {
-    options.application_name("thread-store").disable_statement_logging()
+    let options = options.application_name("thread-store").disable_statement_logging();
+    // Postgres 12 and newer print floats in full by default, and PgBouncer refuses to be asked.
+    options.extra_float_digits(None)
 }
 
 /// Connects, and checks that the database is one of those supported.
@@ -276,12 +321,13 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> 
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
     let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
     let mut connection = connected.map_err(OpenError::Connect)?;
-    let (version, number): (String, i32) = sqlx::query_as(
+    let versions = raw_sql(
         "select current_setting('server_version'), current_setting('server_version_num')::int",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(OpenError::Connect)?;
+    );
+    let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
+    let versions = connection.fetch_one(versions).await;
+    let (version, number): (String, i32) =
+        versions.and_then(|row| read(&row)).map_err(OpenError::Connect)?;
     if number < OLDEST_POSTGRES {
         return Err(OpenError::TooOld(version));
     }

@@ -1,12 +1,13 @@
 //! Making threads smaller or gone: prune, and the sweep of threads whose time is over.
 
-use sqlx::{PgConnection, QueryBuilder};
+use sqlx::QueryBuilder;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::Store;
 use super::Strategy;
 use super::filter::push_visible;
+use super::pool::Connection;
 use crate::auth::Scope;
 
 /// Most threads that one sweep takes on, so that it never holds many locks for long.
@@ -29,7 +30,7 @@ impl Store {
         push_visible(&mut sql, scope);
         // In one order everywhere, so that two prunes of the same threads cannot deadlock.
         sql.push(" order by thread.thread_id for update of thread");
-        let found: Vec<Uuid> = sql.build_query_scalar().fetch_all(&mut *transaction).await?;
+        let found: Vec<Uuid> = sql.build_query_scalar().fetch_all(&mut transaction).await?;
         if found.len() != thread_ids.len() {
             return Ok(None);
         }
@@ -53,6 +54,7 @@ impl Store {
     /// the others may be long, so each is shrunk in a transaction of its own, and one that
     /// fails is put off and holds up nobody.
     pub async fn sweep(&self) -> Result<Swept, sqlx::Error> {
+        let mut transaction = self.pool.begin_in_background().await?;
         let deleted: Vec<Uuid> = sqlx::query_scalar(
             "delete from thread_store.thread where thread_id in ( \
                  select thread_id from thread_store.thread \
@@ -64,8 +66,9 @@ impl Store {
              returning thread_id",
         )
         .bind(SWEEP_BATCH)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut transaction)
         .await?;
+        transaction.commit().await?;
         for thread_id in &deleted {
             self.changes.announce(*thread_id);
         }
@@ -80,7 +83,7 @@ impl Store {
 
     /// Answers whether there was a thread to shrink.
     async fn shrink_one(&self) -> Result<bool, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.pool.begin_in_background().await?;
         let expired: Option<Uuid> = sqlx::query_scalar(
             "select thread_id from thread_store.thread \
              where expires_at <= clock_timestamp() and ttl_strategy = 'keep_latest' \
@@ -88,20 +91,20 @@ impl Store {
              limit 1 \
              for update skip locked",
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut transaction)
         .await?;
         let Some(thread_id) = expired else { return Ok(false) };
         let outcome = keep_latest(&mut transaction, &[thread_id]).await;
         let next = if outcome.is_ok() {
             "null"
         } else {
-            transaction.rollback().await?;
-            transaction = self.pool.begin().await?;
+            drop(transaction);
+            transaction = self.pool.begin_in_background().await?;
             "clock_timestamp() + interval '1 hour'"
         };
         let mut sql = QueryBuilder::new("update thread_store.thread set expires_at = ");
         sql.push(next).push(" where thread_id = ").push_bind(thread_id);
-        sql.build().execute(&mut *transaction).await?;
+        sql.build().execute(&mut transaction).await?;
         transaction.commit().await?;
         if let Err(error) = outcome {
             warn!(thread.id = %thread_id, %error, "could not shrink a thread: put off by an hour");
@@ -121,7 +124,7 @@ pub struct Swept {
     pub is_last: bool,
 }
 
-async fn delete(connection: &mut PgConnection, thread_ids: &[Uuid]) -> Result<(), sqlx::Error> {
+async fn delete(connection: &mut Connection, thread_ids: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query("delete from thread_store.thread where thread_id = any($1)")
         .bind(thread_ids)
         .execute(connection)
@@ -131,10 +134,7 @@ async fn delete(connection: &mut PgConnection, thread_ids: &[Uuid]) -> Result<()
 
 /// Drops every checkpoint that has a newer one in its namespace, then what no checkpoint that
 /// is left shows.
-async fn keep_latest(
-    connection: &mut PgConnection,
-    thread_ids: &[Uuid],
-) -> Result<(), sqlx::Error> {
+async fn keep_latest(connection: &mut Connection, thread_ids: &[Uuid]) -> Result<(), sqlx::Error> {
     for statement in [
         "delete from thread_store.checkpoint \
          where thread_id = any($1) \

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use sqlx::{PgConnection, PgPool, QueryBuilder};
+use sqlx::QueryBuilder;
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::bases::{Asked, Base, Origin, origins};
@@ -11,6 +11,7 @@ use super::filter::{Shape, push_where_thread};
 use super::inserts::{NewCheckpoint, insert_checkpoints};
 use super::lanes::{Answers, Job};
 use super::messages;
+use super::pool::{Connection, Pool};
 use super::writers::Turn;
 use super::{Changes, Created, IfExists, MOST_CHANNELS, NewThread, Store, WriteError};
 use crate::auth::Scope;
@@ -92,12 +93,12 @@ impl Append {
     }
 
     /// Keeps everybody else from writing to the thread meanwhile.
-    async fn write_locked(&self, pool: &PgPool) -> Result<Option<Uuid>, WriteError> {
+    async fn write_locked(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
         let mut transaction = pool.begin().await?;
         let mut sql = QueryBuilder::new("select from thread_store.thread");
         push_where_thread(&mut sql, &self.scope, self.thread_id);
         sql.push(" for no key update of thread");
-        if sql.build().fetch_optional(&mut *transaction).await?.is_none() {
+        if sql.build().fetch_optional(&mut transaction).await?.is_none() {
             return Ok(None);
         }
         let written = write_one(&mut transaction, &self.key(), self.asked()).await?;
@@ -118,7 +119,7 @@ impl Job for Append {
         Shape::of(&self.scope)
     }
 
-    async fn alone(&self, pool: &PgPool) -> Result<Option<Uuid>, WriteError> {
+    async fn alone(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
         let one = Append::together(pool, &self.key(), std::slice::from_ref(self)).await?;
         match one.into_iter().next().flatten() {
             Some(answer) => answer,
@@ -129,13 +130,14 @@ impl Job for Append {
     /// One to whose thread another instance writes at the same time is left to
     /// [`Append::write_locked`].
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         shape: &Shape,
         jobs: &[Append],
     ) -> Result<Answers<Append>, sqlx::Error> {
         let mut connection = pool.acquire().await?;
         let asked: Vec<_> = jobs.iter().map(Append::asked).collect();
         let answers = write(&mut connection, shape, &asked).await?;
+        connection.commit().await?;
         for (job, answer) in jobs.iter().zip(&answers) {
             if let Some(Ok(Some(_))) = answer {
                 job.changes.announce(job.thread_id);
@@ -146,7 +148,7 @@ impl Job for Append {
 }
 
 async fn write_one(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     shape: &Shape,
     asked: Asked<'_>,
 ) -> Result<Option<Uuid>, WriteError> {
@@ -161,7 +163,7 @@ async fn write_one(
 /// Reading what to write onto takes no lock. It need not: a checkpoint is inserted only if the
 /// thread has had no other one since.
 async fn write(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     shape: &Shape,
     asked: &[Asked<'_>],
 ) -> Result<Answers<Append>, sqlx::Error> {

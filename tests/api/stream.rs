@@ -7,6 +7,7 @@ use serde_json::json;
 use thread_store::auth::{Mode, private_threads};
 use thread_store::config::{Config, Database, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
+use thread_store::store::Pooler;
 
 use crate::program::{Program, directory};
 use crate::sse::{Event, Events, PATIENCE};
@@ -262,6 +263,8 @@ async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -
         database: Database::External { url: Box::new(server.database.clone()), direct: None },
         schema: Schema::Migrate,
         database_max_connections: 8,
+        database_timeout: Duration::from_secs(10),
+        database_pooler: Pooler::None,
         sign_in: SignIn::Supabase {
             url: server.url.parse().unwrap(),
             api_key: None,

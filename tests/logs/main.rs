@@ -376,6 +376,8 @@ async fn debug_output_holds_nothing_private() {
         database: Database::External { url: Box::new(options.clone()), direct: None },
         schema: Schema::Migrate,
         database_max_connections: 1,
+        database_timeout: Duration::from_secs(10),
+        database_pooler: thread_store::store::Pooler::None,
         sign_in: SignIn::Supabase { url: project, api_key: Some(key), mode: Mode::Jwks },
         auth_cache_ttl: Duration::ZERO,
         data_dir: "x".into(),

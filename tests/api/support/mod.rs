@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use thread_store::auth::private_threads;
 use thread_store::config::{Config, Database, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
+use thread_store::store::Pooler;
 use tokio::sync::mpsc::UnboundedSender;
 
 use postgres::test_cluster;
@@ -69,6 +70,8 @@ impl TestServer {
             database: Database::External { url: Box::new(database.clone()), direct: None },
             schema: Schema::Migrate,
             database_max_connections: 8,
+            database_timeout: Duration::from_secs(10),
+            database_pooler: Pooler::None,
             sign_in: SignIn::Local,
             auth_cache_ttl: Duration::from_secs(10),
             data_dir: data_dir.path().to_owned(),

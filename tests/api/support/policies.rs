@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use thread_store::auth::{Auth, Authenticate, SlotTaken};
 use thread_store::config::{Config, Database, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
+use thread_store::store::Pooler;
 
 use super::postgres::test_cluster;
 use super::{Answer, TestServer, User};
@@ -28,6 +29,8 @@ impl TestServer {
             database: Database::External { url: Box::new(database.clone()), direct: None },
             schema: Schema::Migrate,
             database_max_connections: 8,
+            database_timeout: Duration::from_secs(10),
+            database_pooler: Pooler::None,
             sign_in: SignIn::Local,
             auth_cache_ttl,
             data_dir: data_dir.path().to_owned(),

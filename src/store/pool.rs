@@ -1,0 +1,568 @@
+//! Connections to the database, each lent for a bounded time.
+//!
+//! Postgres ends a statement that takes too long by itself, but not if it is paused or gone. So
+//! whoever runs statements gets a connection for [`Pool::timeout`]: what has not been answered by
+//! then fails, and its connection is dropped, never given back with an answer under way.
+//!
+//! Behind a pooler in transaction mode two statements may run on two different connections of
+//! Postgres, unless a transaction holds them together. There everything runs in transactions,
+//! with settings that last as long, and statements have no name that another connection would not
+//! know, or know for something else.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use sqlx::error::BoxDynError;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{
+    PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
+};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Describe, Either, Execute, Executor, PgConnection, PgPool,
+    Postgres, SqlStr,
+};
+use tokio::time::{Instant, timeout_at};
+
+/// How long a request waits for a connection before it is answered with 503.
+const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
+/// For the answer of a connection of which there is doubt.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+/// For work that no request waits for.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_mins(1);
+/// For Postgres to end a statement, before it is given up here.
+const GRACE: Duration = Duration::from_secs(1);
+/// Connections beside those for statements, where those cannot hold a session.
+const SESSIONS: u32 = 2;
+
+/// How a server uses its database.
+#[derive(Clone)]
+pub struct Options {
+    /// Most connections for statements.
+    pub max_connections: u32,
+    /// How long a request may take up the database.
+    pub timeout: Duration,
+    /// What is between this program and Postgres.
+    pub pooler: Pooler,
+    /// The way around it, for what needs a session: migrations, and hearing of other instances.
+    pub direct: Option<Box<PgConnectOptions>>,
+}
+
+/// A server for which nothing is set.
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_connections: 16,
+            timeout: Duration::from_secs(10),
+            pooler: Pooler::None,
+            direct: None,
+        }
+    }
+}
+
+/// By hand, because the connect options print their password.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("max_connections", &self.max_connections)
+            .field("timeout", &self.timeout)
+            .field("pooler", &self.pooler)
+            .field("is_direct", &self.direct.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// So many connections, and nothing else set.
+impl From<u32> for Options {
+    fn from(max_connections: u32) -> Options {
+        Options { max_connections, ..Options::default() }
+    }
+}
+
+/// What is between this program and Postgres.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that keeps one connection of Postgres for each of ours.
+    #[default]
+    None,
+    /// A pooler in transaction mode.
+    Transaction,
+}
+
+/// The connections of a server. Statements run on `&pool` one by one, or on what
+/// [`acquire`](Pool::acquire) and [`begin`](Pool::begin) lend.
+#[derive(Clone)]
+pub struct Pool {
+    statements: PgPool,
+    /// Connections that keep what is set on them.
+    sessions: Option<PgPool>,
+    begin: Arc<str>,
+    begin_in_background: Arc<str>,
+    is_pooled: bool,
+    timeout: Duration,
+    health: Arc<Health>,
+}
+
+/// When a connection last failed, so that those that are idle since before are asked before they
+/// are used.
+struct Health {
+    started: Instant,
+    /// Milliseconds since the start, from 1 on. 0: never.
+    failed: AtomicU64,
+}
+
+impl Health {
+    fn failed_now(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.failed.store(now.max(1), Ordering::Relaxed);
+    }
+
+    fn failed_within(&self, time: Duration) -> bool {
+        let failed = self.failed.load(Ordering::Relaxed);
+        failed > 0 && self.started.elapsed().saturating_sub(Duration::from_millis(failed)) <= time
+    }
+}
+
+impl Pool {
+    /// Connects.
+    pub(super) async fn connect(
+        options: PgConnectOptions,
+        Options { max_connections, timeout, pooler, direct }: Options,
+    ) -> Result<Pool, sqlx::Error> {
+        let health = Arc::new(Health { started: Instant::now(), failed: AtomicU64::new(0) });
+        let settings = PgPoolOptions::new()
+            .acquire_timeout(ACQUIRE_DEADLINE)
+            // A broken connection is noticed by the statement that uses it; asking first would
+            // cost every request a round trip. So only where there is reason to doubt.
+            .test_before_acquire(false)
+            .before_acquire({
+                let health = Arc::clone(&health);
+                move |connection, idle| {
+                    let is_doubtful = health.failed_within(idle.idle_for);
+                    Box::pin(async move {
+                        if is_doubtful {
+                            within(Instant::now() + PROBE_DEADLINE, connection.ping()).await?;
+                        }
+                        Ok(true)
+                    })
+                }
+            });
+        let session = session(timeout);
+        let with_session = |settings: PgPoolOptions| {
+            let session = session.clone();
+            settings.after_connect(move |connection, _| {
+                let session = AssertSqlSafe(session.clone());
+                Box::pin(async move { connection.execute(session).await.map(drop) })
+            })
+        };
+        let (statements, sessions, is_pooled) = match pooler {
+            Pooler::None => {
+                // One more for the connection that listens for changes.
+                let settings = settings.max_connections(max_connections.saturating_add(1));
+                let pool = with_session(settings).connect_with(options).await?;
+                (pool.clone(), Some(pool), false)
+            }
+            Pooler::Transaction => {
+                let sessions = settings.clone().max_connections(SESSIONS);
+                let sessions =
+                    direct.map(|direct| with_session(sessions).connect_lazy_with(*direct));
+                let settings = settings.max_connections(max_connections);
+                (settings.connect_with(options).await?, sessions, true)
+            }
+        };
+        Ok(Pool::over(statements, sessions, is_pooled, timeout, health))
+    }
+
+    fn over(
+        statements: PgPool,
+        sessions: Option<PgPool>,
+        is_pooled: bool,
+        timeout: Duration,
+        health: Arc<Health>,
+    ) -> Pool {
+        let local = |timeout| format!("begin; {}", session(timeout).replace("set ", "set local "));
+        let begin = if is_pooled { local(timeout) } else { "begin".to_owned() };
+        Pool {
+            statements,
+            sessions,
+            begin: begin.into(),
+            begin_in_background: local(BACKGROUND_TIMEOUT).into(),
+            is_pooled,
+            timeout,
+            health,
+        }
+    }
+
+    /// How long a request may take up the database.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Connections that keep what is set on them: locks, and what they listen to. `None`: there
+    /// is no way around the pooler.
+    pub(crate) fn sessions(&self) -> Option<&PgPool> {
+        self.sessions.as_ref()
+    }
+
+    /// A connection for statements that need not be seen together. What they did counts for
+    /// certain only after [`Connection::commit`].
+    pub(crate) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        let begin = self.is_pooled.then_some(&self.begin);
+        self.lend(begin, self.timeout).await
+    }
+
+    /// A connection in a transaction, which ends with [`Connection::commit`], or else has done
+    /// nothing.
+    pub(crate) async fn begin(&self) -> Result<Connection, sqlx::Error> {
+        self.lend(Some(&self.begin), self.timeout).await
+    }
+
+    /// As [`begin`](Pool::begin), with more time: no request waits.
+    pub(super) async fn begin_in_background(&self) -> Result<Connection, sqlx::Error> {
+        self.lend(Some(&self.begin_in_background), BACKGROUND_TIMEOUT).await
+    }
+
+    async fn lend(
+        &self,
+        begin: Option<&Arc<str>>,
+        timeout: Duration,
+    ) -> Result<Connection, sqlx::Error> {
+        let connection = self.statements.acquire().await?;
+        let mut connection = Connection {
+            connection: Some(connection),
+            in_transaction: begin.is_some(),
+            is_pooled: self.is_pooled,
+            is_lost: false,
+            ends: Instant::now() + timeout + GRACE,
+            health: Arc::clone(&self.health),
+        };
+        if let Some(begin) = begin {
+            connection.command(begin).await?;
+        }
+        Ok(connection)
+    }
+
+    pub(super) async fn close(&self) {
+        self.statements.close().await;
+        if let Some(sessions) = &self.sessions {
+            sessions.close().await;
+        }
+    }
+}
+
+/// Over connections that somebody else made, each with a session of its own.
+impl From<PgPool> for Pool {
+    fn from(pool: PgPool) -> Pool {
+        let health = Arc::new(Health { started: Instant::now(), failed: AtomicU64::new(0) });
+        Pool::over(pool.clone(), Some(pool), false, Options::default().timeout, health)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("size", &self.statements.size())
+            .field("idle", &self.statements.num_idle())
+            .field("is_pooled", &self.is_pooled)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings under which statements run. One that waits for a lock or runs for longer is answered
+/// with 503, and frees its connection. Compiling a statement that looks expensive takes longer
+/// than any of ours.
+fn session(timeout: Duration) -> String {
+    let milliseconds = timeout.as_millis();
+    let lock = milliseconds.min(4_000);
+    format!("set lock_timeout = {lock}; set statement_timeout = {milliseconds}; set jit = 'off'")
+}
+
+/// What runs past its time is an outage: nobody knows what became of it.
+async fn within<T>(
+    ends: Instant,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout_at(ends, answer).await.unwrap_or_else(|_| Err(too_late()))
+}
+
+/// What a statement comes to that the database has not answered in time.
+pub(crate) fn too_late() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the database has not answered in time",
+    ))
+}
+
+/// A connection that is lent for a time.
+pub(crate) struct Connection {
+    /// There until it is dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    in_transaction: bool,
+    is_pooled: bool,
+    /// Not to be used again.
+    is_lost: bool,
+    ends: Instant,
+    health: Arc<Health>,
+}
+
+impl Connection {
+    /// Makes what was done count, and gives the connection back.
+    pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        if self.in_transaction {
+            self.command("commit").await?;
+            self.in_transaction = false;
+        }
+        Ok(())
+    }
+
+    /// For a connection on which more is coming than anybody wants to hear.
+    pub(super) fn drop_unread(mut self) {
+        self.is_lost = true;
+    }
+
+    async fn command(&mut self, command: &str) -> Result<(), sqlx::Error> {
+        let command = AssertSqlSafe(command.to_owned());
+        self.execute(command).await.map(drop)
+    }
+
+    fn note<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        note(&mut self.is_lost, &self.health, outcome)
+    }
+}
+
+fn note<T>(
+    is_lost: &mut bool,
+    health: &Health,
+    outcome: Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    if let Err(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) = &outcome {
+        *is_lost = true;
+        health.failed_now();
+    }
+    if let Err(sqlx::Error::Database(refusal)) = &outcome
+        // Postgres has ended the connection, and others with it.
+        && refusal.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code))
+    {
+        *is_lost = true;
+        health.failed_now();
+    }
+    outcome
+}
+
+/// Gives it back, if it answers in time.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        if self.is_lost {
+            // Neither waits for Postgres nor tells it.
+            drop(connection.detach());
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let ends = self.ends.max(Instant::now() + PROBE_DEADLINE);
+        let rollback = self.in_transaction;
+        runtime.spawn(async move {
+            if rollback {
+                let undone = timeout_at(ends, connection.execute("rollback")).await;
+                if !matches!(undone, Ok(Ok(_))) {
+                    drop(connection.detach());
+                    return;
+                }
+            }
+            // Asks once more whether it answers. If it does not the future drops it.
+            let _ = timeout_at(ends, connection.return_to_pool()).await;
+        });
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("in_transaction", &self.in_transaction)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A statement that is not to be kept under a name.
+struct Unnamed<E> {
+    statement: E,
+}
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
+    fn sql(self) -> SqlStr {
+        self.statement.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.statement.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        self.statement.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
+    }
+}
+
+type Rows<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>;
+
+impl<'c> Executor<'c> for &'c mut Connection {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Rows<'e>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let Connection { connection, is_pooled, is_lost, ends, health, .. } = self;
+        let Some(connection) = connection else {
+            return stream::once(async { Err(sqlx::Error::PoolClosed) }).boxed();
+        };
+        let connection: &'c mut PgConnection = connection;
+        let rows = if *is_pooled {
+            connection.fetch_many(Unnamed { statement: query })
+        } else {
+            connection.fetch_many(query)
+        };
+        let (ends, health) = (*ends, &*health);
+        stream::try_unfold((rows, is_lost), move |(mut rows, is_lost)| async move {
+            let row = note(is_lost, health, within(ends, rows.try_next()).await)?;
+            Ok(row.map(|row| (row, (rows, is_lost))))
+        })
+        .boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let mut rows = self.fetch_many(query);
+        async move {
+            let mut first = None;
+            // To the end: a statement can fail after its first row.
+            while let Some(row) = rows.try_next().await? {
+                first = first.or(row.right());
+            }
+            Ok(first)
+        }
+        .boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        async move {
+            let ends = self.ends;
+            let Some(connection) = &mut self.connection else {
+                return Err(sqlx::Error::PoolClosed);
+            };
+            let outcome = within(ends, connection.prepare_with(sql, parameters)).await;
+            self.note(outcome)
+        }
+        .boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        async move {
+            let ends = self.ends;
+            let Some(connection) = &mut self.connection else {
+                return Err(sqlx::Error::PoolClosed);
+            };
+            let outcome = within(ends, connection.describe(sql)).await;
+            self.note(outcome)
+        }
+        .boxed()
+    }
+}
+
+impl<'p> Executor<'p> for &'p Pool {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Rows<'e>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let rows = async move {
+            let mut connection = self.acquire().await?;
+            let rows: Vec<_> = connection.fetch_many(query).try_collect().await?;
+            connection.commit().await?;
+            Ok::<_, sqlx::Error>(stream::iter(rows).map(Ok))
+        };
+        stream::once(rows).try_flatten().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'p: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        async move {
+            let mut connection = self.acquire().await?;
+            let row = connection.fetch_optional(query).await?;
+            connection.commit().await?;
+            Ok(row)
+        }
+        .boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'p: 'e,
+    {
+        async move { self.acquire().await?.prepare_with(sql, parameters).await }.boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'p: 'e,
+    {
+        async move { self.acquire().await?.describe(sql).await }.boxed()
+    }
+}
+
+/// Whether what one connection sets shows on another: then a pooler hands out connections of
+/// Postgres by transactions. No is no proof.
+pub(super) async fn is_behind_transaction_pooler(
+    one: &mut PgConnection,
+    other: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
+    let mark = uuid::Uuid::new_v4();
+    for _ in 0..3 {
+        let set = AssertSqlSafe(format!("set thread_store.mark = '{mark}'"));
+        one.execute(sqlx::raw_sql(set)).await?;
+        let get = sqlx::raw_sql("select current_setting('thread_store.mark', true)");
+        let seen: Option<String> = sqlx::Row::try_get(&other.fetch_one(get).await?, 0)?;
+        one.execute(sqlx::raw_sql("reset thread_store.mark")).await?;
+        if seen == Some(mark.to_string()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
