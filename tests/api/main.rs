@@ -8,6 +8,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod backup;
 mod bad_input;
 mod checkpoints;
 mod clients;
@@ -20,6 +21,7 @@ mod filters;
 mod get;
 mod growth;
 mod history;
+mod import;
 mod instances;
 mod interference;
 mod isolation;
@@ -27,6 +29,7 @@ mod jwks;
 mod limits;
 mod local_auth;
 mod matrix;
+mod migrate;
 mod not_served;
 mod oidc;
 mod openapi;
