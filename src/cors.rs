@@ -12,9 +12,10 @@ use crate::error::{Error, detail};
 
 const ALLOWED: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY"];
 
-const EXPOSED: [HeaderName; 3] = [
+const EXPOSED: [HeaderName; 4] = [
     HeaderName::from_static("x-pagination-total"),
     HeaderName::from_static("x-pagination-next"),
+    HeaderName::from_static("x-pagination-cursor"),
     header::CONTENT_LOCATION,
 ];
 

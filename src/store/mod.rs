@@ -38,7 +38,7 @@ pub use create::{Created, IfExists, NewThread};
 pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
 pub use prune::Swept;
 pub use schema::{OpenError, check_schema, migrate, migrator};
-pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
+pub use search::{Behind, Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
 pub use writes::{Update, first_checkpoint_id_of};
 

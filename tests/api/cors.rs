@@ -35,7 +35,8 @@ async fn every_answer_to_another_origin_can_be_read_there() {
             assert_eq!(answer.header("access-control-allow-credentials"), "");
             assert!(answer.header("vary").eq_ignore_ascii_case("origin"), "{method} {path}");
             let exposed = answer.header("access-control-expose-headers");
-            let expected = "x-pagination-total,x-pagination-next,content-location";
+            let expected =
+                "x-pagination-total,x-pagination-next,x-pagination-cursor,content-location";
             assert_eq!(exposed, if has_origin { expected } else { "" }, "{method} {path}");
         }
     }
