@@ -22,8 +22,11 @@ pub mod threads;
 pub mod time;
 
 mod access_log;
+mod admission;
+mod connections;
 mod cors;
 mod healthcheck;
+mod meters;
 mod not_served;
 mod openapi;
 mod system;

@@ -11,6 +11,7 @@ mod copies;
 mod filter;
 mod messages;
 mod model;
+mod pool;
 mod prune;
 mod search;
 mod storage;
@@ -36,6 +37,7 @@ pub use storage::Storage;
 pub use threads::{Created, IfExists, NewThread};
 pub use writes::{Update, first_checkpoint_id_of};
 
+use pool::Pool;
 use writers::Writers;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
@@ -60,7 +62,7 @@ const OLDEST_POSTGRES: i32 = 140_000;
 /// The database of threads.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pool: Pool,
     changes: Changes,
     writers: Writers,
 }
@@ -119,18 +121,25 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(OpenError::Connect)?;
-        Ok(Store { changes: Changes::new(pool.clone()), writers: Writers::default(), pool })
+        Ok(Store {
+            changes: Changes::new(pool.clone()),
+            writers: Writers::default(),
+            pool: Pool::new(pool),
+        })
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and has the schema that [`open`](Store::open) left there.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("select 1").execute(&self.pool).await.map(drop)
+        sqlx::query("select from thread_store.thread limit 0")
+            .execute(self.pool.unmeasured())
+            .await
+            .map(drop)
     }
 
     /// The connection pool, for the parts of the server that keep tables of their own.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.unmeasured()
     }
 
     /// News of state that was written, by this instance or another.
@@ -141,7 +150,7 @@ impl Store {
 
     /// Ends all connections, waiting for statements under way.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool.unmeasured().close().await;
     }
 }
 
