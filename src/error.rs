@@ -147,6 +147,14 @@ impl Error {
         }
     }
 
+    /// How long a client should wait after a 503.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Error::AuthUnavailable { retry_after, .. } => *retry_after,
+            _ => Duration::from_secs(1),
+        }
+    }
+
     fn cause(&self) -> Option<String> {
         match self {
             Error::AuthUnavailable { cause, .. } | Error::Internal(cause) => Some(cause.clone()),
@@ -211,23 +219,17 @@ impl IntoResponse for Error {
         if let Some(cause) = self.cause() {
             response.extensions_mut().insert(Cause(cause.into()));
         }
+        let status = response.status();
         let headers = response.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, self.retry_after().as_secs().max(1).into());
+        }
         match &self {
             Error::InvalidToken(_) => {
                 headers.insert(
                     header::WWW_AUTHENTICATE,
                     HeaderValue::from_static("Bearer error=\"invalid_token\""),
                 );
-            }
-            Error::AuthUnavailable { retry_after, .. } => {
-                headers.insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
-            }
-            Error::DatabaseUnavailable(_)
-            | Error::Starting
-            | Error::Stopping
-            | Error::Busy
-            | Error::TooManyStreams => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // The rest of the body would be read as another request.
             Error::BodyTooSlow(_) => {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
+use crate::access_log::AccessLog;
 use crate::admission::Admission;
 use crate::app::App;
 use crate::config::Config;
@@ -70,9 +71,9 @@ fn around(routes: Router, config: &Config) -> Router {
     let routes = routes.layer(
         ServiceBuilder::new()
             .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
-            .layer(from_fn(access_log::drop_long_request_id))
+            .map_request(access_log::drop_long_request_id)
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(from_fn_with_state(config.log_users, access_log::access_log))
+            .layer(AccessLog(config.log_users))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );
@@ -81,7 +82,7 @@ fn around(routes: Router, config: &Config) -> Router {
         ServiceBuilder::new()
             .layer(from_fn(cors::only_across_origins))
             .layer(cors::layer(&config.cors))
-            .layer(map_response(last_headers)),
+            .map_response(last_headers),
     )
 }
 
@@ -89,7 +90,7 @@ fn around(routes: Router, config: &Config) -> Router {
 /// who was sent away, and who must not learn which paths exist.
 ///
 /// And what users wrote is never to be taken for a page: a browser must not guess a type.
-async fn last_headers(mut response: Response) -> Response {
+fn last_headers(mut response: Response) -> Response {
     const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     let is_405 = response.status() == StatusCode::METHOD_NOT_ALLOWED;
     let headers = response.headers_mut();
