@@ -169,6 +169,7 @@ impl Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
+            error if AnswerTooLarge::is(error) => Error::Invalid(AnswerTooLarge.to_string()),
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
                 Some(code) if is_too_much_data(code) => Error::Invalid(
                     "a value in the request or in its answer is too large or too deeply nested"
@@ -177,9 +178,6 @@ impl From<sqlx::Error> for Error {
                 Some(code) if is_outage(code) => Error::DatabaseUnavailable(error),
                 _ => Error::Database(error),
             },
-            sqlx::Error::Decode(cause) if cause.is::<AnswerTooLarge>() => {
-                Error::Invalid(AnswerTooLarge.to_string())
-            }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut

@@ -26,6 +26,8 @@ const REFUSED: &str = "thread_store_http_requests_refused_total";
 const STREAMS: &str = "thread_store_streams_open";
 const CONNECTIONS: &str = "thread_store_database_connections";
 const CONNECTIONS_MAX: &str = "thread_store_database_connections_max";
+const SHARED_STATEMENTS: &str = "thread_store_database_shared_statements_total";
+const SHARED_REQUESTS: &str = "thread_store_database_shared_requests_total";
 const AUTH_CACHE: &str = "thread_store_auth_cache_total";
 const AUTH_AVAILABLE: &str = "thread_store_auth_available";
 const SWEEPS: &str = "thread_store_sweeper_runs_total";
@@ -85,6 +87,27 @@ impl Calls {
             accepted: ended("accepted"),
             refused: ended("refused"),
             unavailable: ended("unavailable"),
+        }
+    }
+}
+
+/// Statements that answered several requests of one kind.
+#[derive(Clone)]
+pub(crate) struct SharedStatements {
+    /// How many there were.
+    pub(crate) statements: Counter,
+    /// How many requests they answered.
+    pub(crate) requests: Counter,
+}
+
+impl SharedStatements {
+    /// Those of one kind of request.
+    pub(crate) fn of(kind: &'static str) -> SharedStatements {
+        // Described first.
+        let _ = meters();
+        SharedStatements {
+            statements: counter!(SHARED_STATEMENTS, "kind" => kind),
+            requests: counter!(SHARED_REQUESTS, "kind" => kind),
         }
     }
 }
@@ -152,6 +175,8 @@ fn describe() {
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
     describe_gauge!(CONNECTIONS_MAX, "Most connections to the database");
     describe_histogram!(DATABASE_WAIT, "Wait for a connection from the pool");
+    describe_counter!(SHARED_STATEMENTS, "Statements that answered several requests, by kind");
+    describe_counter!(SHARED_REQUESTS, "Requests that were answered together, by kind");
     describe_counter!(AUTH_CACHE, "Tokens that were known (hit) or had to be verified (miss)");
     describe_histogram!(AUTH_UPSTREAM, "Calls to the auth server, by call and outcome");
     describe_gauge!(AUTH_AVAILABLE, "1 if the last verification of a token came to an end, else 0");

@@ -11,25 +11,25 @@ use crate::json::Raw;
 /// What to write. Positions are places in the thread's list and only grow: a position belongs to
 /// one message for life, and a removed message that is put again later gets a new one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct Plan<'a> {
     /// Where the list starts from now on: everything at positions before it is gone. `None`: the
     /// start stays.
     pub start: Option<i64>,
     /// At most one a position, and one an id. New positions follow each other without gaps.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Row<'a>>,
     /// The next free position.
     pub end: i64,
 }
 
 /// One place in the list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row {
+pub struct Row<'a> {
     /// The place.
     pub position: i64,
     /// The id of the message that has the place.
-    pub id: String,
+    pub id: &'a str,
     /// The message. `None`: it is removed.
-    pub message: Option<Raw>,
+    pub message: Option<&'a Raw>,
 }
 
 /// The ids whose presence in the current list decides the outcome, each once: none that were
@@ -54,27 +54,27 @@ pub fn ids_to_look_up(changes: &[Change]) -> Vec<&str> {
 
 /// Applies an update to the list. `present` has the positions of those [`ids_to_look_up`] that
 /// are in the list, `end` is the list's next free position.
-pub fn reduce<S: BuildHasher>(
-    mut changes: Vec<Change>,
+pub fn reduce<'a, S: BuildHasher>(
+    changes: &'a [Change],
     present: &HashMap<String, i64, S>,
     end: i64,
-) -> Result<Plan, Refused> {
+) -> Result<Plan<'a>, Refused> {
     let clear = changes.iter().rposition(|change| matches!(change, Change::RemoveAll));
-    let last = changes.split_off(clear.map_or(0, |clear| clear + 1));
+    let last = changes.iter().skip(clear.map_or(0, |clear| clear + 1));
     let find = |id: &str| {
         if clear.is_some() { None } else { present.get(id).copied() }
     };
 
     // In the order in which the update touches them first.
-    let mut touched: IndexMap<String, Touched> = IndexMap::new();
+    let mut touched: IndexMap<&str, Touched<'_>> = IndexMap::new();
     for change in last {
         let (id, message) = match change {
-            Change::Put { id, message, .. } => (id, Some(message)),
-            Change::Remove { id } => (id, None),
+            Change::Put { id, message, .. } => (id.as_str(), Some(message)),
+            Change::Remove { id } => (id.as_str(), None),
             Change::RemoveAll => continue,
         };
-        let position = find(&id);
-        if message.is_none() && position.is_none() && !touched.contains_key(&id) {
+        let position = find(id);
+        if message.is_none() && position.is_none() && !touched.contains_key(id) {
             return Err(Refused(format!(
                 "values.messages: there is no message with the id {id:?} to remove"
             )));
@@ -86,15 +86,15 @@ pub fn reduce<S: BuildHasher>(
 }
 
 /// A message that an update touches.
-struct Touched {
+struct Touched<'a> {
     /// Where the list has it already. `None`: it is new.
     position: Option<i64>,
-    message: Option<Raw>,
+    message: Option<&'a Raw>,
 }
 
 /// The rows to write and the next free position. A new message that is removed again by the same
 /// update gets no position.
-fn placed(touched: IndexMap<String, Touched>, end: i64) -> (Vec<Row>, i64) {
+fn placed<'a>(touched: IndexMap<&'a str, Touched<'a>>, end: i64) -> (Vec<Row<'a>>, i64) {
     let mut next = end;
     let mut rows = Vec::with_capacity(touched.len());
     for (id, Touched { position, message }) in touched {
@@ -128,9 +128,9 @@ mod tests {
     }
 
     impl Store {
-        fn update(&mut self, sent: &str) -> Result<Plan, Refused> {
-            let changes = read(&Raw::from_text(sent).unwrap())?;
-            let present = self.look_up(&ids_to_look_up(&changes));
+        fn update(&mut self, sent: &str) -> Result<Plan<'static>, Refused> {
+            let changes = read(&Raw::from_text(sent).unwrap())?.leak();
+            let present = self.look_up(&ids_to_look_up(changes));
             let plan = reduce(changes, &present, self.end)?;
             self.write(&plan);
             Ok(plan)
@@ -143,14 +143,15 @@ mod tests {
                 .collect()
         }
 
-        fn write(&mut self, plan: &Plan) {
+        fn write(&mut self, plan: &Plan<'_>) {
             let old_end = self.end;
             if let Some(start) = plan.start {
                 self.rows.retain(|position, _| *position >= start);
             }
             let mut new = old_end..;
             for row in &plan.rows {
-                match self.rows.insert(row.position, (row.id.clone(), row.message.clone())) {
+                let kept = (row.id.to_owned(), row.message.cloned());
+                match self.rows.insert(row.position, kept) {
                     Some((id, _)) => assert_eq!(id, row.id, "a position keeps its id"),
                     None => assert_eq!(Some(row.position), new.next(), "no gaps"),
                 }
@@ -261,7 +262,7 @@ mod tests {
     fn a_message_that_comes_and_goes_in_one_update_takes_no_place() {
         let update = format!("[{},{},{}]", put("d", "D"), put("e", "E"), remove("d"));
         let plan = abc().update(&update).unwrap();
-        let rows: Vec<_> = plan.rows.iter().map(|row| (row.position, row.id.as_str())).collect();
+        let rows: Vec<_> = plan.rows.iter().map(|row| (row.position, row.id)).collect();
         assert_eq!((rows.as_slice(), plan.end), ([(3, "e")].as_slice(), 4));
     }
 
@@ -269,7 +270,7 @@ mod tests {
     fn what_is_present_does_not_count_after_clearing() {
         let update = format!("[{},{}]", remove("__remove_all__"), put("a", "X"));
         let changes = read(&Raw::from_text(&update).unwrap()).unwrap();
-        let plan = reduce(changes, &HashMap::from([("a".to_owned(), 0)]), 3).unwrap();
+        let plan = reduce(&changes, &HashMap::from([("a".to_owned(), 0)]), 3).unwrap();
         assert_eq!(plan.rows.first().map(|row| row.position), Some(3));
     }
 

@@ -17,6 +17,13 @@ const MOST_BYTES: usize = 128 * 1024 * 1024;
 #[error("limit: the answer would be larger than {} MiB, ask for fewer at a time", MOST_BYTES >> 20)]
 pub(crate) struct AnswerTooLarge;
 
+impl AnswerTooLarge {
+    /// Whether this is why a statement failed.
+    pub(crate) fn is(error: &sqlx::Error) -> bool {
+        matches!(error, sqlx::Error::Decode(cause) if cause.is::<AnswerTooLarge>())
+    }
+}
+
 /// All rows of a statement.
 pub(super) async fn fetch_all(
     pool: &Pool,

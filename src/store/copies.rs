@@ -6,8 +6,7 @@ use uuid::Uuid;
 use super::Store;
 use super::Thread;
 use super::filter::{push_jsonb, push_where_thread};
-use super::threads::COLUMNS;
-use super::values::{JOIN_HEAD, push_join_values};
+use super::read::read;
 use crate::auth::Scope;
 use crate::json::Object;
 
@@ -70,11 +69,7 @@ impl Store {
         if copied.is_none() {
             return Ok(None);
         }
-        let mut sql = QueryBuilder::new("select ");
-        sql.push(COLUMNS).push(", state.values from thread_store.thread").push(JOIN_HEAD);
-        push_join_values(&mut sql, "head");
-        push_where_thread(&mut sql, scope, copy_id);
-        let thread = sql.build_query_as().fetch_optional(&mut *transaction).await?;
+        let thread = read(&mut *transaction, scope, copy_id, false).await?;
         if thread.is_some() {
             transaction.commit().await?;
         }

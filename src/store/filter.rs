@@ -1,87 +1,203 @@
 //! Authorization filters and metadata conditions as SQL. The one place that compiles them.
 
+use std::fmt::Write as _;
+
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::auth::{Filter, Scope};
 
+/// Where a condition is written to, and how it gets its values.
+trait Target {
+    /// Appends text of the statement.
+    fn text(&mut self, sql: &str);
+    /// Appends a JSON value, given as text.
+    fn json(&mut self, value: &str);
+    /// Appends an array of JSON values, given as texts.
+    fn list(&mut self, values: Vec<String>);
+}
+
+/// A statement for one caller: values are parameters.
+impl Target for QueryBuilder<Postgres> {
+    fn text(&mut self, sql: &str) {
+        self.push(sql);
+    }
+
+    fn json(&mut self, value: &str) {
+        push_jsonb(self, value);
+    }
+
+    fn list(&mut self, values: Vec<String>) {
+        self.push_bind(values).push("::text[]::jsonb[]");
+    }
+}
+
+/// A statement for several callers: values are columns of `asked`, the table of what they ask for.
+#[derive(Default)]
+struct Columns {
+    sql: String,
+    values: Vec<String>,
+}
+
+impl Target for Columns {
+    fn text(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
+
+    fn json(&mut self, value: &str) {
+        let _ = write!(self.sql, "asked.value_{}::jsonb", self.values.len());
+        self.values.push(value.to_owned());
+    }
+
+    fn list(&mut self, values: Vec<String>) {
+        self.sql.push_str("array[");
+        for (number, value) in values.iter().enumerate() {
+            self.sql.push_str(if number > 0 { ", " } else { "" });
+            self.json(value);
+        }
+        self.sql.push_str("]::jsonb[]");
+    }
+}
+
 /// Appends the condition that a row of `thread` is one that `scope` may see: it passes the
 /// filter, and it has not expired. A thread is gone for readers when its time is over, whether
 /// or not the sweeper came by.
 pub(super) fn push_visible(sql: &mut QueryBuilder<Postgres>, scope: &Scope) {
+    visible(sql, scope);
+}
+
+fn visible(sql: &mut impl Target, scope: &Scope) {
     if let Some(filter) = scope.filter() {
-        push_filter(sql, filter);
-        sql.push(" and ");
+        condition(sql, filter);
+        sql.text(" and ");
     }
-    sql.push(
+    sql.text(
         "(thread.expires_at is null or thread.expires_at > clock_timestamp() \
          or thread.ttl_strategy = 'keep_latest')",
     );
 }
 
+/// What the conditions of several scopes have in common: all but the values in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    sql: String,
+    values: usize,
+}
+
+impl Shape {
+    pub(super) fn of(scope: &Scope) -> Shape {
+        let mut columns = Columns::default();
+        visible(&mut columns, scope);
+        Shape { sql: columns.sql, values: columns.values.len() }
+    }
+
+    /// The condition that is met by every row: for those that the transaction under way has made.
+    pub(super) fn any() -> Shape {
+        Shape { sql: "true".to_owned(), values: 0 }
+    }
+
+    /// Appends what [`push_visible`] does, for a row of `asked` and its own values.
+    pub(super) fn push_visible(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push(&self.sql);
+    }
+
+    /// Appends the columns that hold the values of these scopes, which must be of this shape, as
+    /// arguments of `unnest`.
+    pub(super) fn push_values<'a>(
+        &self,
+        sql: &mut QueryBuilder<Postgres>,
+        scopes: impl Iterator<Item = &'a Scope>,
+    ) {
+        let mut columns = vec![Vec::new(); self.values];
+        for scope in scopes {
+            let mut one = Columns::default();
+            visible(&mut one, scope);
+            for (column, value) in columns.iter_mut().zip(one.values) {
+                column.push(value);
+            }
+        }
+        for column in columns {
+            sql.push(", ").push_bind(column).push("::text[]");
+        }
+    }
+
+    /// Appends the names of those columns.
+    pub(super) fn push_names(&self, sql: &mut QueryBuilder<Postgres>) {
+        for number in 0..self.values {
+            sql.push(format_args!(", value_{number}"));
+        }
+    }
+}
+
 /// Appends a condition in one pair of parentheses. Whatever is not known to hold (a missing key
 /// is null in SQL) does not: the caller's `where` drops null as it drops false, and `not` is
 /// given no null.
-fn push_filter(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
-    sql.push("(");
+fn condition(sql: &mut impl Target, filter: &Filter) {
+    sql.text("(");
     match filter {
         Filter::Equal { key, value } => {
-            push_key(sql, key).push(" = ");
-            push_jsonb(sql, value.text());
+            value_of(sql, key);
+            sql.text(" = ");
+            sql.json(value.text());
         }
         Filter::Contains { key, value } if !key.contains('\0') => {
             // Containment is what the index finds, but it also takes parts of objects for the
             // whole; the comparison of items decides.
             let list = serde_json::Value::from(key.as_str());
-            sql.push("thread.metadata @> ");
-            push_jsonb(sql, &format!("{{{list}:[{}]}}", value.text()));
-            sql.push(" and exists (select from jsonb_array_elements(case when jsonb_typeof(");
-            push_key(sql, key).push(") = 'array' then ");
-            push_key(sql, key).push(" end) as item where item = ");
-            push_jsonb(sql, value.text());
-            sql.push(")");
+            sql.text("thread.metadata @> ");
+            sql.json(&format!("{{{list}:[{}]}}", value.text()));
+            sql.text(" and exists (select from jsonb_array_elements(case when jsonb_typeof(");
+            value_of(sql, key);
+            sql.text(") = 'array' then ");
+            value_of(sql, key);
+            sql.text(" end) as item where item = ");
+            sql.json(value.text());
+            sql.text(")");
         }
-        Filter::Contains { .. } => {
-            sql.push("false");
-        }
+        Filter::Contains { .. } => sql.text("false"),
         Filter::In { key, values } => {
-            let values: Vec<_> = values.iter().map(|value| value.text().to_owned()).collect();
-            push_key(sql, key).push(" = any(").push_bind(values).push("::text[]::jsonb[])");
+            value_of(sql, key);
+            sql.text(" = any(");
+            sql.list(values.iter().map(|value| value.text().to_owned()).collect());
+            sql.text(")");
         }
         Filter::Exists { key } => {
-            push_key(sql, key).push(" is not null");
+            value_of(sql, key);
+            sql.text(" is not null");
         }
-        Filter::All(filters) => push_joined(sql, filters, " and "),
-        Filter::Any(filters) => push_joined(sql, filters, " or "),
+        Filter::All(filters) => joined(sql, filters, " and "),
+        Filter::Any(filters) => joined(sql, filters, " or "),
         Filter::Not(filter) => {
-            sql.push("not coalesce(");
-            push_filter(sql, filter);
-            sql.push(", false)");
+            sql.text("not coalesce(");
+            condition(sql, filter);
+            sql.text(", false)");
         }
     }
-    sql.push(")");
+    sql.text(")");
 }
 
-fn push_joined(sql: &mut QueryBuilder<Postgres>, filters: &[Filter], word: &str) {
+fn joined(sql: &mut impl Target, filters: &[Filter], word: &str) {
     if filters.is_empty() {
-        sql.push("false");
+        sql.text("false");
     }
     for (number, filter) in filters.iter().enumerate() {
         if number > 0 {
-            sql.push(word);
+            sql.text(word);
         }
-        push_filter(sql, filter);
+        condition(sql, filter);
     }
 }
 
 /// The key is part of the statement, not a parameter, so that the planner can match it with the
 /// expression of an index.
-fn push_key<'a>(sql: &'a mut QueryBuilder<Postgres>, key: &str) -> &'a mut QueryBuilder<Postgres> {
+fn value_of(sql: &mut impl Target, key: &str) {
     if key.contains('\0') {
         // No metadata has such a key, and the statement would end at the character.
-        return sql.push("null::jsonb");
+        sql.text("null::jsonb");
+    } else {
+        sql.text("thread.metadata -> ");
+        sql.text(&quoted(key));
     }
-    sql.push("thread.metadata -> ").push(quoted(key))
 }
 
 /// Appends ` where` the row of `thread` is this one and visible.

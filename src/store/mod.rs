@@ -4,18 +4,23 @@
 //! its filter into every statement (`filter::push_visible`). Nothing found is `None`; only
 //! faults are errors.
 
+mod bases;
 mod bounded;
 mod changes;
 mod checkpoints;
 mod copies;
+mod create;
 mod filter;
+mod inserts;
+mod lanes;
 mod messages;
 mod model;
 mod pool;
 mod prune;
+mod read;
 mod search;
 mod storage;
-mod threads;
+mod update;
 mod values;
 mod writers;
 mod writes;
@@ -30,15 +35,20 @@ use uuid::Uuid;
 pub(crate) use bounded::AnswerTooLarge;
 pub use changes::{Changes, Watch};
 pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
+pub use create::{Created, IfExists, NewThread};
 pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
 pub use prune::Swept;
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
-pub use threads::{Created, IfExists, NewThread};
 pub use writes::{Update, first_checkpoint_id_of};
 
+use lanes::Lanes;
 use pool::Pool;
+use read::Read;
+use search::Listing;
+use update::Patch;
 use writers::Writers;
+use writes::Append;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
@@ -50,8 +60,9 @@ const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 const MOST_CHANNELS: usize = 1_000;
 
 /// Settings of every connection. A statement that waits for a lock or runs for longer is
-/// answered with 503, and frees its connection.
-const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'";
+/// answered with 503, and frees its connection. Compiling a statement that looks expensive takes
+/// longer than any of ours.
+const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; set jit = 'off'";
 
 /// For the first connection to the database.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
@@ -65,6 +76,11 @@ pub struct Store {
     pool: Pool,
     changes: Changes,
     writers: Writers,
+    reads: Lanes<Read>,
+    listings: Lanes<Listing>,
+    creations: Lanes<NewThread>,
+    updates: Lanes<Patch>,
+    appends: Lanes<Append>,
 }
 
 /// Why a store cannot be opened. Its text is one line for the operator.
@@ -121,10 +137,18 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(OpenError::Connect)?;
+        let lanes = lanes(max_connections);
+        let changes = Changes::new(pool.clone());
+        let pool = Pool::new(pool);
         Ok(Store {
-            changes: Changes::new(pool.clone()),
+            changes,
             writers: Writers::default(),
-            pool: Pool::new(pool),
+            reads: Lanes::new(pool.clone(), lanes),
+            listings: Lanes::new(pool.clone(), lanes),
+            creations: Lanes::new(pool.clone(), lanes),
+            updates: Lanes::new(pool.clone(), lanes),
+            appends: Lanes::new(pool.clone(), lanes),
+            pool,
         })
     }
 
@@ -152,6 +176,14 @@ impl Store {
     pub async fn close(&self) {
         self.pool.unmeasured().close().await;
     }
+}
+
+/// Statements of one kind that run at once: as many as this machine has processors, and few enough
+/// to leave connections for the other kinds.
+fn lanes(max_connections: u32) -> usize {
+    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let most = usize::try_from(max_connections / 4).unwrap_or(usize::MAX);
+    processors.max(2).min(most.max(1))
 }
 
 /// Runs on a connection of its own: its end releases the advisory lock, whatever happens.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::postgres::PgRow;
-use sqlx::{ColumnIndex, Decode, FromRow, Postgres, Row, Type};
+use sqlx::{ColumnIndex, Decode, Postgres, Row, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -148,12 +148,33 @@ impl<T: Serialize> Serialize for Nullable<T> {
     }
 }
 
-/// Columns that a statement leaves out are fields that the thread leaves out.
-impl FromRow<'_, PgRow> for Thread {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let minutes = if_selected::<Option<f64>>(row, "ttl_minutes")?.flatten();
-        let strategy = if_selected::<Option<String>>(row, "ttl_strategy")?.flatten();
-        let expires_at = if_selected::<Option<Timestamp>>(row, "expires_at")?.flatten();
+/// Columns of a row of `thread`, in the order in which [`Thread::whole`] reads them, `values`
+/// behind them.
+pub(super) const ROW: &str = "thread.thread_id, thread.created_at, thread.updated_at, \
+     thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, \
+     thread.ttl_strategy, thread.expires_at";
+
+impl Thread {
+    /// A thread with all its fields, from a row that begins with [`ROW`] and `values`.
+    pub(super) fn whole(row: &PgRow, with_ttl: bool) -> Result<Thread, sqlx::Error> {
+        Ok(Thread {
+            thread_id: row.try_get(0)?,
+            created_at: row.try_get(1)?,
+            updated_at: row.try_get(2)?,
+            state_updated_at: row.try_get(3)?,
+            metadata: row.try_get(4)?,
+            status: row.try_get(5)?,
+            config: Some(EmptyObject {}),
+            values: Some(Nullable(row.try_get(9)?)),
+            error: Some(Nullable(None)),
+            interrupts: Some(EmptyObject {}),
+            ttl: if with_ttl { TtlStatus::of(row)? } else { None },
+            extracted: None,
+        })
+    }
+
+    /// A thread with the fields that a statement selects by name.
+    pub(super) fn selected(row: &PgRow) -> Result<Thread, sqlx::Error> {
         Ok(Thread {
             thread_id: if_selected(row, "thread_id")?,
             created_at: if_selected(row, "created_at")?,
@@ -165,13 +186,18 @@ impl FromRow<'_, PgRow> for Thread {
             values: if_selected(row, "values")?.map(Nullable),
             error: Some(Nullable(None)),
             interrupts: Some(EmptyObject {}),
-            ttl: minutes.zip(strategy).map(|(ttl_minutes, strategy)| TtlStatus {
-                strategy,
-                ttl_minutes,
-                expires_at,
-            }),
+            ttl: None,
             extracted: None,
         })
+    }
+}
+
+impl TtlStatus {
+    fn of(row: &PgRow) -> Result<Option<TtlStatus>, sqlx::Error> {
+        let (Some(ttl_minutes), Some(strategy)) = (row.try_get(6)?, row.try_get(7)?) else {
+            return Ok(None);
+        };
+        Ok(Some(TtlStatus { strategy, ttl_minutes, expires_at: row.try_get(8)? }))
     }
 }
 

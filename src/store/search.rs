@@ -4,8 +4,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::filter::{push_jsonb, push_visible};
-use super::values::{JOIN_HEAD, push_join_values};
+use super::filter::{Shape, push_jsonb, push_visible};
+use super::lanes::{Answers, Job, place};
+use super::model::ROW;
+use super::pool::Pool;
+use super::values::push_join_newest_values;
 use super::{Status, Thread};
 use super::{Store, bounded};
 use crate::auth::Scope;
@@ -25,7 +28,7 @@ pub struct Criteria {
 }
 
 /// Which part of the result is wanted, in which order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
     /// Most threads.
     pub limit: i64,
@@ -76,6 +79,10 @@ pub struct Columns {
     pub extracts: Vec<Extract>,
 }
 
+/// The columns of a thread's own row that an answer shows.
+const ROW_COLUMNS: [&str; 6] =
+    ["thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "status"];
+
 /// A value from inside a column.
 #[derive(Debug, Clone)]
 pub struct Extract {
@@ -110,11 +117,25 @@ pub enum Step {
 }
 
 impl Columns {
+    /// All that a thread has.
+    #[must_use]
+    pub fn whole() -> Columns {
+        Columns { of_row: ROW_COLUMNS.to_vec(), values: true, extracts: Vec::new() }
+    }
+
+    fn are_whole(&self) -> bool {
+        self.values && self.extracts.is_empty() && self.of_row.len() == ROW_COLUMNS.len()
+    }
+
     fn need_values(&self) -> bool {
         self.values || self.extracts.iter().any(|extract| extract.root == Some(Root::Values))
     }
 
     fn push(&self, sql: &mut QueryBuilder<Postgres>) {
+        if self.are_whole() {
+            sql.push(ROW).push(", state.values");
+            return;
+        }
         sql.push("null");
         for column in &self.of_row {
             sql.push(", thread.").push(column);
@@ -143,7 +164,10 @@ impl Columns {
 
     /// Adds the extracted values to the thread of a row.
     fn read(&self, row: &PgRow) -> Result<Thread, sqlx::Error> {
-        let mut thread = <Thread as sqlx::FromRow<_>>::from_row(row)?;
+        if self.are_whole() {
+            return Thread::whole(row, false);
+        }
+        let mut thread = Thread::selected(row)?;
         if !self.extracts.is_empty() {
             let mut extracted = Object::default();
             for (number, extract) in self.extracts.iter().enumerate() {
@@ -160,29 +184,21 @@ impl Store {
     /// The threads that meet `criteria`, with nothing but `columns` read.
     pub async fn search_threads(
         &self,
-        scope: &Scope,
+        scope: Scope,
         criteria: &Criteria,
-        page: &Page,
+        page: Page,
         columns: &Columns,
     ) -> Result<Vec<Thread>, sqlx::Error> {
-        let mut sql = QueryBuilder::new("select ");
-        columns.push(&mut sql);
-        // The page is cut before values are put together, so only its threads' are.
-        sql.push(" from ( select thread.*");
-        push_from(&mut sql, scope, criteria);
-        push_order(&mut sql, page);
-        sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
-        sql.push(" ) as thread");
-        if columns.need_values() {
-            sql.push(JOIN_HEAD);
-            push_join_values(&mut sql, "head");
+        let metadata = not_implied(&criteria.metadata, &scope);
+        let is_plain = metadata.is_empty()
+            && criteria.values.is_none()
+            && criteria.status.is_none()
+            && criteria.ids.is_empty();
+        if is_plain && columns.are_whole() {
+            return self.listings.answer(Listing { scope, page }).await;
         }
-        push_order(&mut sql, page);
-        // Each shape of extracts is a statement of its own: they must not push the few that
-        // everybody uses out of the connections' statement caches.
-        let query = sql.build().persistent(columns.extracts.is_empty());
-        let rows = bounded::fetch_all(&self.pool, query).await?;
-        rows.iter().map(|row| columns.read(row)).collect()
+        let criteria = Criteria { metadata, ..criteria.clone() };
+        search(&self.pool, &scope, &criteria, &page, columns).await
     }
 
     /// How many threads meet `criteria`.
@@ -191,15 +207,97 @@ impl Store {
         scope: &Scope,
         criteria: &Criteria,
     ) -> Result<i64, sqlx::Error> {
+        let metadata = not_implied(&criteria.metadata, scope);
+        let criteria = Criteria { metadata, ..criteria.clone() };
         let mut sql = QueryBuilder::new("select count(*)");
-        push_from(&mut sql, scope, criteria);
+        push_from(&mut sql, scope, &criteria);
         sql.build_query_scalar().fetch_one(&self.pool).await
     }
 }
 
+async fn search(
+    pool: &Pool,
+    scope: &Scope,
+    criteria: &Criteria,
+    page: &Page,
+    columns: &Columns,
+) -> Result<Vec<Thread>, sqlx::Error> {
+    let mut sql = QueryBuilder::new("select ");
+    columns.push(&mut sql);
+    // The page is cut before values are put together, so only its threads' are.
+    sql.push(" from ( select thread.*");
+    push_from(&mut sql, scope, criteria);
+    push_order(&mut sql, page);
+    sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+    sql.push(" ) as thread");
+    if columns.need_values() {
+        push_join_newest_values(&mut sql);
+    }
+    push_order(&mut sql, page);
+    // Each shape of extracts is a statement of its own: they must not push the few that everybody
+    // uses out of the connections' statement caches.
+    let query = sql.build().persistent(columns.extracts.is_empty());
+    let rows = bounded::fetch_all(pool, query).await?;
+    rows.iter().map(|row| columns.read(row)).collect()
+}
+
+/// A page of all the threads that a user may see, whole: what a client shows first.
+pub(super) struct Listing {
+    scope: Scope,
+    page: Page,
+}
+
+impl Job for Listing {
+    type Answer = Vec<Thread>;
+    type Error = sqlx::Error;
+    const KIND: &'static str = "list";
+    type Key = (Shape, Page);
+
+    fn key(&self) -> (Shape, Page) {
+        (Shape::of(&self.scope), self.page)
+    }
+
+    async fn alone(&self, pool: &Pool) -> Result<Vec<Thread>, sqlx::Error> {
+        search(pool, &self.scope, &Criteria::default(), &self.page, &Columns::whole()).await
+    }
+
+    async fn together(
+        pool: &Pool,
+        (shape, page): &(Shape, Page),
+        jobs: &[Listing],
+    ) -> Result<Answers<Listing>, sqlx::Error> {
+        let mut sql = QueryBuilder::new("select ");
+        sql.push(ROW).push(", state.values, asked.n from unnest(");
+        sql.push_bind(vec![true; jobs.len()]);
+        shape.push_values(&mut sql, jobs.iter().map(|job| &job.scope));
+        sql.push(") with ordinality as asked (is_asked");
+        shape.push_names(&mut sql);
+        sql.push(", n) cross join lateral ( select thread.* from thread_store.thread where ");
+        shape.push_visible(&mut sql);
+        push_order(&mut sql, page);
+        sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+        sql.push(" ) as thread");
+        push_join_newest_values(&mut sql);
+        sql.push(" order by asked.n, ");
+        push_keys(&mut sql, page);
+        let mut answers: Vec<_> = jobs.iter().map(|_| Ok(Vec::new())).collect();
+        for row in bounded::fetch_all(pool, sql.build()).await? {
+            if let Some(Ok(threads)) = answers.get_mut(place(&row, 10)?) {
+                threads.push(Thread::whole(&row, false)?);
+            }
+        }
+        Ok(answers.into_iter().map(Some).collect())
+    }
+}
+
 fn push_order(sql: &mut QueryBuilder<Postgres>, page: &Page) {
+    sql.push(" order by ");
+    push_keys(sql, page);
+}
+
+fn push_keys(sql: &mut QueryBuilder<Postgres>, page: &Page) {
     let direction = if page.ascending { " asc" } else { " desc" };
-    sql.push(" order by ").push(page.sort_by.column()).push(direction);
+    sql.push(page.sort_by.column()).push(direction);
     if page.sort_by != SortKey::ThreadId {
         sql.push(", thread.thread_id").push(direction);
     }
@@ -208,15 +306,13 @@ fn push_order(sql: &mut QueryBuilder<Postgres>, page: &Page) {
 fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteria) {
     sql.push(" from thread_store.thread");
     if criteria.values.is_some() {
-        sql.push(JOIN_HEAD);
-        push_join_values(sql, "head");
+        push_join_newest_values(sql);
     }
     sql.push(" where ");
     push_visible(sql, scope);
-    let metadata = not_implied(&criteria.metadata, scope);
-    if !metadata.is_empty() {
+    if !criteria.metadata.is_empty() {
         sql.push(" and thread.metadata @> ");
-        push_jsonb(sql, &metadata.to_text());
+        push_jsonb(sql, &criteria.metadata.to_text());
     }
     if let Some(values) = &criteria.values {
         sql.push(" and state.values::jsonb @> ");

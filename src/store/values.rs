@@ -3,11 +3,18 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-/// The newest checkpoint of the root namespace, as `head`, for a statement over `thread`. A
-/// row without state has nulls.
-pub(super) const JOIN_HEAD: &str = " left join lateral ( \
+/// Appends joins to a statement over `thread` that yield `state.values`, the JSON object of its
+/// newest values, and `head`, the newest checkpoint of the root namespace. A thread without state
+/// has nulls, and costs nothing.
+pub(super) fn push_join_newest_values(sql: &mut QueryBuilder<Postgres>) {
+    sql.push(JOIN_HEAD);
+    push_join_values(sql, "head");
+}
+
+const JOIN_HEAD: &str = " left join lateral ( \
          select * from thread_store.checkpoint \
-         where checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
+         where thread.last_seq > 0 \
+             and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
          order by checkpoint.checkpoint_id desc \
          limit 1 \
      ) as head on true";

@@ -1,18 +1,22 @@
-//! Writing state: one checkpoint at a time, each under the lock of its thread's row.
+//! Writing state: what a new checkpoint is, and who comes first.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use sqlx::{FromRow, PgConnection, QueryBuilder};
+use sqlx::{PgConnection, QueryBuilder};
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
-use super::filter::push_where_thread;
+use super::bases::{Asked, Base, Origin, origins};
+use super::create::{insert, made};
+use super::filter::{Shape, push_where_thread};
+use super::inserts::{NewCheckpoint, insert_checkpoints};
+use super::lanes::{Answers, Job};
 use super::messages;
-use super::threads::{Created, IfExists, NewThread, insert, made};
-use super::{MOST_CHANNELS, Store, WriteError};
+use super::pool::Pool;
+use super::writers::Turn;
+use super::{Changes, Created, IfExists, MOST_CHANNELS, NewThread, Store, WriteError};
 use crate::auth::Scope;
 use crate::json::Raw;
-use crate::messages::{Change, Plan};
-use crate::time::Timestamp;
+use crate::messages::Change;
 
 /// Longest graph id that is kept with each checkpoint, in bytes.
 const LONGEST_GRAPH_ID: usize = 1024;
@@ -34,55 +38,19 @@ pub struct Update {
     pub user_id: String,
 }
 
-/// A thread whose row is locked by the transaction under way.
-#[derive(FromRow)]
-struct Locked {
-    thread_id: Uuid,
-    /// Time of the next checkpoint: now, but later than the one before.
-    moment: DateTime<Utc>,
-    last_seq: i64,
-    graph_id: Option<Raw>,
-}
-
-/// What a new checkpoint is written onto.
-#[derive(FromRow)]
-pub(super) struct Base {
-    checkpoint_id: Uuid,
-    pub(super) seq: i64,
-    pub(super) branch: i64,
-    channels: sqlx::types::Json<IndexMap<String, i64>>,
-    pub(super) messages_start: Option<i64>,
-    pub(super) messages_end: Option<i64>,
-    step: i64,
-    /// Whether its branch goes on behind it.
-    is_followed: bool,
-}
-
-impl Base {
-    pub(super) fn messages_end(&self) -> i64 {
-        self.messages_end.unwrap_or(0)
-    }
-}
-
 impl Store {
     /// Writes a checkpoint. `None`: no such thread.
     ///
     /// Writers to one thread come one after the other, so every checkpoint has its own parent.
     pub async fn update_state(
         &self,
-        scope: &Scope,
+        scope: Scope,
         thread_id: Uuid,
         update: Update,
     ) -> Result<Option<Uuid>, WriteError> {
-        let _turn = self.writers.turn(thread_id).await;
-        let mut transaction = self.pool.begin().await?;
-        let Some(mut locked) = lock(&mut transaction, scope, thread_id).await? else {
-            return Ok(None);
-        };
-        let checkpoint_id = write(&mut transaction, &mut locked, update).await?;
-        transaction.commit().await?;
-        self.changes.announce(thread_id);
-        Ok(Some(checkpoint_id))
+        let turn = self.writers.turn(thread_id).await;
+        let changes = self.changes.clone();
+        self.appends.answer(Append { scope, thread_id, update, changes, _turn: turn }).await
     }
 
     /// Makes a thread and writes its first checkpoints: all of it, or nothing.
@@ -94,20 +62,14 @@ impl Store {
         updates: Vec<Update>,
     ) -> Result<Created, WriteError> {
         let mut transaction = self.pool.begin().await?;
-        let Some(inserted) = insert(&mut transaction, new).await? else {
+        if insert(&mut transaction, new).await?.is_none() {
             drop(transaction);
             return Ok(self.existing_thread(scope, new.thread_id, if_exists).await?);
-        };
-        // Nobody else sees the row yet: it needs no lock, and is ours even if its time is over.
-        let created_at = inserted.created_at.map(Timestamp::utc).unwrap_or_default();
-        let mut locked = Locked {
-            thread_id: new.thread_id,
-            moment: created_at + TimeDelta::microseconds(1),
-            last_seq: 0,
-            graph_id: new.metadata.get("graph_id").cloned(),
-        };
-        for update in updates {
-            write(&mut transaction, &mut locked, update).await?;
+        }
+        // Nobody else sees the row yet. It is ours even if its time is over.
+        for update in &updates {
+            let asked = Asked { thread_id: new.thread_id, scope: None, update };
+            write_one(&mut transaction, &Shape::any(), asked).await?;
         }
         let thread = made(&mut transaction, new.thread_id).await?;
         transaction.commit().await?;
@@ -115,101 +77,141 @@ impl Store {
     }
 }
 
-async fn lock(
-    connection: &mut PgConnection,
-    scope: &Scope,
+/// A checkpoint to write to a thread.
+pub(super) struct Append {
+    scope: Scope,
     thread_id: Uuid,
-) -> Result<Option<Locked>, sqlx::Error> {
-    let mut sql = QueryBuilder::new(
-        "select thread.thread_id, thread.last_seq, thread.metadata -> 'graph_id' as graph_id, \
-         greatest(clock_timestamp(), thread.state_updated_at + interval '1 microsecond') as moment \
-         from thread_store.thread",
-    );
-    push_where_thread(&mut sql, scope, thread_id);
-    sql.push(" for no key update of thread");
-    sql.build_query_as().fetch_optional(connection).await
+    update: Update,
+    changes: Changes,
+    /// Held until it is done: no two of one thread are written together.
+    _turn: Turn,
 }
 
-/// The checkpoint that an update continues. Read after the lock was taken, in a statement of
-/// its own, so that it sees what the writer before committed.
-async fn base(
+impl Append {
+    fn asked(&self) -> Asked<'_> {
+        Asked { thread_id: self.thread_id, scope: Some(&self.scope), update: &self.update }
+    }
+
+    /// Keeps everybody else from writing to the thread meanwhile.
+    async fn write_locked(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
+        let mut transaction = pool.begin().await?;
+        let mut sql = QueryBuilder::new("select from thread_store.thread");
+        push_where_thread(&mut sql, &self.scope, self.thread_id);
+        sql.push(" for no key update of thread");
+        if sql.build().fetch_optional(&mut *transaction).await?.is_none() {
+            return Ok(None);
+        }
+        let written = write_one(&mut transaction, &self.key(), self.asked()).await?;
+        transaction.commit().await?;
+        self.changes.announce(self.thread_id);
+        Ok(written)
+    }
+}
+
+/// `None`: no such thread.
+impl Job for Append {
+    type Answer = Option<Uuid>;
+    type Error = WriteError;
+    const KIND: &'static str = "update_state";
+    type Key = Shape;
+
+    fn key(&self) -> Shape {
+        Shape::of(&self.scope)
+    }
+
+    async fn alone(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
+        let one = Append::together(pool, &self.key(), std::slice::from_ref(self)).await?;
+        match one.into_iter().next().flatten() {
+            Some(answer) => answer,
+            None => self.write_locked(pool).await,
+        }
+    }
+
+    /// One to whose thread another instance writes at the same time is left to
+    /// [`Append::write_locked`].
+    async fn together(
+        pool: &Pool,
+        shape: &Shape,
+        jobs: &[Append],
+    ) -> Result<Answers<Append>, sqlx::Error> {
+        let mut connection = pool.acquire().await?;
+        let asked: Vec<_> = jobs.iter().map(Append::asked).collect();
+        let answers = write(&mut connection, shape, &asked).await?;
+        for (job, answer) in jobs.iter().zip(&answers) {
+            if let Some(Ok(Some(_))) = answer {
+                job.changes.announce(job.thread_id);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+async fn write_one(
     connection: &mut PgConnection,
-    locked: &Locked,
-    update: &Update,
-) -> Result<Option<Base>, WriteError> {
-    let mut sql = QueryBuilder::new(
-        "select checkpoint_id, seq, branch, channels, messages_start, messages_end, \
-         coalesce((metadata ->> 'step')::bigint, -1) as step, \
-         exists ( \
-             select from thread_store.checkpoint as later \
-             where later.thread_id = checkpoint.thread_id \
-                 and later.checkpoint_ns = checkpoint.checkpoint_ns \
-                 and later.checkpoint_id > checkpoint.checkpoint_id \
-                 and later.branch = checkpoint.branch \
-         ) as is_followed \
-         from thread_store.checkpoint where thread_id = ",
-    );
-    sql.push_bind(locked.thread_id);
-    sql.push(" and checkpoint_ns = ").push_bind(update.checkpoint_ns.clone());
-    if let Some(checkpoint_id) = update.checkpoint_id {
-        sql.push(" and checkpoint_id = ").push_bind(checkpoint_id);
-    }
-    sql.push(" order by checkpoint_id desc limit 1");
-    let base = sql.build_query_as().fetch_optional(connection).await?;
-    match (base, update.checkpoint_id) {
-        (None, Some(checkpoint_id)) => Err(WriteError::CheckpointNotFound(checkpoint_id)),
-        (base, _) => Ok(base),
-    }
+    shape: &Shape,
+    asked: Asked<'_>,
+) -> Result<Option<Uuid>, WriteError> {
+    let written = write(connection, shape, &[asked]).await?;
+    // The transaction under way holds the row: nobody can have come between.
+    written.into_iter().next().flatten().unwrap_or(Ok(None))
 }
 
+/// Writes a checkpoint for each of these, which are for different threads and whose scopes are of
+/// one shape. Answers in their order. `None`: somebody else is writing to the thread.
+///
+/// Reading what to write onto takes no lock. It need not: a checkpoint is inserted only if the
+/// thread has had no other one since.
 async fn write(
     connection: &mut PgConnection,
-    locked: &mut Locked,
-    mut update: Update,
-) -> Result<Uuid, WriteError> {
-    let base = base(connection, locked, &update).await?;
-    let seq = locked.last_seq + 1;
-    let plan = match update.messages.take() {
-        Some(changes) => {
-            Some(messages::plan(connection, locked.thread_id, base.as_ref(), changes).await?)
+    shape: &Shape,
+    asked: &[Asked<'_>],
+) -> Result<Answers<Append>, sqlx::Error> {
+    let mut answers = Vec::with_capacity(asked.len());
+    let mut new = Vec::with_capacity(asked.len());
+    let origins = origins(connection, shape, asked).await?;
+    for (number, (asked, origin)) in asked.iter().zip(&origins).enumerate() {
+        let Some(origin) = origin else {
+            answers.push(Some(Ok(None)));
+            continue;
+        };
+        match NewCheckpoint::onto(origin, asked) {
+            Ok(checkpoint) => {
+                answers.push(None);
+                new.push((number, checkpoint));
+            }
+            Err(error) => answers.push(Some(Err(error))),
         }
-        None => None,
-    };
-    let checkpoint = NewCheckpoint::onto(base.as_ref(), seq, locked, &update, plan.as_ref());
-    if checkpoint.channels.len() > MOST_CHANNELS {
-        return Err(WriteError::TooManyChannels);
     }
-    checkpoint.insert(connection, locked, update, plan).await?;
-    locked.last_seq = seq;
-    locked.moment += TimeDelta::microseconds(1);
-    Ok(checkpoint.checkpoint_id)
+    let new_ones: Vec<_> = new.iter().map(|(_, checkpoint)| checkpoint).collect();
+    for place in insert_checkpoints(connection, shape, &new_ones).await? {
+        if let Some((number, checkpoint)) = new.get(place)
+            && let Some(answer) = answers.get_mut(*number)
+        {
+            *answer = Some(Ok(Some(checkpoint.checkpoint_id)));
+        }
+    }
+    Ok(answers)
 }
 
-/// A checkpoint about to be inserted.
-struct NewCheckpoint {
-    checkpoint_id: Uuid,
-    parent_checkpoint_id: Option<Uuid>,
-    seq: i64,
-    branch: i64,
-    /// The parent's branch, seq and end of messages, if a branch begins here.
-    fork: Option<(i64, i64, i64)>,
-    channels: IndexMap<String, i64>,
-    messages: Option<(i64, i64)>,
-    metadata: serde_json::Value,
-}
-
-impl NewCheckpoint {
-    fn onto(
-        base: Option<&Base>,
-        seq: i64,
-        locked: &Locked,
-        update: &Update,
-        plan: Option<&Plan>,
-    ) -> NewCheckpoint {
-        let mut channels = base.map(|base| base.channels.0.clone()).unwrap_or_default();
+impl<'a> NewCheckpoint<'a> {
+    fn onto(origin: &Origin, asked: &Asked<'a>) -> Result<NewCheckpoint<'a>, WriteError> {
+        let Asked { update, .. } = *asked;
+        let base = origin.base.as_ref();
+        if let Some(wanted) = update.checkpoint_id {
+            // What was found is the newest up to that one.
+            let found = base.filter(|base| base.checkpoint_id == wanted);
+            found.ok_or(WriteError::CheckpointNotFound(wanted))?;
+        }
+        let seq = origin.last_seq + 1;
+        let mut channels = base.map(|base| base.channels.clone()).unwrap_or_default();
         channels.extend(update.channels.keys().map(|channel| (channel.clone(), seq)));
-        let before = base.and_then(|base| base.messages_start.zip(base.messages_end));
-        let messages = match plan {
+        if channels.len() > MOST_CHANNELS {
+            return Err(WriteError::TooManyChannels);
+        }
+        let changes = update.messages.as_deref();
+        let plan = changes.map(|changes| messages::plan(changes, base)).transpose()?;
+        let before = base.and_then(Base::messages);
+        let messages = match &plan {
             Some(plan) => {
                 let start = plan.start.or(before.map(|(start, _)| start)).unwrap_or(0);
                 Some((start, plan.end))
@@ -219,99 +221,36 @@ impl NewCheckpoint {
         let fork = base
             .filter(|base| base.is_followed)
             .map(|base| (base.branch, base.seq, base.messages_end()));
-        NewCheckpoint {
-            checkpoint_id: checkpoint_id_at(locked.moment, random_counter(), random_node()),
-            parent_checkpoint_id: base.map(|base| base.checkpoint_id),
+        Ok(NewCheckpoint {
+            thread_id: asked.thread_id,
+            scope: asked.scope,
+            created_at: origin.created_at,
             seq,
+            moment: origin.moment,
+            checkpoint_ns: &update.checkpoint_ns,
+            checkpoint_id: checkpoint_id_at(origin.moment, random_counter(), random_node()),
+            parent_checkpoint_id: base.map(|base| base.checkpoint_id),
+            metadata: metadata(origin, update),
+            channels,
             branch: base.filter(|_| fork.is_none()).map_or(seq, |base| base.branch),
             fork,
-            channels,
             messages,
-            metadata: metadata(base, locked, update),
-        }
-    }
-
-    /// Inserts the checkpoint with all its rows, and moves the thread's clock, in one statement.
-    async fn insert(
-        &self,
-        connection: &mut PgConnection,
-        locked: &Locked,
-        update: Update,
-        plan: Option<Plan>,
-    ) -> Result<(), sqlx::Error> {
-        let (channels, values): (Vec<_>, Vec<_>) = update
-            .channels
-            .into_iter()
-            .map(|(channel, value)| (channel, value.into_text()))
-            .unzip();
-        let rows = plan.map(|plan| plan.rows).unwrap_or_default();
-        let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
-        let (ids, messages): (Vec<_>, Vec<_>) =
-            rows.into_iter().map(|row| (row.id, row.message.map(Raw::into_text))).unzip();
-        sqlx::query(
-            "with new_checkpoint as ( \
-                 insert into thread_store.checkpoint (thread_id, checkpoint_ns, checkpoint_id, \
-                     parent_checkpoint_id, seq, created_at, metadata, channels, branch, \
-                     messages_start, messages_end) \
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-             ), \
-             new_branch as ( \
-                 insert into thread_store.branch \
-                     (thread_id, branch, parent_branch, fork_seq, fork_end) \
-                 select $1, $9, $12, $13, $14 where $12::bigint is not null \
-             ), \
-             new_values as ( \
-                 insert into thread_store.channel_value (thread_id, seq, channel, value) \
-                 select $1, $5, channel, value::json \
-                 from unnest($15::text[], $16::text[]) as new (channel, value) \
-             ), \
-             new_messages as ( \
-                 insert into thread_store.message \
-                     (thread_id, branch, position, seq, message_id, message) \
-                 select $1, $9, position, $5, message_id, message::json \
-                 from unnest($17::bigint[], $18::text[], $19::text[]) \
-                     as new (position, message_id, message) \
-             ) \
-             update thread_store.thread \
-             set last_seq = $5, state_updated_at = $6, \
-                 updated_at = greatest($6, updated_at + interval '1 microsecond') \
-             where thread_id = $1",
-        )
-        .bind(locked.thread_id)
-        .bind(update.checkpoint_ns)
-        .bind(self.checkpoint_id)
-        .bind(self.parent_checkpoint_id)
-        .bind(self.seq)
-        .bind(locked.moment)
-        .bind(&self.metadata)
-        .bind(sqlx::types::Json(&self.channels))
-        .bind(self.branch)
-        .bind(self.messages.map(|(start, _)| start))
-        .bind(self.messages.map(|(_, end)| end))
-        .bind(self.fork.map(|(branch, _, _)| branch))
-        .bind(self.fork.map(|(_, seq, _)| seq))
-        .bind(self.fork.map(|(_, _, end)| end))
-        .bind(channels)
-        .bind(values)
-        .bind(positions)
-        .bind(ids)
-        .bind(messages)
-        .execute(connection)
-        .await
-        .map(drop)
+            values: &update.channels,
+            rows: plan.map(|plan| plan.rows).unwrap_or_default(),
+        })
     }
 }
 
 /// The checkpoint's metadata as the reference server writes it for an update of state
 /// (`THREADS_API.md` section 4), but for `thread_id`, which is added when it is read.
-fn metadata(base: Option<&Base>, locked: &Locked, update: &Update) -> serde_json::Value {
+fn metadata(origin: &Origin, update: &Update) -> serde_json::Value {
     let mut metadata = serde_json::json!({
         "user_id": update.user_id,
         "source": "update",
-        "step": base.map_or(-1, |base| base.step) + 1,
+        "step": origin.base.as_ref().map_or(-1, |base| base.step) + 1,
         "parents": {},
     });
-    let graph_id = locked.graph_id.as_ref().and_then(|graph_id| graph_id.parse::<String>().ok());
+    let graph_id = origin.graph_id.as_ref().and_then(|graph_id| graph_id.parse::<String>().ok());
     // Metadata can be long; what is kept with each checkpoint must not be.
     let graph_id = graph_id.filter(|graph_id| graph_id.len() <= LONGEST_GRAPH_ID);
     if let Some(fields) = metadata.as_object_mut() {

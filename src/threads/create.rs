@@ -94,7 +94,7 @@ pub(super) async fn create(
     let new = NewThread { thread_id, metadata, ttl };
     let if_exists = body.if_exists.unwrap_or_default();
     let created = if updates.is_empty() {
-        app.store.create_thread(&scope, &new, if_exists).await?
+        app.store.create_thread(&scope, new, if_exists).await?
     } else {
         app.store.create_thread_with_state(&scope, &new, if_exists, updates).await?
     };

@@ -185,7 +185,7 @@ pub(super) async fn search(
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     // One more than asked for tells whether there is a next page.
     let beyond = Page { limit: page.limit + 1, ..page };
-    let mut threads = app.store.search_threads(&scope, &criteria, &beyond, &columns).await?;
+    let mut threads = app.store.search_threads(scope, &criteria, beyond, &columns).await?;
     let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let has_more = threads.len() > wanted;
     threads.truncate(wanted);

@@ -57,7 +57,7 @@ pub(super) async fn update(
         // Who sets an end arranges for a deletion.
         scope = scope.and(access.on(Action::Delete, &[thread_id]).await?);
     }
-    let updated = app.store.update_thread(&scope, thread_id, &metadata, ttl).await?;
+    let updated = app.store.update_thread(scope, thread_id, &metadata, ttl).await?;
     let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
     // The reference server compares the whole value: other spellings return the thread.
     if headers.get("prefer").is_some_and(|value| value == "return=minimal") {

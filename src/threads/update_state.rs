@@ -88,7 +88,7 @@ pub(super) async fn update_state(
     // Both, as on the reference server: the answer tells of the state.
     let scope = access.on(Action::Update, &[thread_id]).await?;
     let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
-    let written = app.store.update_state(&scope, thread_id, update).await;
+    let written = app.store.update_state(scope, thread_id, update).await;
     let written = written.map_err(|error| match (error, &at.checkpoint_id) {
         // As it was sent: it may be no id at all.
         (WriteError::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(excerpt(sent)),

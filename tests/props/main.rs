@@ -16,6 +16,7 @@ mod search;
 #[expect(dead_code, reason = "made for the tests of the API")]
 #[path = "../api/support/mod.rs"]
 mod support;
+mod together;
 
 use std::fmt::Debug;
 

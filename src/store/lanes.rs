@@ -1,0 +1,256 @@
+//! Requests that come at the same time are answered by one statement.
+//!
+//! A statement costs Postgres and this program far more than a row of it does: the round trip,
+//! the commit, waking up on both sides. So each kind of request has a few lanes. One that finds
+//! a lane free takes it, and runs its own plain statement. One that finds all of them taken
+//! waits, and the next lane that comes free answers all that wait in one statement. Without load
+//! nobody waits and nothing is different; under load batches grow by themselves.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use super::AnswerTooLarge;
+use super::pool::Pool;
+use crate::meters::SharedStatements;
+
+/// Most requests that one statement answers.
+const MOST_TOGETHER: usize = 128;
+/// Most requests of one kind that wait. Those beyond are answered with 503.
+const MOST_WAITING: usize = 10_000;
+
+/// A request that can share a statement with others of its kind.
+pub(super) trait Job: Sized + Send + Sync + 'static {
+    /// What its caller gets.
+    type Answer: Send + 'static;
+    /// What its caller gets otherwise.
+    type Error: From<sqlx::Error> + Send + 'static;
+    /// What this kind of request is called in metrics.
+    const KIND: &'static str;
+    /// What requests must have in common to share a statement.
+    type Key: Clone + PartialEq + Send + Sync;
+
+    /// What this one has in common with others.
+    fn key(&self) -> Self::Key;
+
+    /// Answers this one, by a statement of its own.
+    fn alone(&self, pool: &Pool) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
+
+    /// Answers these in one statement, in their order. `None` is for one that has to be answered
+    /// alone, of which nothing may have been done.
+    ///
+    /// If the statement fails nothing of it has been done.
+    fn together(
+        pool: &Pool,
+        key: &Self::Key,
+        jobs: &[Self],
+    ) -> impl Future<Output = Result<Answers<Self>, sqlx::Error>> + Send;
+}
+
+/// What one request came to.
+type Outcome<J> = Result<<J as Job>::Answer, <J as Job>::Error>;
+/// What several came to, in their order. `None`: to be answered alone.
+pub(super) type Answers<J> = Vec<Option<Outcome<J>>>;
+
+/// The lanes of one kind of request.
+pub(super) struct Lanes<J: Job>(Arc<Shared<J>>);
+
+struct Shared<J: Job> {
+    pool: Pool,
+    queue: Mutex<Queue<J>>,
+    meters: SharedStatements,
+}
+
+struct Queue<J: Job> {
+    free: usize,
+    waiting: VecDeque<Waiting<J>>,
+}
+
+struct Waiting<J: Job> {
+    key: J::Key,
+    job: J,
+    caller: oneshot::Sender<Outcome<J>>,
+}
+
+/// Requests that share a statement.
+struct Batch<J: Job> {
+    key: J::Key,
+    jobs: Vec<J>,
+    callers: Vec<oneshot::Sender<Outcome<J>>>,
+}
+
+enum Entered<J: Job> {
+    Lane(Lane<J>, J),
+    Queue(oneshot::Receiver<Outcome<J>>),
+}
+
+impl<J: Job> Lanes<J> {
+    pub(super) fn new(pool: Pool, lanes: usize) -> Lanes<J> {
+        let queue = Mutex::new(Queue { free: lanes, waiting: VecDeque::new() });
+        Lanes(Arc::new(Shared { pool, queue, meters: SharedStatements::of(J::KIND) }))
+    }
+
+    /// Answers a request. If the caller goes away meanwhile, a request that waits is dropped.
+    pub(super) async fn answer(&self, job: J) -> Outcome<J> {
+        match self.enter(job)? {
+            Entered::Lane(_lane, job) => job.alone(&self.0.pool).await,
+            Entered::Queue(answer) => {
+                // The sender is dropped without a word only if answering panicked.
+                let broke =
+                    |_| Err(unavailable("a request that was answered together broke").into());
+                answer.await.unwrap_or_else(broke)
+            }
+        }
+    }
+
+    fn enter(&self, job: J) -> Result<Entered<J>, J::Error> {
+        let mut queue = self.0.queue();
+        if queue.free > 0 {
+            queue.free -= 1;
+            return Ok(Entered::Lane(Lane(Arc::clone(&self.0)), job));
+        }
+        if queue.waiting.len() >= MOST_WAITING {
+            return Err(unavailable("too many requests wait for the database").into());
+        }
+        let (caller, answer) = oneshot::channel();
+        queue.waiting.push_back(Waiting { key: job.key(), job, caller });
+        Ok(Entered::Queue(answer))
+    }
+}
+
+impl<J: Job> Shared<J> {
+    fn queue(&self) -> MutexGuard<'_, Queue<J>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one that has waited longest, with others that can share its statement. Callers who
+    /// have gone are left out.
+    fn next(&self) -> Option<Batch<J>> {
+        let mut queue = self.queue();
+        let (mut jobs, mut callers, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut shared = None;
+        while jobs.len() < MOST_TOGETHER
+            && let Some(waiting) = queue.waiting.pop_front()
+        {
+            if waiting.caller.is_closed() {
+                continue;
+            }
+            if *shared.get_or_insert_with(|| waiting.key.clone()) == waiting.key {
+                jobs.push(waiting.job);
+                callers.push(waiting.caller);
+            } else {
+                others.push(waiting);
+            }
+        }
+        for other in others.into_iter().rev() {
+            queue.waiting.push_front(other);
+        }
+        shared.map(|key| Batch { key, jobs, callers })
+    }
+}
+
+/// The right to run a statement. Whoever drops it hands it to those that wait.
+struct Lane<J: Job>(Arc<Shared<J>>);
+
+impl<J: Job> Lane<J> {
+    /// Answers those that wait until there are none.
+    async fn run(self) {
+        while let Some(batch) = self.0.next() {
+            self.answer(batch).await;
+        }
+    }
+
+    async fn answer(&self, Batch { key, jobs, callers }: Batch<J>) {
+        let pool = &self.0.pool;
+        let answers = match jobs.as_slice() {
+            [_] => Ok(vec![None]),
+            jobs => {
+                self.0.meters.statements.increment(1);
+                self.0.meters.requests.increment(jobs.len() as u64);
+                J::together(pool, &key, jobs).await
+            }
+        };
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) if is_rolled_back(&error) || AnswerTooLarge::is(&error) => {
+                debug!(%error, "{} requests are answered one by one", jobs.len());
+                jobs.iter().map(|_| None).collect()
+            }
+            Err(error) => jobs.iter().map(|_| Some(Err(shared(&error).into()))).collect(),
+        };
+        let mut alone = FuturesUnordered::new();
+        for ((job, caller), answer) in jobs.iter().zip(callers).zip(answers) {
+            match answer {
+                Some(answer) => drop(caller.send(answer)),
+                None => alone.push(async { drop(caller.send(job.alone(pool).await)) }),
+            }
+        }
+        while alone.next().await.is_some() {}
+    }
+}
+
+impl<J: Job> Drop for Lane<J> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        if queue.waiting.is_empty() {
+            queue.free += 1;
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(Lane(Arc::clone(&self.0)).run());
+        }
+    }
+}
+
+impl<J: Job> Clone for Lanes<J> {
+    fn clone(&self) -> Self {
+        Lanes(Arc::clone(&self.0))
+    }
+}
+
+impl<J: Job> fmt::Debug for Lanes<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.0.queue();
+        f.debug_struct("Lanes")
+            .field("free", &queue.free)
+            .field("waiting", &queue.waiting.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which request a row of such a statement belongs to, from the column that numbers them from 1.
+pub(super) fn place(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
+    let number: i64 = row.try_get(column)?;
+    usize::try_from(number - 1).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// Whether the statement has certainly done nothing, and the database goes on working. Then one of
+/// the requests may be the reason, and the others must not suffer for it.
+fn is_rolled_back(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // Not if the connection, the disk or the server is the trouble.
+    let trouble = ["08", "53", "57P", "58"];
+    code.is_some_and(|code| !trouble.iter().any(|class| code.starts_with(class)))
+}
+
+/// A fault of a statement, for each of those that it was to answer.
+fn shared(error: &sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::PoolTimedOut => sqlx::Error::PoolTimedOut,
+        sqlx::Error::PoolClosed => sqlx::Error::PoolClosed,
+        sqlx::Error::WorkerCrashed => sqlx::Error::WorkerCrashed,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Database(_) => {
+            unavailable(error.to_string())
+        }
+        error => sqlx::Error::Protocol(error.to_string()),
+    }
+}
+
+fn unavailable(cause: impl Into<String>) -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::other(cause.into()))
+}
