@@ -4,6 +4,8 @@
 //! variable, so `--help` is the reference and `.env.example` repeats it. A wrong value is a
 //! [`ConfigError`]: one line that names the setting and what it takes, exit code 64.
 
+mod import;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use url::Url;
 
 use crate::auth::Mode;
 
+pub use import::{Import, Peer};
+
 /// The command line, before validation. Empty values count as unset, because a compose
 /// file passes `NAME=` for a variable that its `.env` leaves out.
 #[derive(Parser)]
@@ -26,7 +30,7 @@ use crate::auth::Mode;
 struct Arguments {
     /// What to do; without a command the server runs
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommands>,
 
     /// Address to listen on: an IP address or `localhost`
     #[arg(long, env = "HOST", default_value = "127.0.0.1")]
@@ -40,6 +44,16 @@ struct Arguments {
     /// Postgres is started in `DATA_DIR/pg`
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
+
+    /// The same database without a transaction pooler between, for migrations, which hold a
+    /// session lock. Unset: `DATABASE_URL`
+    #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
+    database_direct_url: Option<String>,
+
+    /// Whether the server brings the schema up to date when it starts: `true`, or `false` to
+    /// refuse a database that is behind. Then `thread-store migrate` does it
+    #[arg(long, env = "DATABASE_MIGRATE", default_value = "true")]
+    database_migrate: String,
 
     /// Most connections to the database that this server opens, 1 to 1000
     #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value = "16")]
@@ -145,13 +159,39 @@ struct Arguments {
     shutdown_delay: String,
 }
 
-/// What the program was asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum Command {
+/// The commands as they are typed.
+#[derive(Subcommand)]
+enum Subcommands {
     /// Serve the API (the default)
     Serve,
     /// Ask the server on HOST and PORT whether it is ready: exit code 0 if it is, 1 if not
     Healthcheck,
+    /// Bring the schema of `DATABASE_URL` up to date, over `DATABASE_DIRECT_URL` if it is set
+    Migrate,
+    /// Copy threads with their history from one server to another, over the public API of both
+    Import(Box<import::Arguments>),
+}
+
+/// What the program was asked to do, with the settings for it.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Serve the API.
+    Serve(Box<Config>),
+    /// Ask the server on this machine whether it is alive.
+    Healthcheck(Box<Config>),
+    /// Bring the schema of this database up to date.
+    Migrate(Database),
+    /// Copy threads from one server to another.
+    Import(Box<Import>),
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    /// Which log lines are written.
+    pub filter: String,
+    /// Form of the log lines.
+    pub format: LogFormat,
 }
 
 /// Validated settings of one server.
@@ -163,6 +203,8 @@ pub struct Config {
     pub port: u16,
     /// Where threads are kept.
     pub database: Database,
+    /// What a start does about a schema that is behind.
+    pub schema: Schema,
     /// Most connections in the database pool.
     pub database_max_connections: u32,
     /// Who signs users in.
@@ -171,10 +213,6 @@ pub struct Config {
     pub auth_cache_ttl: Duration,
     /// Directory for everything that the program itself keeps on disk.
     pub data_dir: PathBuf,
-    /// Which log lines are written.
-    pub log_filter: String,
-    /// Form of the log lines.
-    pub log_format: LogFormat,
     /// How the line of a request names its user.
     pub log_users: LogUsers,
     /// Port of `/metrics`, if it is not that of the API; 0 takes a free one.
@@ -238,11 +276,25 @@ pub enum LogUsers {
     Off,
 }
 
+/// What a start does about a schema that is behind (`DATABASE_MIGRATE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// Brings it up to date.
+    Migrate,
+    /// Refuses it.
+    Check,
+}
+
 /// Where threads are kept.
 #[derive(Clone)]
 pub enum Database {
-    /// A Postgres that somebody else runs (`DATABASE_URL`).
-    External(Box<PgConnectOptions>),
+    /// A Postgres that somebody else runs.
+    External {
+        /// `DATABASE_URL`.
+        url: Box<PgConnectOptions>,
+        /// `DATABASE_DIRECT_URL`: the same database, for what needs a session of its own.
+        direct: Option<Box<PgConnectOptions>>,
+    },
     /// A private Postgres in `DATA_DIR/pg`, started and stopped by this program.
     #[cfg(feature = "embedded")]
     Embedded {
@@ -257,11 +309,12 @@ pub enum Database {
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Database::External(options) => f
+            Database::External { url, direct } => f
                 .debug_struct("External")
-                .field("host", &options.get_host())
-                .field("port", &options.get_port())
-                .field("database", &options.get_database())
+                .field("host", &url.get_host())
+                .field("port", &url.get_port())
+                .field("database", &url.get_database())
+                .field("is_direct", &direct.is_none())
                 .finish_non_exhaustive(),
             #[cfg(feature = "embedded")]
             Database::Embedded { bin_dir, archive_url } => f
@@ -318,12 +371,12 @@ fn wrong(setting: &'static str, problem: impl Into<String>) -> ConfigError {
     ConfigError { setting, problem: problem.into() }
 }
 
-impl Config {
+impl Command {
     /// Reads `.env`, the environment and the command line.
     ///
     /// `--help`, `--version` and flags that do not exist end the process, as clap does, the
     /// last with exit code 64.
-    pub fn from_environment() -> Result<(Command, Config), ConfigError> {
+    pub fn from_environment() -> Result<(Command, Logging), ConfigError> {
         match dotenvy::dotenv() {
             Ok(_) => {}
             Err(error) if error.not_found() => {}
@@ -339,12 +392,45 @@ impl Config {
             }
             error.exit()
         });
-        let command = arguments.command.unwrap_or(Command::Serve);
-        Ok((command, arguments.validate()?))
+        arguments.read()
     }
 }
 
 impl Arguments {
+    /// Only what a command needs has to be right.
+    fn read(mut self) -> Result<(Command, Logging), ConfigError> {
+        let logging = self.logging()?;
+        let command = match self.command.take() {
+            None | Some(Subcommands::Serve) => Command::Serve(Box::new(self.validate()?)),
+            Some(Subcommands::Healthcheck) => Command::Healthcheck(Box::new(self.validate()?)),
+            Some(Subcommands::Migrate) => Command::Migrate(self.database_to_migrate()?),
+            Some(Subcommands::Import(arguments)) => {
+                Command::Import(Box::new(arguments.validate()?))
+            }
+        };
+        Ok((command, logging))
+    }
+
+    fn logging(&self) -> Result<Logging, ConfigError> {
+        if EnvFilter::try_new(&self.rust_log).is_err() {
+            return Err(wrong(
+                "RUST_LOG",
+                "takes tracing filters such as `info` or `thread_store=debug`",
+            ));
+        }
+        let format = match self.log_format.as_str() {
+            "pretty" | "" => LogFormat::Pretty,
+            "json" => LogFormat::Json,
+            other => {
+                return Err(wrong(
+                    "LOG_FORMAT",
+                    format!("takes `pretty` or `json`, not {other:?}"),
+                ));
+            }
+        };
+        Ok(Logging { filter: self.rust_log.clone(), format })
+    }
+
     fn validate(mut self) -> Result<Config, ConfigError> {
         let host = parse_host(&self.host)?;
         let port = or(&self.port, "2024");
@@ -356,27 +442,11 @@ impl Arguments {
             .ok()
             .filter(|n| (1..=1000).contains(n))
             .ok_or_else(|| wrong("DATABASE_MAX_CONNECTIONS", "takes a number from 1 to 1000"))?;
-        if EnvFilter::try_new(&self.rust_log).is_err() {
-            return Err(wrong(
-                "RUST_LOG",
-                "takes tracing filters such as `info` or `thread_store=debug`",
-            ));
-        }
         let auth_cache_ttl =
             or(&self.supabase_auth_cache_ttl, "10").parse().ok().filter(|ttl| *ttl <= 3600);
         let auth_cache_ttl = auth_cache_ttl.ok_or_else(|| {
             wrong("SUPABASE_AUTH_CACHE_TTL", "takes a number of seconds from 0 to 3600")
         })?;
-        let log_format = match self.log_format.as_str() {
-            "pretty" | "" => LogFormat::Pretty,
-            "json" => LogFormat::Json,
-            other => {
-                return Err(wrong(
-                    "LOG_FORMAT",
-                    format!("takes `pretty` or `json`, not {other:?}"),
-                ));
-            }
-        };
         let log_users = match self.log_users.as_str() {
             "hash" | "" => LogUsers::Hash,
             "plain" => LogUsers::Plain,
@@ -395,16 +465,17 @@ impl Arguments {
                 "takes a number from 1 to 80 with the embedded database",
             ));
         }
+        let sign_in = self.sign_in(host, port)?;
+        let schema = self.schema(&database, &sign_in)?;
         Ok(Config {
             host,
             port,
             database,
+            schema,
             database_max_connections,
-            sign_in: self.sign_in(host, port)?,
+            sign_in,
             auth_cache_ttl: Duration::from_secs(auth_cache_ttl),
             data_dir: PathBuf::from(or(&self.data_dir, ".thread-store")),
-            log_filter: self.rust_log,
-            log_format,
             log_users,
             metrics_port,
             cors,
@@ -437,10 +508,54 @@ impl Arguments {
         }
     }
 
+    /// `DATABASE_URL` and `DATABASE_DIRECT_URL`, if there is an external database.
+    fn external_database(&mut self) -> Result<Option<Database>, ConfigError> {
+        let direct = non_empty(self.database_direct_url.take());
+        let direct = direct.map(|url| postgres_url("DATABASE_DIRECT_URL", &url)).transpose()?;
+        match non_empty(self.database_url.take()) {
+            Some(url) => {
+                let url = postgres_url("DATABASE_URL", &url)?;
+                Ok(Some(Database::External { url, direct }))
+            }
+            None if direct.is_some() => {
+                Err(wrong("DATABASE_URL", "is required with DATABASE_DIRECT_URL"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn database_to_migrate(&mut self) -> Result<Database, ConfigError> {
+        self.external_database()?.ok_or_else(|| {
+            wrong(
+                "DATABASE_URL",
+                "is required: a private Postgres is migrated by the server that starts it",
+            )
+        })
+    }
+
+    fn schema(&self, database: &Database, sign_in: &SignIn) -> Result<Schema, ConfigError> {
+        match or(&self.database_migrate, "true") {
+            "true" => return Ok(Schema::Migrate),
+            "false" => {}
+            _ => return Err(wrong("DATABASE_MIGRATE", "takes `true` or `false`")),
+        }
+        let why_not: Option<&str> = match (database, sign_in) {
+            #[cfg(feature = "embedded")]
+            (Database::Embedded { .. }, _) => Some("without DATABASE_URL"),
+            #[cfg(feature = "local-auth")]
+            (_, SignIn::Local) => Some("with the local sign-in, which makes tables of its own"),
+            _ => None,
+        };
+        match why_not {
+            None => Ok(Schema::Check),
+            Some(why) => Err(wrong("DATABASE_MIGRATE", format!("takes nothing but `true` {why}"))),
+        }
+    }
+
     #[cfg(feature = "embedded")]
     fn database(&mut self) -> Result<Database, ConfigError> {
-        if let Some(url) = non_empty(self.database_url.take()) {
-            return external_database(&url);
+        if let Some(database) = self.external_database()? {
+            return Ok(database);
         }
         let archive_url = non_empty(self.postgres_archive_url.take())
             .map(|url| http_url("POSTGRES_ARCHIVE_URL", &url))
@@ -451,10 +566,9 @@ impl Arguments {
 
     #[cfg(not(feature = "embedded"))]
     fn database(&mut self) -> Result<Database, ConfigError> {
-        match non_empty(self.database_url.take()) {
-            Some(url) => external_database(&url),
-            None => Err(wrong("DATABASE_URL", "is required: this build has no embedded database")),
-        }
+        self.external_database()?.ok_or_else(|| {
+            wrong("DATABASE_URL", "is required: this build has no embedded database")
+        })
     }
 
     fn sign_in(&mut self, host: IpAddr, port: u16) -> Result<SignIn, ConfigError> {
@@ -603,14 +717,13 @@ fn parse_host(host: &str) -> Result<IpAddr, ConfigError> {
     }
 }
 
-fn external_database(url: &str) -> Result<Database, ConfigError> {
+fn postgres_url(setting: &'static str, url: &str) -> Result<Box<PgConnectOptions>, ConfigError> {
     const TAKES: &str = "takes postgres://user:password@host:port/database";
     // The value holds a password, so neither it nor the parser's message about it is shown.
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        return Err(wrong("DATABASE_URL", TAKES));
+        return Err(wrong(setting, TAKES));
     }
-    let options = url.parse::<PgConnectOptions>().map_err(|_| wrong("DATABASE_URL", TAKES))?;
-    Ok(Database::External(Box::new(options)))
+    url.parse::<PgConnectOptions>().map(Box::new).map_err(|_| wrong(setting, TAKES))
 }
 
 /// Whether a URL is that of the server itself, as its banner gives it to clients.
@@ -645,10 +758,11 @@ mod tests {
 
     fn config(arguments: &[&str]) -> Result<Config, String> {
         let arguments = [&["thread-store"], arguments].concat();
-        Arguments::try_parse_from(arguments)
-            .map_err(|error| error.to_string())?
-            .validate()
-            .map_err(|error| error.to_string())
+        let arguments = Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        match arguments.read().map_err(|error| error.to_string())? {
+            (Command::Serve(config), _) => Ok(*config),
+            (other, _) => Err(format!("{other:?}")),
+        }
     }
 
     #[test]
@@ -668,6 +782,10 @@ mod tests {
             (["--host", "example"], "HOST"),
             (["--database-url", "mysql://u:hunter2@h/d"], "DATABASE_URL"),
             (["--database-url", "postgres://u:hunter2@h:port/d"], "DATABASE_URL"),
+            (["--database-direct-url", "mysql://u:hunter2@h/d"], "DATABASE_DIRECT_URL"),
+            (["--database-direct-url", "postgres://u:hunter2@h/d"], "DATABASE_URL"),
+            (["--database-migrate", "later"], "DATABASE_MIGRATE"),
+            (["--database-migrate", "false"], "DATABASE_MIGRATE"),
             (["--database-max-connections", "0"], "DATABASE_MAX_CONNECTIONS"),
             (["--supabase-url", "example.supabase.co"], "SUPABASE_URL"),
             (["--supabase-url", "https://u:hunter2@example.com"], "SUPABASE_URL"),

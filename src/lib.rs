@@ -10,6 +10,7 @@ pub mod config;
 pub mod embedded;
 pub mod error;
 pub mod extract;
+pub mod import;
 pub mod json;
 #[cfg(feature = "local-auth")]
 pub mod local_auth;
@@ -27,9 +28,11 @@ mod connections;
 mod cors;
 mod healthcheck;
 mod meters;
+mod migrate;
 mod not_served;
 mod openapi;
 mod system;
 
 pub use healthcheck::healthcheck;
+pub use migrate::migrate;
 pub use openapi::document as openapi;

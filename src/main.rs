@@ -1,6 +1,7 @@
-//! The program: settings, logging, then the server until it is told to stop.
+//! The program: settings, logging, then the server until it is told to stop, or another command.
 //!
-//! Exit codes: 0 stopped as asked, 1 could not start or broke, 64 a wrong setting.
+//! Exit codes: 0 stopped as asked or done, 1 could not start, broke or did not do all, 64 a wrong
+//! setting.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,14 +9,14 @@ use std::process::ExitCode;
 use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
 use thread_store::server::{Server, StopSignal};
-use thread_store::{healthcheck, telemetry};
+use thread_store::{healthcheck, import, migrate, telemetry};
 
 fn main() -> ExitCode {
-    let (command, config) = match Config::from_environment() {
+    let (command, logging) = match Command::from_environment() {
         Ok(settings) => settings,
         Err(error) => return fail(&error, 64),
     };
-    if let Err(error) = telemetry::init(&config) {
+    if let Err(error) = telemetry::init(&logging) {
         return fail(&error, 64);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -24,8 +25,10 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve => serve(config).await,
-            Command::Healthcheck => healthcheck(&config).await,
+            Command::Serve(config) => serve(*config).await,
+            Command::Healthcheck(config) => healthcheck(&config).await,
+            Command::Migrate(database) => migrate(&database).await,
+            Command::Import(asked) => import::run(*asked).await,
         }
     });
     match outcome {

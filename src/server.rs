@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::app::App;
 use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
-use crate::config::{Config, Database, SignIn};
+use crate::config::{Config, Database, Schema, SignIn};
 use crate::connections::{Port, Routes};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
@@ -21,7 +21,7 @@ use crate::embedded::{self, Embedded};
 use crate::local_auth::{self, LocalAuth};
 use crate::meters::meters;
 use crate::router;
-use crate::store::{Changes, OpenError, Store};
+use crate::store::{self, Changes, OpenError, Store};
 use crate::telemetry;
 
 /// How long requests under way may take once the server was told to stop.
@@ -127,7 +127,7 @@ impl Server {
         };
         debug!("listening on {}, and starting", api.address());
         let (options, database, database_name) = open_database(&config).await?;
-        let store = match Store::open(options, config.database_max_connections).await {
+        let store = match open_store(&config, options).await {
             Ok(store) => store,
             Err(error) => {
                 database.stop().await;
@@ -293,7 +293,7 @@ async fn open_database(
     config: &Config,
 ) -> Result<(sqlx::postgres::PgConnectOptions, Running, String), StartError> {
     match &config.database {
-        Database::External(options) => {
+        Database::External { url: options, .. } => {
             let name = format!(
                 "PostgreSQL at {}:{}/{}",
                 options.get_host(),
@@ -315,6 +315,21 @@ async fn open_database(
             Ok((database.connect_options(), Running::Embedded(Box::new(database)), name))
         }
     }
+}
+
+/// Brings the schema up to date, or checks that it is, before anything else connects.
+async fn open_store(
+    config: &Config,
+    options: sqlx::postgres::PgConnectOptions,
+) -> Result<Store, OpenError> {
+    match (config.schema, &config.database) {
+        (Schema::Check, _) => store::check_schema(&options).await?,
+        (Schema::Migrate, Database::External { direct: Some(direct), .. }) => {
+            store::migrate(direct).await.map(drop)?;
+        }
+        (Schema::Migrate, _) => store::migrate(&options).await.map(drop)?,
+    }
+    Store::connect(options, config.database_max_connections).await
 }
 
 #[cfg_attr(

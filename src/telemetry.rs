@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{LogFormat, Logging};
 use crate::meters::HISTOGRAMS;
 
 /// Upper bounds of the buckets of every duration, in seconds.
@@ -16,15 +16,15 @@ const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Starts writing log lines to standard error.
-pub fn init(config: &Config) -> anyhow::Result<()> {
+pub fn init(logging: &Logging) -> anyhow::Result<()> {
     // Postgres tells at each start that what the migrations need is there already.
-    let filter = EnvFilter::try_new(&config.log_filter)?
-        .add_directive("sqlx::postgres::notice=warn".parse()?);
+    let filter =
+        EnvFilter::try_new(&logging.filter)?.add_directive("sqlx::postgres::notice=warn".parse()?);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
-    match config.log_format {
+    match logging.format {
         LogFormat::Pretty => registry.with(lines.with_target(false)).try_init()?,
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
     }

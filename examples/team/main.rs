@@ -9,19 +9,22 @@ mod policy;
 
 use std::io::Write;
 
-use thread_store::config::{Command, Config};
+use thread_store::config::Command;
 use thread_store::server::{Server, StopSignal};
-use thread_store::{healthcheck, telemetry};
+use thread_store::{healthcheck, import, migrate, telemetry};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let (command, config) = Config::from_environment()?;
-    telemetry::init(&config)?;
-    if let Command::Healthcheck = command {
-        return healthcheck(&config).await;
-    }
+    let (command, logging) = Command::from_environment()?;
+    telemetry::init(&logging)?;
+    let config = match command {
+        Command::Serve(config) => config,
+        Command::Healthcheck(config) => return healthcheck(&config).await,
+        Command::Migrate(database) => return migrate(&database).await,
+        Command::Import(asked) => return import::run(*asked).await,
+    };
     let stop = StopSignal::of_process()?;
-    let server = Server::start(config, policy::team).await?;
+    let server = Server::start(*config, policy::team).await?;
     std::io::stdout().write_all(server.banner().as_bytes())?;
     server.run(stop).await;
     Ok(())

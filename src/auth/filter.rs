@@ -67,6 +67,16 @@ impl Filter {
         Filter::Any(vec![self, other])
     }
 
+    /// Whether this condition leaves only threads with one certain value at `key`.
+    #[must_use]
+    pub fn fixes(&self, key: &str) -> bool {
+        match self {
+            Filter::Equal { key: own, .. } => own == key,
+            Filter::All(filters) => filters.iter().any(|filter| filter.fixes(key)),
+            _ => false,
+        }
+    }
+
     /// Whether it follows from this condition that `key` holds `value`.
     #[must_use]
     pub fn implies(&self, key: &str, value: &Raw) -> bool {

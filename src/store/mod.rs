@@ -18,6 +18,7 @@ mod model;
 mod pool;
 mod prune;
 mod read;
+mod schema;
 mod search;
 mod storage;
 mod update;
@@ -27,9 +28,8 @@ mod writes;
 
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgPool};
+use sqlx::{Executor, PgPool};
 use uuid::Uuid;
 
 pub(crate) use bounded::AnswerTooLarge;
@@ -38,6 +38,7 @@ pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
 pub use create::{Created, IfExists, NewThread};
 pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
 pub use prune::Swept;
+pub use schema::{OpenError, check_schema, migrate, migrator};
 pub use search::{Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
 pub use writes::{Update, first_checkpoint_id_of};
@@ -50,25 +51,19 @@ use update::Patch;
 use writers::Writers;
 use writes::Append;
 
-/// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
-const SCHEMA: &str = "thread_store";
-
 /// How long a request waits for a database connection before it is answered with 503.
 const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Channels of a thread, beside `messages`: each checkpoint names them all.
 const MOST_CHANNELS: usize = 1_000;
 
-/// Settings of every connection. A statement that waits for a lock or runs for longer is
-/// answered with 503, and frees its connection. Compiling a statement that looks expensive takes
-/// longer than any of ours.
-const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; set jit = 'off'";
-
-/// For the first connection to the database.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
-
-/// Oldest supported Postgres, as `server_version_num` counts.
-const OLDEST_POSTGRES: i32 = 140_000;
+/// Settings of every connection.
+///
+/// A statement that waits for a lock or runs for longer is answered with 503, and frees its
+/// connection. Compiling a statement that looks expensive takes longer than any of ours. And a
+/// plan that reads all of a small table is the best one there is, until the table has grown.
+const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; \
+     set jit = 'off'; set enable_seqscan = 'off'";
 
 /// The database of threads.
 #[derive(Debug, Clone)]
@@ -81,25 +76,6 @@ pub struct Store {
     creations: Lanes<NewThread>,
     updates: Lanes<Patch>,
     appends: Lanes<Append>,
-}
-
-/// Why a store cannot be opened. Its text is one line for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database refused the connection or cannot be reached.
-    #[error("cannot connect to the database, check DATABASE_URL: {0}")]
-    Connect(#[source] sqlx::Error),
-    /// The database is older than what is supported.
-    #[error("the database is PostgreSQL {0}, and PostgreSQL 14 or newer is needed")]
-    TooOld(String),
-    /// The schema is of a newer release.
-    #[error(
-        "the database has schema version {0}, which this release does not know: run a newer one"
-    )]
-    Newer(i64),
-    /// A migration failed.
-    #[error("cannot migrate the database: {0}")]
-    Migrate(#[source] MigrateError),
 }
 
 /// Why state was not written.
@@ -120,10 +96,17 @@ pub enum WriteError {
 }
 
 impl Store {
-    /// Connects, and brings the schema up to date.
+    /// Brings the schema up to date, and connects.
     pub async fn open(options: PgConnectOptions, max_connections: u32) -> Result<Store, OpenError> {
-        let options = options.application_name("thread-store").disable_statement_logging();
         migrate(&options).await?;
+        Store::connect(options, max_connections).await
+    }
+
+    /// Connects to a database whose schema is up to date.
+    pub async fn connect(
+        options: PgConnectOptions,
+        max_connections: u32,
+    ) -> Result<Store, OpenError> {
         let pool = PgPoolOptions::new()
             // One more for the connection that listens for changes.
             .max_connections(max_connections.saturating_add(1))
@@ -134,7 +117,7 @@ impl Store {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SESSION).await.map(drop) })
             })
-            .connect_with(options)
+            .connect_with(schema::ours(options))
             .await
             .map_err(OpenError::Connect)?;
         let lanes = lanes(max_connections);
@@ -184,35 +167,4 @@ fn lanes(max_connections: u32) -> usize {
     let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let most = usize::try_from(max_connections / 4).unwrap_or(usize::MAX);
     processors.max(2).min(most.max(1))
-}
-
-/// Runs on a connection of its own: its end releases the advisory lock, whatever happens.
-async fn migrate(options: &PgConnectOptions) -> Result<(), OpenError> {
-    let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
-    let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
-    let mut connection = connected.map_err(OpenError::Connect)?;
-    let (version, number): (String, i32) = sqlx::query_as(
-        "select current_setting('server_version'), current_setting('server_version_num')::int",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(OpenError::Connect)?;
-    if number < OLDEST_POSTGRES {
-        return Err(OpenError::TooOld(version));
-    }
-    let outcome = migrator().run(&mut connection).await;
-    let _ = connection.close().await;
-    outcome.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => OpenError::Newer(version),
-        error => OpenError::Migrate(error),
-    })
-}
-
-/// The migrations of the thread store, with their record in its own schema.
-#[must_use]
-pub fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("./migrations");
-    migrator.create_schema(SCHEMA);
-    migrator.dangerous_set_table_name(format!("{SCHEMA}._sqlx_migrations"));
-    migrator
 }

@@ -14,6 +14,10 @@ use super::{Store, bounded};
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
 
+/// How many of an owner's newest threads are looked through for a condition on metadata. Few enough
+/// to read them all, and more than nearly all owners have.
+const RECENT: i64 = 1_000;
+
 /// Which threads are meant. All conditions must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Criteria {
@@ -27,6 +31,21 @@ pub struct Criteria {
     pub ids: Vec<Uuid>,
 }
 
+impl Criteria {
+    fn is_empty(&self) -> bool {
+        self.metadata.is_empty() && self.has_no_more()
+    }
+
+    /// Whether there is a condition on metadata and no other.
+    fn is_of_metadata(&self) -> bool {
+        !self.metadata.is_empty() && self.has_no_more()
+    }
+
+    fn has_no_more(&self) -> bool {
+        self.values.is_none() && self.status.is_none() && self.ids.is_empty()
+    }
+}
+
 /// Which part of the result is wanted, in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -38,6 +57,13 @@ pub struct Page {
     pub sort_by: SortKey,
     /// Smallest first.
     pub ascending: bool,
+}
+
+impl Page {
+    /// Whether the order is that of the index of owners.
+    fn is_newest_first(&self) -> bool {
+        self.sort_by == SortKey::UpdatedAt && !self.ascending
+    }
 }
 
 /// What threads can be sorted by.
@@ -190,14 +216,18 @@ impl Store {
         columns: &Columns,
     ) -> Result<Vec<Thread>, sqlx::Error> {
         let metadata = not_implied(&criteria.metadata, &scope);
-        let is_plain = metadata.is_empty()
-            && criteria.values.is_none()
-            && criteria.status.is_none()
-            && criteria.ids.is_empty();
-        if is_plain && columns.are_whole() {
+        let criteria = Criteria { metadata, ..criteria.clone() };
+        if criteria.is_empty() && columns.are_whole() {
             return self.listings.answer(Listing { scope, page }).await;
         }
-        let criteria = Criteria { metadata, ..criteria.clone() };
+        if criteria.is_of_metadata()
+            && page.is_newest_first()
+            && scope.filter().is_some_and(|filter| filter.fixes("owner"))
+            && let Some(found) =
+                search_recent(&self.pool, &scope, &criteria, &page, columns).await?
+        {
+            return Ok(found);
+        }
         search(&self.pool, &scope, &criteria, &page, columns).await
     }
 
@@ -211,7 +241,8 @@ impl Store {
         let criteria = Criteria { metadata, ..criteria.clone() };
         let mut sql = QueryBuilder::new("select count(*)");
         push_from(&mut sql, scope, &criteria);
-        sql.build_query_scalar().fetch_one(&self.pool).await
+        let query = sql.build_query_scalar().persistent(criteria.is_empty());
+        query.fetch_one(&self.pool).await
     }
 }
 
@@ -234,11 +265,55 @@ async fn search(
         push_join_newest_values(&mut sql);
     }
     push_order(&mut sql, page);
-    // Each shape of extracts is a statement of its own: they must not push the few that everybody
-    // uses out of the connections' statement caches.
-    let query = sql.build().persistent(columns.extracts.is_empty());
+    // How to look depends on how rare the conditions are, so Postgres has to see them before it
+    // plans. And each shape of extracts is a statement of its own: they must not push the few that
+    // everybody uses out of the connections' statement caches.
+    let query = sql.build().persistent(criteria.is_empty() && columns.extracts.is_empty());
     let rows = bounded::fetch_all(pool, query).await?;
     rows.iter().map(|row| columns.read(row)).collect()
+}
+
+/// Looks among the newest threads of an owner, of whom most have few: a plan that needs to know
+/// nothing of the condition. `None`: the page may go on among older ones.
+async fn search_recent(
+    pool: &Pool,
+    scope: &Scope,
+    criteria: &Criteria,
+    page: &Page,
+    columns: &Columns,
+) -> Result<Option<Vec<Thread>>, sqlx::Error> {
+    let mut sql = QueryBuilder::new(
+        "with recent as materialized ( select thread.* from thread_store.thread where ",
+    );
+    push_visible(&mut sql, scope);
+    push_order(&mut sql, page);
+    sql.push(" limit ").push_bind(RECENT).push(" ) select ");
+    columns.push(&mut sql);
+    sql.push(
+        ", counted.seen, thread.thread_id is not null as is_found \
+         from ( select count(*) as seen from recent ) as counted \
+         left join lateral ( select * from recent as thread where ",
+    );
+    push_criteria(&mut sql, criteria);
+    push_order(&mut sql, page);
+    sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+    sql.push(" ) as thread on true");
+    if columns.need_values() {
+        push_join_newest_values(&mut sql);
+    }
+    push_order(&mut sql, page);
+    let query = sql.build().persistent(columns.extracts.is_empty());
+    let rows = bounded::fetch_all(pool, query).await?;
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for row in &rows {
+        seen = row.try_get("seen")?;
+        if row.try_get("is_found")? {
+            found.push(columns.read(row)?);
+        }
+    }
+    let is_full = i64::try_from(found.len()).is_ok_and(|found| found == page.limit);
+    Ok((is_full || seen < RECENT).then_some(found))
 }
 
 /// A page of all the threads that a user may see, whole: what a client shows first.
@@ -310,19 +385,32 @@ fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteri
     }
     sql.push(" where ");
     push_visible(sql, scope);
+    if !criteria.is_empty() {
+        sql.push(" and ");
+        push_criteria(sql, criteria);
+    }
+}
+
+/// Appends the conditions, of which there must be one.
+fn push_criteria(sql: &mut QueryBuilder<Postgres>, criteria: &Criteria) {
+    let mut word = "";
     if !criteria.metadata.is_empty() {
-        sql.push(" and thread.metadata @> ");
+        sql.push("thread.metadata @> ");
         push_jsonb(sql, &criteria.metadata.to_text());
+        word = " and ";
     }
     if let Some(values) = &criteria.values {
-        sql.push(" and state.values::jsonb @> ");
+        sql.push(word).push("state.values::jsonb @> ");
         push_jsonb(sql, &values.to_text());
+        word = " and ";
     }
     if let Some(status) = criteria.status {
-        sql.push(" and thread.status = ").push_bind(status.as_str());
+        sql.push(word).push("thread.status = ").push_bind(status.as_str());
+        word = " and ";
     }
     if !criteria.ids.is_empty() {
-        sql.push(" and thread.thread_id = any(").push_bind(criteria.ids.clone()).push(")");
+        sql.push(word).push("thread.thread_id = any(");
+        sql.push_bind(criteria.ids.clone()).push(")");
     }
 }
 

@@ -25,20 +25,28 @@ const JOIN_HEAD: &str = " left join lateral ( \
 /// Cost: one index probe a channel, one range scan a branch for the messages.
 pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
     // The text is put together by hand because the builders of json would parse and print
-    // every value once more.
+    // every value once more. Rows are looked up one by one, not joined: a join may read all of a
+    // thread's rows if the planner takes them for few.
     let template = " cross join lateral ( \
             select case when $of.checkpoint_id is not null then ( \
                 '{' || concat_ws(',', \
                     ( \
-                        select string_agg(to_json(entry.key)::text || ':' || channel_value.value::text, ',') \
+                        select string_agg(to_json(entry.key)::text || ':' || ( \
+                            select channel_value.value::text from thread_store.channel_value \
+                            where channel_value.thread_id = $of.thread_id \
+                                and channel_value.seq = entry.value::bigint \
+                                and channel_value.channel = entry.key \
+                        ), ',') \
                         from jsonb_each($of.channels) as entry \
-                        join thread_store.channel_value \
-                            on channel_value.thread_id = $of.thread_id \
-                            and channel_value.seq = entry.value::bigint \
-                            and channel_value.channel = entry.key \
                     ), \
                     '\"messages\":[' || ( \
-                        select coalesce(string_agg(message.message::text, ',' order by message.position), '') \
+                        select coalesce(string_agg(( \
+                            select message.message::text from thread_store.message \
+                            where message.thread_id = $of.thread_id \
+                                and message.branch = visible.branch \
+                                and message.position = visible.position \
+                                and message.seq = visible.seq \
+                        ), ',' order by visible.position), '') \
                         from ( \
                             with recursive lineage (branch, seq, position) as ( \
                                 select $of.branch, $of.seq, $of.messages_end \
@@ -50,22 +58,20 @@ pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
                                     on branch.thread_id = $of.thread_id \
                                     and branch.branch = lineage.branch \
                             ) \
-                            select distinct on (message.position) message.position, message.branch, message.seq \
+                            select distinct on (written.position) \
+                                written.position, written.branch, written.seq \
                             from lineage \
-                            join thread_store.message \
-                                on message.thread_id = $of.thread_id \
-                                and message.branch = lineage.branch \
-                                and message.position >= $of.messages_start \
-                                and message.position < lineage.position \
-                                and message.seq <= lineage.seq \
-                            order by message.position, message.seq desc \
+                            cross join lateral ( \
+                                select position, branch, seq from thread_store.message \
+                                where message.thread_id = $of.thread_id \
+                                    and message.branch = lineage.branch \
+                                    and message.position >= $of.messages_start \
+                                    and message.position < lineage.position \
+                                    and message.seq <= lineage.seq \
+                                offset 0 \
+                            ) as written \
+                            order by written.position, written.seq desc \
                         ) as visible \
-                        join thread_store.message \
-                            on message.thread_id = $of.thread_id \
-                            and message.branch = visible.branch \
-                            and message.position = visible.position \
-                            and message.seq = visible.seq \
-                        where message.message is not null \
                     ) || case when $of.messages_end is not null then ']' end \
                 ) || '}' \
             )::json end as values \

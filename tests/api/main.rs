@@ -8,6 +8,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod backup;
 mod bad_input;
 mod checkpoints;
 mod clients;
@@ -21,6 +22,7 @@ mod get;
 mod growth;
 mod health;
 mod history;
+mod import;
 mod instances;
 mod interference;
 mod isolation;
@@ -30,9 +32,11 @@ mod local_auth;
 mod log_lines;
 mod matrix;
 mod metrics;
+mod migrate;
 mod not_served;
 mod oidc;
 mod openapi;
+mod plans;
 mod program;
 mod protection;
 mod prune;

@@ -174,3 +174,49 @@ async fn many_ids_in_any_spelling_are_one_condition() {
     assert_eq!(user.found(json!({ "ids": ids, "metadata": { "k": 1 } })).await, [two]);
     assert_eq!(user.found(json!({ "ids": [] })).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_condition_that_only_old_threads_of_many_meet_finds_them_page_by_page() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    sqlx::query(
+        "insert into thread_store.thread \
+             (thread_id, created_at, updated_at, state_updated_at, metadata) \
+         select gen_random_uuid(), moment, moment, moment, jsonb_build_object('owner', owner, \
+             'number', number, 'is_new', number < 1000, 'is_odd', number % 2 = 1) \
+         from ( \
+             select number, now() - make_interval(secs => number) as moment, \
+                 case when number % 3 = 0 then 'somebody else' else $1 end as owner \
+             from generate_series(0, 2999) as number \
+         ) as made",
+    )
+    .bind(&user.id)
+    .execute(&server.pool)
+    .await
+    .unwrap();
+    let mine = |number: &i64| number % 3 != 0;
+    for (metadata, expected) in [
+        (json!({ "number": 2998 }), vec![2998]),
+        (json!({ "number": 1 }), vec![1]),
+        (json!({ "number": 3 }), vec![]),
+        (json!({ "is_new": false }), (1000..3000).filter(mine).collect::<Vec<_>>()),
+        (json!({ "is_odd": true }), (0..3000).filter(|n| n % 2 == 1).filter(mine).collect()),
+    ] {
+        let mut numbers = Vec::new();
+        loop {
+            let body = json!({
+                "metadata": metadata, "limit": 300, "offset": numbers.len(),
+                "extract": { "number": "metadata.number" },
+            });
+            let page = user.post("/threads/search", body).await;
+            let threads = page.expect(200);
+            let found = threads.as_array().unwrap().iter();
+            numbers.extend(found.map(|thread| thread["extracted"]["number"].as_i64().unwrap()));
+            if page.header("x-pagination-next").is_empty() {
+                break;
+            }
+        }
+        assert_eq!(numbers, expected, "{metadata}");
+        assert_eq!(user.count(json!({ "metadata": metadata })).await, expected.len() as u64);
+    }
+}

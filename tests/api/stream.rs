@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use thread_store::auth::{Mode, private_threads};
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogFormat, LogUsers, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 
 use crate::program::{Program, directory};
@@ -259,7 +259,8 @@ async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -
     let mut config = Config {
         host: "127.0.0.1".parse().unwrap(),
         port: 0,
-        database: Database::External(Box::new(server.database.clone())),
+        database: Database::External { url: Box::new(server.database.clone()), direct: None },
+        schema: Schema::Migrate,
         database_max_connections: 8,
         sign_in: SignIn::Supabase {
             url: server.url.parse().unwrap(),
@@ -268,8 +269,6 @@ async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -
         },
         auth_cache_ttl: Duration::from_secs(10),
         data_dir: "unused".into(),
-        log_filter: "off".to_owned(),
-        log_format: LogFormat::Pretty,
         log_users: LogUsers::default(),
         metrics_port: None,
         cors: CorsOrigins::default(),

@@ -116,8 +116,10 @@ async fn without_its_database_the_server_lives_and_says_to_come_back() {
         }
     });
     let through = Box::new(through);
-    let server =
-        TestServer::start_with(|config| config.database = Database::External(through)).await;
+    let server = TestServer::start_with(|config| {
+        config.database = Database::External { url: through, direct: None }
+    })
+    .await;
     let user = server.user().await;
     let id = user.thread(json!({})).await;
     user.get("/ok?check_db=1").await.expect(200);

@@ -7,6 +7,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+#[expect(dead_code, reason = "shared with the tests of the API")]
 #[path = "../api/support/postgres.rs"]
 mod postgres;
 #[expect(dead_code, reason = "shared with the tests of the API")]

@@ -5,11 +5,13 @@
 mod dashboard;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
+use sha2::{Digest as _, Sha256};
 
 /// From here on `.env.example` is about docker-compose.yml.
 const COMPOSE_SECTION: &str = "# ---- Read by docker-compose.yml alone ----";
@@ -89,6 +91,8 @@ fn a_wrong_setting_is_one_line_and_exit_code_64() -> Result<()> {
         ("PORT", "70000", "takes a number from 0 to 65535"),
         ("HOST", "example", "takes an IP address"),
         ("DATABASE_URL", "mysql://user:hunter2@host/x", "takes postgres://"),
+        ("DATABASE_DIRECT_URL", "mysql://user:hunter2@host/x", "takes postgres://"),
+        ("DATABASE_MIGRATE", "hunter2", "takes `true` or `false`"),
         ("DATABASE_MAX_CONNECTIONS", "none", "takes a number from 1 to 1000"),
         ("SUPABASE_URL", "https://user:hunter2@example.com", "without a user name and password"),
         ("SUPABASE_SERVICE_KEY", "hunter2 hunter2", "takes an API key"),
@@ -128,6 +132,55 @@ fn nothing_listening_fails_the_health_check() -> Result<()> {
     )?;
     ensure!(output.status.code() == Some(1), "{output:?}");
     one_line(&output).map(drop)
+}
+
+#[test]
+fn every_flag_of_the_import_is_in_the_readme() -> Result<()> {
+    let (readme, output) = (document("README.md")?, program(&["import", "--help"], &[])?);
+    let (_, rest) = readme.split_once("\n## Moving in and out\n").context("no such section")?;
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let words = std::str::from_utf8(&output.stdout)?.split_whitespace();
+    let flags: BTreeSet<_> = words.filter(|word| word.starts_with("--")).collect();
+    ensure!(flags.contains("--from"), "it has no flags: {output:?}");
+    let missing: Vec<_> =
+        flags.iter().filter(|flag| **flag != "--help" && !section.contains(**flag)).collect();
+    ensure!(missing.is_empty(), "not in README.md: {missing:?}");
+    Ok(())
+}
+
+/// Databases have run them: they never change and never go away. A new one is added to the list
+/// with the change that brings it.
+#[test]
+fn migrations_are_those_of_the_list() -> Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut found = BTreeMap::new();
+    for part in ["", "local_auth/"] {
+        for entry in std::fs::read_dir(directory.join(part))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "sql") {
+                let name = path.file_name().and_then(|name| name.to_str()).context("its name")?;
+                let digest = Sha256::digest(std::fs::read(&path)?);
+                let digest = digest.iter().fold(String::new(), |mut text, byte| {
+                    let _ = write!(text, "{byte:02x}");
+                    text
+                });
+                found.insert(format!("{part}{name}"), digest);
+            }
+        }
+    }
+    let list = document("migrations/SHA256SUMS")?;
+    let listed = list.lines().map(|line| {
+        let (digest, name) = line.split_once("  ").context("not a line of sha256sum")?;
+        Ok((name.to_owned(), digest.to_owned()))
+    });
+    let listed = listed.collect::<Result<BTreeMap<_, _>>>()?;
+    for (name, digest) in &listed {
+        let now = found.get(name).with_context(|| format!("{name} is gone"))?;
+        ensure!(now == digest, "{name} was changed: add a new migration instead");
+    }
+    let new: Vec<_> = found.keys().filter(|name| !listed.contains_key(*name)).collect();
+    ensure!(new.is_empty(), "not in migrations/SHA256SUMS: {new:?}");
+    Ok(())
 }
 
 /// Runs the program where no `.env` and no variable of the tests' own environment reach it.

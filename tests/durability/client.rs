@@ -20,6 +20,11 @@ impl Client {
         nobody.session_of("signup", nobody.credentials()).await
     }
 
+    /// The same user at another server.
+    pub(crate) fn at(&self, url: &str) -> Client {
+        Client { url: url.to_owned(), ..self.clone() }
+    }
+
     /// The same user in another session.
     pub(crate) async fn sign_in(&self) -> Client {
         self.session_of("token?grant_type=password", self.credentials()).await

@@ -9,10 +9,13 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod backup;
 mod client;
 mod load;
 #[path = "../api/program.rs"]
 mod program;
+#[path = "../api/support/readme.rs"]
+mod readme;
 mod starts;
 
 use std::io::Write as _;

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use thread_store::app::App;
 use thread_store::auth::{Auth, Everything, Mode, Supabase as Users, User, add_owner};
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogFormat, LogUsers, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::store::Store;
 use uuid::Uuid;
 
@@ -373,13 +373,12 @@ async fn debug_output_holds_nothing_private() {
     let config = Config {
         host: [127, 0, 0, 1].into(),
         port: 1,
-        database: Database::External(Box::new(options.clone())),
+        database: Database::External { url: Box::new(options.clone()), direct: None },
+        schema: Schema::Migrate,
         database_max_connections: 1,
         sign_in: SignIn::Supabase { url: project, api_key: Some(key), mode: Mode::Jwks },
         auth_cache_ttl: Duration::ZERO,
         data_dir: "x".into(),
-        log_filter: "info".into(),
-        log_format: LogFormat::Json,
         log_users: LogUsers::default(),
         metrics_port: None,
         cors: CorsOrigins::default(),

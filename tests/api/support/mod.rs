@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod policies;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod readme;
 pub(crate) mod signer;
 pub(crate) mod steps;
 pub(crate) mod supabase;
@@ -19,7 +20,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use thread_store::auth::private_threads;
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogFormat, LogUsers, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -69,13 +70,12 @@ impl TestServer {
         let mut config = Config {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
-            database: Database::External(Box::new(database.clone())),
+            database: Database::External { url: Box::new(database.clone()), direct: None },
+            schema: Schema::Migrate,
             database_max_connections: 8,
             sign_in: SignIn::Local,
             auth_cache_ttl: Duration::from_secs(10),
             data_dir: data_dir.path().to_owned(),
-            log_filter: "off".to_owned(),
-            log_format: LogFormat::Pretty,
             log_users: LogUsers::default(),
             metrics_port: None,
             cors: CorsOrigins::default(),

@@ -8,7 +8,7 @@ use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use thread_store::auth::{Auth, Authenticate, SlotTaken};
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogFormat, LogUsers, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 
 use super::postgres::test_cluster;
@@ -25,13 +25,12 @@ impl TestServer {
         let config = Config {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
-            database: Database::External(Box::new(database.clone())),
+            database: Database::External { url: Box::new(database.clone()), direct: None },
+            schema: Schema::Migrate,
             database_max_connections: 8,
             sign_in: SignIn::Local,
             auth_cache_ttl,
             data_dir: data_dir.path().to_owned(),
-            log_filter: "off".to_owned(),
-            log_format: LogFormat::Pretty,
             log_users: LogUsers::default(),
             metrics_port: None,
             cors: CorsOrigins::default(),

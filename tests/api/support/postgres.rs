@@ -26,6 +26,7 @@ pub(crate) async fn test_cluster() -> &'static TestCluster {
 #[derive(Debug)]
 pub(crate) struct TestCluster {
     embedded: Embedded,
+    log: PathBuf,
     _watcher: Child,
 }
 
@@ -38,6 +39,7 @@ impl TestCluster {
             .unwrap_or_else(|error| failed("making a directory", &error))
             .keep();
         let watcher = watch(&directory);
+        let log = directory.join("pg/server.log");
         let embedded = Embedded::start(Options {
             data_dir: directory,
             bin_dir: std::env::var_os("POSTGRES_BIN").map(PathBuf::from),
@@ -46,7 +48,12 @@ impl TestCluster {
         })
         .await
         .unwrap_or_else(|error| failed("starting Postgres", &error));
-        Self { embedded, _watcher: watcher }
+        Self { embedded, log, _watcher: watcher }
+    }
+
+    /// What the server writes of itself.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// A new empty database.

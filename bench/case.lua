@@ -1,0 +1,39 @@
+-- One case for wrk. harness.py says in the environment what is sent: BENCH_METHOD, BENCH_PATH,
+-- BENCH_BODY, BENCH_TOKEN, and BENCH_IDS, a file of thread ids, of which each request takes any.
+
+local headers = {
+    ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN"),
+    ["Content-Type"] = "application/json",
+}
+local requests = {}
+
+local function add(path)
+    local body = os.getenv("BENCH_BODY")
+    requests[#requests + 1] =
+        wrk.format(os.getenv("BENCH_METHOD"), path, headers, body ~= "" and body or nil)
+end
+
+function init()
+    local path = os.getenv("BENCH_PATH")
+    math.randomseed(tonumber(os.getenv("BENCH_SEED")))
+    if path:find("{id}", 1, true) then
+        for id in io.lines(os.getenv("BENCH_IDS")) do
+            add((path:gsub("{id}", id)))
+        end
+    else
+        add(path)
+    end
+end
+
+function request()
+    return requests[math.random(#requests)]
+end
+
+-- wrk counts an answer of 400 or more as an error of status.
+function done(summary, latency)
+    local errors = summary.errors
+    io.write(string.format(
+        'result {"requests": %d, "seconds": %f, "p50": %f, "p99": %f, "errors": %d}\n',
+        summary.requests, summary.duration / 1e6, latency:percentile(50), latency:percentile(99),
+        errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end

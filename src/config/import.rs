@@ -1,0 +1,213 @@
+//! Settings of the `import` sub-command. Secrets are named, never given: the command line of a
+//! process can be read by others.
+
+use std::fmt;
+
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use clap::Args;
+use url::Url;
+
+use super::{ConfigError, http_url, non_empty, wrong};
+use crate::json::Object;
+
+/// The command line of `import`, before validation.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Server whose threads are read: its base URL
+    #[arg(long, value_name = "URL")]
+    from: String,
+
+    /// Variable that holds the access token for it
+    #[arg(long, value_name = "VARIABLE")]
+    from_token_env: Option<String>,
+
+    /// Header to send to it, and the variable that holds its value: `x-api-key=LANGSMITH_API_KEY`.
+    /// May be given several times
+    #[arg(long, value_name = "HEADER=VARIABLE")]
+    from_header_env: Vec<String>,
+
+    /// Server to which they are written: its base URL
+    #[arg(long, value_name = "URL")]
+    to: String,
+
+    /// Variable that holds the access token for it. Threads become its user's
+    #[arg(long, value_name = "VARIABLE")]
+    to_token_env: Option<String>,
+
+    /// Header to send to it, and the variable that holds its value. May be given several times
+    #[arg(long, value_name = "HEADER=VARIABLE")]
+    to_header_env: Vec<String>,
+
+    /// Only threads whose metadata contains this JSON object
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
+
+    /// Node to write every state as. Unset: the one that the source names, if it names one
+    #[arg(long, value_name = "NODE")]
+    as_node: Option<String>,
+
+    /// Threads that are copied at the same time, 1 to 32
+    #[arg(long, value_name = "NUMBER", default_value = "4")]
+    concurrency: String,
+}
+
+/// Threads to copy from one server to another.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The server to read from.
+    pub from: Peer,
+    /// The server to write to.
+    pub to: Peer,
+    /// Only threads whose metadata contains this.
+    pub metadata: Object,
+    /// The node to write every state as.
+    pub as_node: Option<String>,
+    /// Threads that are copied at the same time.
+    pub concurrency: usize,
+}
+
+/// A server and what it takes to be let in.
+#[derive(Clone)]
+pub struct Peer {
+    /// Its base URL.
+    pub url: Url,
+    /// Sent with every request.
+    pub headers: HeaderMap,
+    /// The variables that the headers came from, for messages.
+    pub variables: Vec<String>,
+}
+
+/// By hand, so that the values of headers cannot print.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("url", &self.url.as_str())
+            .field("variables", &self.variables)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Arguments {
+    pub(super) fn validate(self) -> Result<Import, ConfigError> {
+        let metadata = match non_empty(self.metadata) {
+            None => Object::default(),
+            Some(text) => serde_json::from_str(&text).map_err(|_| {
+                wrong("--metadata", "takes a JSON object, such as '{\"team\":\"a\"}'")
+            })?,
+        };
+        let concurrency = self.concurrency.parse().ok().filter(|n| (1..=32).contains(n));
+        let concurrency =
+            concurrency.ok_or_else(|| wrong("--concurrency", "takes a number from 1 to 32"))?;
+        let from = ["--from", "--from-token-env", "--from-header-env"];
+        let to = ["--to", "--to-token-env", "--to-header-env"];
+        Ok(Import {
+            from: peer(from, &self.from, self.from_token_env, &self.from_header_env)?,
+            to: peer(to, &self.to, self.to_token_env, &self.to_header_env)?,
+            metadata,
+            as_node: non_empty(self.as_node),
+            concurrency,
+        })
+    }
+}
+
+/// `flags` are those for the URL, the token and other headers.
+fn peer(
+    flags: [&'static str; 3],
+    url: &str,
+    token: Option<String>,
+    other: &[String],
+) -> Result<Peer, ConfigError> {
+    let [url_flag, token_flag, header_flag] = flags;
+    let url = http_url(url_flag, url)?;
+    let (mut headers, mut variables) = (HeaderMap::new(), Vec::new());
+    if let Some(variable) = non_empty(token) {
+        let token = value_of(token_flag, &variable)?;
+        // A variable may hold the whole header by habit.
+        let token = token.strip_prefix("Bearer ").unwrap_or(&token).trim();
+        headers.insert(AUTHORIZATION, secret(token_flag, &variable, &format!("Bearer {token}"))?);
+        variables.push(variable);
+    }
+    for pair in other {
+        let takes = || wrong(header_flag, "takes HEADER=VARIABLE, such as x-api-key=MY_API_KEY");
+        let (name, variable) = pair.split_once('=').ok_or_else(takes)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| takes())?;
+        let variable = variable.trim();
+        let value = value_of(header_flag, variable)?;
+        headers.insert(name, secret(header_flag, variable, &value)?);
+        variables.push(variable.to_owned());
+    }
+    Ok(Peer { url, headers, variables })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is `config`, and the name is the user's")]
+fn value_of(flag: &'static str, variable: &str) -> Result<String, ConfigError> {
+    // What cannot be the name of a variable may be the secret itself: it is not repeated.
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if variable.is_empty() || variable.len() > 100 || !variable.chars().all(is_name) {
+        return Err(wrong(flag, "takes the name of a variable, not its value"));
+    }
+    match std::env::var(variable) {
+        Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
+        _ => Err(wrong(flag, format!("there is no variable {variable}, or it is empty"))),
+    }
+}
+
+fn secret(flag: &'static str, variable: &str, value: &str) -> Result<HeaderValue, ConfigError> {
+    let unfit = |_| wrong(flag, format!("the value of {variable} cannot be sent in a header"));
+    let mut value = HeaderValue::from_str(value).map_err(unfit)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Arguments, Command};
+
+    fn refusal(arguments: &[&str]) -> String {
+        let servers = ["--from", "http://127.0.0.1:1", "--to", "http://127.0.0.1:2"];
+        let arguments = [&["thread-store", "import"], &servers[..], arguments].concat();
+        let Ok(arguments) = Arguments::try_parse_from(arguments) else { panic!("unknown flag") };
+        arguments.read().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_wrong_flag_is_one_line_that_names_it() {
+        for (arguments, flag) in [
+            (&["--from-token-env", "THREAD_STORE_NOT_SET"][..], "--from-token-env"),
+            (&["--to-token-env", "eyJhbGciOi.hunter2"], "--to-token-env"),
+            (&["--to-header-env", "hunter2"], "--to-header-env"),
+            (&["--from-header-env", "x y=PATH"], "--from-header-env"),
+            (&["--from-header-env", "x-api-key=hunter2-x"], "--from-header-env"),
+            (&["--metadata", "[\"hunter2\"]"], "--metadata"),
+            (&["--concurrency", "0"], "--concurrency"),
+        ] {
+            let line = refusal(arguments);
+            assert!(line.starts_with(&format!("{flag}: ")), "{line}");
+            assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_values_of_headers_are_not_in_debug_output() {
+        // The one variable that is there wherever tests run.
+        let arguments = [
+            "thread-store",
+            "import",
+            "--from",
+            "http://127.0.0.1:1",
+            "--to",
+            "http://127.0.0.1:2",
+            "--from-token-env",
+            "PATH",
+            "--to-header-env",
+            "x-api-key=PATH",
+        ];
+        let Ok(arguments) = Arguments::try_parse_from(arguments) else { panic!("unknown flag") };
+        let Command::Import(asked) = arguments.read().unwrap().0 else { panic!("not import") };
+        let path = asked.to.headers["x-api-key"].to_str().unwrap();
+        let debug = format!("{asked:?} {:?}", asked.from.headers);
+        assert!(debug.contains("PATH") && !debug.contains(path), "{debug}");
+    }
+}

@@ -1,0 +1,144 @@
+//! How Postgres carries out what the server asks of it, in a store of some size.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+use thread_store::config::Database;
+
+use crate::support::TestServer;
+use crate::support::postgres::test_cluster;
+
+/// Statements that a connection has planned this often keep one plan for all values.
+const TIMES: usize = 8;
+
+/// A server whose statements' plans go to the log of its database.
+async fn explained() -> TestServer {
+    TestServer::start_with(|config| {
+        if let Database::External { url, .. } = &mut config.database {
+            let explain = [
+                ("session_preload_libraries", "auto_explain"),
+                ("auto_explain.log_min_duration", "0"),
+                ("auto_explain.log_format", "json"),
+            ];
+            *url = Box::new((**url).clone().options(explain));
+        }
+    })
+    .await
+}
+
+/// The plans of all statements about threads that were logged so far.
+fn plans(log: &Path) -> Vec<Value> {
+    let log = std::fs::read_to_string(log).unwrap();
+    let logged = log.split("  plan:\n").skip(1);
+    let plans = logged.map(|text| {
+        let mut first = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+        first.next().unwrap().unwrap()
+    });
+    plans.filter(|plan| plan["Query Text"].as_str().unwrap().contains("thread_store")).collect()
+}
+
+/// The nodes of a plan, from the top.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let below = plan["Plans"].as_array().into_iter().flatten();
+    std::iter::once(plan).chain(below.flat_map(nodes)).collect()
+}
+
+fn reads_all(plan: &Value) -> bool {
+    let nodes = nodes(&plan["Plan"]);
+    nodes.iter().any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] != json!(null))
+}
+
+/// Whether threads are sorted, not just what belongs to one of them.
+fn sorts(plan: &Value) -> bool {
+    let is_sort = |node: &&&Value| node["Node Type"].as_str().unwrap().contains("Sort");
+    let of_threads = |node: &&Value| node["Relation Name"] == "thread";
+    let all = nodes(&plan["Plan"]);
+    all.iter().filter(is_sort).any(|sort| nodes(sort).iter().any(of_threads))
+}
+
+#[tokio::test]
+async fn an_owners_threads_are_found_by_index_and_listed_without_sorting() {
+    let log = test_cluster().await.log();
+    let server = explained().await;
+    let user = server.user().await;
+    let mut threads = Vec::new();
+    for number in 0..20 {
+        threads.push(user.thread(json!({ "metadata": { "topic": number % 3 } })).await);
+    }
+    sqlx::query(
+        "insert into thread_store.thread \
+             (thread_id, created_at, updated_at, state_updated_at, metadata) \
+         select gen_random_uuid(), moment, moment, moment, \
+             jsonb_build_object('owner', owner, 'topic', number % 3) \
+         from ( \
+             select number, now() - make_interval(secs => number) as moment, \
+                 case when number % 10 = 0 then $1 else 'owner ' || number % 200 end as owner \
+             from generate_series(1, 20000) as number \
+         ) as made",
+    )
+    .bind(&user.id)
+    .execute(&server.pool)
+    .await
+    .unwrap();
+    server.pool.execute("vacuum analyze").await.unwrap();
+
+    let before = plans(&log).len();
+    for _ in 0..TIMES {
+        for body in [
+            json!({}),
+            json!({ "limit": 100, "offset": 20 }),
+            json!({ "sort_by": "updated_at", "sort_order": "asc" }),
+        ] {
+            user.found(body).await;
+        }
+        let list = user.request(reqwest::Method::POST, "/threads/search").body("{}");
+        let at_once = (0..16).map(|_| list.try_clone().unwrap().send());
+        futures::future::try_join_all(at_once).await.unwrap();
+    }
+    let listed = plans(&log).split_off(before);
+    assert!(listed.len() > 3 * TIMES, "{}", listed.len());
+    let shared = listed.iter().filter(|plan| plan["Query Text"].to_string().contains("asked"));
+    assert!(shared.count() > 0, "none shared a statement");
+    for plan in listed {
+        assert!(!reads_all(&plan), "{plan:#}");
+        let is_shared = plan["Query Text"].to_string().contains("asked");
+        // Where several share a statement, their pages are sorted by whose they are.
+        assert!(is_shared || !sorts(&plan), "{plan:#}");
+        let by_owner = |node: &&Value| node["Index Name"] == "thread_by_owner";
+        assert!(nodes(&plan["Plan"]).iter().any(by_owner), "{plan:#}");
+    }
+
+    let before = plans(&log).len();
+    for number in 0..TIMES {
+        let thread = &threads[number];
+        for body in [
+            json!({ "metadata": { "topic": 1 } }),
+            json!({ "metadata": { "topic": "none" } }),
+            json!({ "metadata": { "topic": 1 }, "sort_by": "created_at" }),
+            json!({ "status": "busy" }),
+            json!({ "status": "idle", "metadata": { "topic": 2 } }),
+            json!({ "ids": threads }),
+            json!({ "values": { "n": 1 }, "metadata": { "topic": "none" } }),
+            json!({ "sort_by": "created_at" }),
+            json!({ "select": ["thread_id"] }),
+            json!({ "extract": { "topic": "metadata.topic" } }),
+        ] {
+            user.found(body).await;
+        }
+        user.count(json!({})).await;
+        user.count(json!({ "metadata": { "topic": 1 } })).await;
+        user.write(thread, json!({ "messages": ["hello"], "n": 1 })).await;
+        user.patch(&format!("/threads/{thread}"), json!({ "metadata": { "a": 1 } })).await;
+        user.get(&format!("/threads/{thread}")).await.expect(200);
+        user.history(thread).await;
+        user.copy(thread).await;
+    }
+    let others = plans(&log).split_off(before);
+    let texts: BTreeSet<_> = others.iter().map(|plan| plan["Query Text"].to_string()).collect();
+    assert!(texts.len() > 15, "{texts:#?}");
+    for plan in others {
+        assert!(!reads_all(&plan), "{plan:#}");
+    }
+}

@@ -1,0 +1,33 @@
+//! Commands as the README gives them.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The commands of "Backup and restore" that hold a word, in their order, with the lines between them
+/// that belong to them.
+pub(crate) fn backup_commands(word: &str) -> String {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let (_, rest) = readme.split_once("\n### Backup and restore\n").unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let mut blocks = vec![String::new()];
+    for line in section.lines() {
+        match (line.strip_prefix("    "), blocks.last_mut().unwrap()) {
+            (Some(command), block) => block.extend([command, "\n"]),
+            (None, block) if !block.is_empty() => blocks.push(String::new()),
+            (None, _) => {}
+        }
+    }
+    let mut found = blocks.into_iter().filter(|block| block.contains(word));
+    let block = found.next().unwrap();
+    assert_eq!(found.next(), None, "{word} is in several blocks");
+    block
+}
+
+/// Runs commands of a shell, which all have to succeed.
+pub(crate) fn shell(directory: &Path, commands: &str, variables: &[(&str, &str)]) {
+    let mut shell = Command::new("sh");
+    let shell = shell.args(["-euc", commands]).current_dir(directory).stdin(Stdio::null());
+    let output = shell.envs(variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{commands}{}", String::from_utf8_lossy(&output.stderr));
+}
