@@ -100,7 +100,8 @@ impl<J: Job> Lanes<J> {
     /// Answers a request. If the caller goes away meanwhile, a request that waits is dropped.
     pub(super) async fn answer(&self, job: J) -> Outcome<J> {
         match self.enter(job)? {
-            Entered::Lane(_lane, job) => job.alone(&self.0.pool).await,
+            // In a box of its own: most requests of a busy server do not need the room.
+            Entered::Lane(_lane, job) => Box::pin(job.alone(&self.0.pool)).await,
             Entered::Queue(answer) => {
                 // The sender is dropped without a word only if answering panicked.
                 let broke =

@@ -22,7 +22,7 @@ async fn explained() -> TestServer {
                 ("auto_explain.log_min_duration", "0"),
                 ("auto_explain.log_format", "json"),
             ];
-            *url = Box::new((**url).clone().options(explain));
+            **url = (**url).clone().options(explain);
         }
     })
     .await
