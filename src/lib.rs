@@ -23,8 +23,11 @@ pub mod threads;
 pub mod time;
 
 mod access_log;
+mod admission;
+mod connections;
 mod cors;
 mod healthcheck;
+mod meters;
 mod migrate;
 mod not_served;
 mod openapi;

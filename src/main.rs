@@ -59,7 +59,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         () = stop.next() => return Ok(()),
     };
     let _ = std::io::stdout().write_all(server.banner().as_bytes());
-    server.run(stop).await?;
+    server.run(stop).await;
     Ok(())
 }
 

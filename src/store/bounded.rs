@@ -3,7 +3,9 @@
 use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Column, PgPool, Postgres, Row, ValueRef};
+use sqlx::{Column, Postgres, Row, ValueRef};
+
+use super::pool::Pool;
 
 /// Most bytes of rows that one answer is made of. A single row may be larger: a thread must
 /// stay readable.
@@ -24,7 +26,7 @@ impl AnswerTooLarge {
 
 /// All rows of a statement.
 pub(super) async fn fetch_all(
-    pool: &PgPool,
+    pool: &Pool,
     query: Query<'_, Postgres, PgArguments>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut connection = pool.acquire().await?;

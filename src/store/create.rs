@@ -1,10 +1,11 @@
 //! Making threads.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use super::lanes::{Answers, Job};
 use super::model::ROW;
+use super::pool::Pool;
 use super::values::push_join_newest_values;
 use super::{Store, Thread, Ttl};
 use crate::auth::Scope;
@@ -82,13 +83,13 @@ impl Job for NewThread {
 
     fn key(&self) {}
 
-    async fn alone(&self, pool: &PgPool) -> Result<Option<Thread>, sqlx::Error> {
+    async fn alone(&self, pool: &Pool) -> Result<Option<Thread>, sqlx::Error> {
         insert(&mut *pool.acquire().await?, self).await
     }
 
     /// An id that is in use is looked at alone. So is one that several ask for, but for the first.
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         (): &(),
         jobs: &[NewThread],
     ) -> Result<Answers<NewThread>, sqlx::Error> {

@@ -12,23 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use metrics::counter;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
 use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::AnswerTooLarge;
+use super::pool::Pool;
+use crate::meters::SharedStatements;
 
 /// Most requests that one statement answers.
 const MOST_TOGETHER: usize = 128;
 /// Most requests of one kind that wait. Those beyond are answered with 503.
 const MOST_WAITING: usize = 10_000;
-
-/// Name of the metric that counts statements that answered several requests.
-const SHARED_STATEMENTS: &str = "database_shared_statements_total";
-/// Name of the metric that counts the requests that they answered.
-const SHARED_REQUESTS: &str = "database_shared_requests_total";
 
 /// A request that can share a statement with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {
@@ -45,17 +41,14 @@ pub(super) trait Job: Sized + Send + Sync + 'static {
     fn key(&self) -> Self::Key;
 
     /// Answers this one, by a statement of its own.
-    fn alone(
-        &self,
-        pool: &PgPool,
-    ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
+    fn alone(&self, pool: &Pool) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
     /// Answers these in one statement, in their order. `None` is for one that has to be answered
     /// alone, of which nothing may have been done.
     ///
     /// If the statement fails nothing of it has been done.
     fn together(
-        pool: &PgPool,
+        pool: &Pool,
         key: &Self::Key,
         jobs: &[Self],
     ) -> impl Future<Output = Result<Answers<Self>, sqlx::Error>> + Send;
@@ -70,8 +63,9 @@ pub(super) type Answers<J> = Vec<Option<Outcome<J>>>;
 pub(super) struct Lanes<J: Job>(Arc<Shared<J>>);
 
 struct Shared<J: Job> {
-    pool: PgPool,
+    pool: Pool,
     queue: Mutex<Queue<J>>,
+    meters: SharedStatements,
 }
 
 struct Queue<J: Job> {
@@ -98,9 +92,9 @@ enum Entered<J: Job> {
 }
 
 impl<J: Job> Lanes<J> {
-    pub(super) fn new(pool: PgPool, lanes: usize) -> Lanes<J> {
+    pub(super) fn new(pool: Pool, lanes: usize) -> Lanes<J> {
         let queue = Mutex::new(Queue { free: lanes, waiting: VecDeque::new() });
-        Lanes(Arc::new(Shared { pool, queue }))
+        Lanes(Arc::new(Shared { pool, queue, meters: SharedStatements::of(J::KIND) }))
     }
 
     /// Answers a request. If the caller goes away meanwhile, a request that waits is dropped.
@@ -179,8 +173,8 @@ impl<J: Job> Lane<J> {
         let answers = match jobs.as_slice() {
             [_] => Ok(vec![None]),
             jobs => {
-                counter!(SHARED_STATEMENTS, "kind" => J::KIND).increment(1);
-                counter!(SHARED_REQUESTS, "kind" => J::KIND).increment(jobs.len() as u64);
+                self.0.meters.statements.increment(1);
+                self.0.meters.requests.increment(jobs.len() as u64);
                 J::together(pool, &key, jobs).await
             }
         };

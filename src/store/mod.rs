@@ -15,6 +15,7 @@ mod inserts;
 mod lanes;
 mod messages;
 mod model;
+mod pool;
 mod prune;
 mod read;
 mod schema;
@@ -43,6 +44,7 @@ pub use storage::Storage;
 pub use writes::{Update, first_checkpoint_id_of};
 
 use lanes::Lanes;
+use pool::Pool;
 use read::Read;
 use search::Listing;
 use update::Patch;
@@ -66,7 +68,7 @@ const SESSION: &str = "set lock_timeout = '4s'; set statement_timeout = '60s'; \
 /// The database of threads.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    pool: Pool,
     changes: Changes,
     writers: Writers,
     reads: Lanes<Read>,
@@ -119,8 +121,10 @@ impl Store {
             .await
             .map_err(OpenError::Connect)?;
         let lanes = lanes(max_connections);
+        let changes = Changes::new(pool.clone());
+        let pool = Pool::new(pool);
         Ok(Store {
-            changes: Changes::new(pool.clone()),
+            changes,
             writers: Writers::default(),
             reads: Lanes::new(pool.clone(), lanes),
             listings: Lanes::new(pool.clone(), lanes),
@@ -131,15 +135,18 @@ impl Store {
         })
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers and has the schema that [`open`](Store::open) left there.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("select 1").execute(&self.pool).await.map(drop)
+        sqlx::query("select from thread_store.thread limit 0")
+            .execute(self.pool.unmeasured())
+            .await
+            .map(drop)
     }
 
     /// The connection pool, for the parts of the server that keep tables of their own.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.unmeasured()
     }
 
     /// News of state that was written, by this instance or another.
@@ -150,7 +157,7 @@ impl Store {
 
     /// Ends all connections, waiting for statements under way.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool.unmeasured().close().await;
     }
 }
 

@@ -1,11 +1,12 @@
 //! One thread.
 
-use sqlx::{PgExecutor, PgPool, QueryBuilder};
+use sqlx::{PgExecutor, QueryBuilder};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_where_thread};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
+use super::pool::Pool;
 use super::values::push_join_newest_values;
 use super::{Store, Thread, bounded};
 use crate::auth::Scope;
@@ -39,12 +40,12 @@ impl Job for Read {
         Shape::of(&self.scope)
     }
 
-    async fn alone(&self, pool: &PgPool) -> Result<Option<Thread>, sqlx::Error> {
+    async fn alone(&self, pool: &Pool) -> Result<Option<Thread>, sqlx::Error> {
         read(pool, &self.scope, self.thread_id, self.with_ttl).await
     }
 
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         shape: &Shape,
         jobs: &[Read],
     ) -> Result<Answers<Read>, sqlx::Error> {

@@ -1,12 +1,13 @@
 //! Many threads: search and count.
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Postgres, QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_jsonb, push_visible};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
+use super::pool::Pool;
 use super::values::push_join_newest_values;
 use super::{Status, Thread};
 use super::{Store, bounded};
@@ -268,7 +269,7 @@ impl Store {
 }
 
 async fn search(
-    pool: &PgPool,
+    pool: &Pool,
     scope: &Scope,
     criteria: &Criteria,
     page: &Page,
@@ -298,7 +299,7 @@ async fn search(
 /// Looks among the newest threads of an owner, of whom most have few: a plan that needs to know
 /// nothing of the condition. `None`: the page may go on among older ones.
 async fn search_recent(
-    pool: &PgPool,
+    pool: &Pool,
     scope: &Scope,
     criteria: &Criteria,
     page: &Page,
@@ -355,12 +356,12 @@ impl Job for Listing {
         (Shape::of(&self.scope), self.page.clone())
     }
 
-    async fn alone(&self, pool: &PgPool) -> Result<Vec<Thread>, sqlx::Error> {
+    async fn alone(&self, pool: &Pool) -> Result<Vec<Thread>, sqlx::Error> {
         search(pool, &self.scope, &Criteria::default(), &self.page, &Columns::whole()).await
     }
 
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         (shape, page): &(Shape, Page),
         jobs: &[Listing],
     ) -> Result<Answers<Listing>, sqlx::Error> {

@@ -1,11 +1,12 @@
 //! Changing and deleting threads.
 
-use sqlx::{PgPool, QueryBuilder, Row};
+use sqlx::{QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_where_thread};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
+use super::pool::Pool;
 use super::read::read;
 use super::values::push_join_newest_values;
 use super::writers::Turn;
@@ -61,7 +62,7 @@ impl Job for Patch {
         Shape::of(&self.scope)
     }
 
-    async fn alone(&self, pool: &PgPool) -> Result<Option<Thread>, sqlx::Error> {
+    async fn alone(&self, pool: &Pool) -> Result<Option<Thread>, sqlx::Error> {
         let mut updated = update(pool, &self.key(), std::slice::from_ref(self), "").await?;
         match updated.pop() {
             Some((_, thread)) => Ok(Some(thread)),
@@ -71,7 +72,7 @@ impl Job for Patch {
 
     /// One whose row somebody else has locked waits alone.
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         shape: &Shape,
         jobs: &[Patch],
     ) -> Result<Answers<Patch>, sqlx::Error> {
@@ -88,7 +89,7 @@ impl Job for Patch {
 /// Carries out those changes whose threads are there, may be seen and, with ` skip locked`, are
 /// locked by nobody. Answers with their numbers.
 async fn update(
-    pool: &PgPool,
+    pool: &Pool,
     shape: &Shape,
     jobs: &[Patch],
     skip_locked: &'static str,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
-use sqlx::{PgConnection, PgPool, QueryBuilder};
+use sqlx::{PgConnection, QueryBuilder};
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::bases::{Asked, Base, Origin, origins};
@@ -11,6 +11,7 @@ use super::filter::{Shape, push_where_thread};
 use super::inserts::{NewCheckpoint, insert_checkpoints};
 use super::lanes::{Answers, Job};
 use super::messages;
+use super::pool::Pool;
 use super::writers::Turn;
 use super::{Changes, Created, IfExists, MOST_CHANNELS, NewThread, Store, WriteError};
 use crate::auth::Scope;
@@ -92,7 +93,7 @@ impl Append {
     }
 
     /// Keeps everybody else from writing to the thread meanwhile.
-    async fn write_locked(&self, pool: &PgPool) -> Result<Option<Uuid>, WriteError> {
+    async fn write_locked(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
         let mut transaction = pool.begin().await?;
         let mut sql = QueryBuilder::new("select from thread_store.thread");
         push_where_thread(&mut sql, &self.scope, self.thread_id);
@@ -118,7 +119,7 @@ impl Job for Append {
         Shape::of(&self.scope)
     }
 
-    async fn alone(&self, pool: &PgPool) -> Result<Option<Uuid>, WriteError> {
+    async fn alone(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
         let one = Append::together(pool, &self.key(), std::slice::from_ref(self)).await?;
         match one.into_iter().next().flatten() {
             Some(answer) => answer,
@@ -129,7 +130,7 @@ impl Job for Append {
     /// One to whose thread another instance writes at the same time is left to
     /// [`Append::write_locked`].
     async fn together(
-        pool: &PgPool,
+        pool: &Pool,
         shape: &Shape,
         jobs: &[Append],
     ) -> Result<Answers<Append>, sqlx::Error> {
