@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
@@ -128,6 +129,44 @@ struct Arguments {
     /// Form of the log lines: `pretty` or `json`
     #[arg(long, env = "LOG_FORMAT", default_value = "pretty")]
     log_format: String,
+
+    /// How the line of a request names its user: `hash`, `plain` (the id) or `off`
+    #[arg(long, env = "LOG_USERS", default_value = "hash")]
+    log_users: String,
+
+    /// Port of its own for `/metrics`, which is then not on `PORT`; 0 takes a free one
+    #[arg(long, env = "METRICS_PORT")]
+    metrics_port: Option<String>,
+
+    /// Origins that browsers may call from, separated by commas: `https://app.example`; `*` for
+    /// any
+    #[arg(long, env = "CORS_ALLOW_ORIGINS", default_value = "*")]
+    cors_allow_origins: String,
+
+    /// Largest request body in bytes, 1024 to 1073741824
+    #[arg(long, env = "MAX_BODY_BYTES", default_value = "314572800")]
+    max_body_bytes: String,
+
+    /// Most requests for threads that are worked on at once, 1 to 1000000. More get 503
+    #[arg(long, env = "MAX_REQUESTS", default_value = "2048")]
+    max_requests: String,
+
+    /// Most open streams, 0 to 1000000. More get 503
+    #[arg(long, env = "MAX_STREAMS", default_value = "10000")]
+    max_streams: String,
+
+    /// Seconds within which a new connection has to bring the head of a request, 1 to 3600
+    #[arg(long, env = "HEADER_TIMEOUT", default_value = "10")]
+    header_timeout: String,
+
+    /// Seconds within which a request's body has to arrive, 1 to 3600
+    #[arg(long, env = "BODY_TIMEOUT", default_value = "60")]
+    body_timeout: String,
+
+    /// Seconds for which a server that was told to stop goes on serving, with `/readyz` at 503, 0
+    /// to 600: for load balancers to notice
+    #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0")]
+    shutdown_delay: String,
 }
 
 /// The commands as they are typed.
@@ -135,7 +174,7 @@ struct Arguments {
 enum Subcommands {
     /// Serve the API (the default)
     Serve,
-    /// Ask the server on HOST and PORT whether it is alive: exit code 0 if it is, 1 if not
+    /// Ask the server on HOST and PORT whether it is ready: exit code 0 if it is, 1 if not
     Healthcheck,
     /// Bring the schema of `DATABASE_URL` up to date, over `DATABASE_DIRECT_URL` if it is set
     Migrate,
@@ -188,6 +227,67 @@ pub struct Config {
     pub auth_cache_ttl: Duration,
     /// Directory for everything that the program itself keeps on disk.
     pub data_dir: PathBuf,
+    /// How the line of a request names its user.
+    pub log_users: LogUsers,
+    /// Port of `/metrics`, if it is not that of the API; 0 takes a free one.
+    pub metrics_port: Option<u16>,
+    /// Origins that browsers may call from.
+    pub cors: CorsOrigins,
+    /// What clients may take up.
+    pub limits: Limits,
+    /// How long a server that was told to stop goes on serving while it says that it is not ready.
+    pub shutdown_delay: Duration,
+}
+
+/// Bounds on what clients may take up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body in bytes.
+    pub body_bytes: usize,
+    /// Requests for threads that are worked on at once.
+    pub requests: usize,
+    /// Streams that are open at once.
+    pub streams: usize,
+    /// For a new connection to bring the head of its first request.
+    pub header_timeout: Duration,
+    /// For the body of a request to arrive.
+    pub body_timeout: Duration,
+}
+
+/// The bounds of a server for which nothing is set.
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            // The reference server's own (`THREADS_API.md` section 2).
+            body_bytes: 300 * 1024 * 1024,
+            requests: 2048,
+            streams: 10_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Origins that browsers may call from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// Any, as on the reference server.
+    #[default]
+    Any,
+    /// These, each spelled as browsers send it.
+    These(Vec<HeaderValue>),
+}
+
+/// How the line of a request names its user.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogUsers {
+    /// By a hash of the id: the lines of one user belong together, and do not tell who it is.
+    #[default]
+    Hash,
+    /// By the id.
+    Plain,
+    /// Not at all.
+    Off,
 }
 
 /// What a start does about a schema that is behind (`DATABASE_MIGRATE`).
@@ -361,6 +461,16 @@ impl Arguments {
         let auth_cache_ttl = auth_cache_ttl.ok_or_else(|| {
             wrong("SUPABASE_AUTH_CACHE_TTL", "takes a number of seconds from 0 to 3600")
         })?;
+        let log_users = match self.log_users.as_str() {
+            "hash" | "" => LogUsers::Hash,
+            "plain" => LogUsers::Plain,
+            "off" => LogUsers::Off,
+            _ => return Err(wrong("LOG_USERS", "takes `hash`, `plain` or `off`")),
+        };
+        let metrics_port = self.metrics_port(port)?;
+        let cors = cors_origins(&self.cors_allow_origins)?;
+        let limits = self.limits()?;
+        let shutdown_delay = seconds("SHUTDOWN_DELAY", &self.shutdown_delay, 0, 0, 600)?;
         let database = self.database()?;
         #[cfg(feature = "embedded")]
         if matches!(database, Database::Embedded { .. }) && database_max_connections > 80 {
@@ -397,7 +507,36 @@ impl Arguments {
             sign_in,
             auth_cache_ttl: Duration::from_secs(auth_cache_ttl),
             data_dir: PathBuf::from(or(&self.data_dir, ".thread-store")),
+            log_users,
+            metrics_port,
+            cors,
+            limits,
+            shutdown_delay,
         })
+    }
+
+    fn limits(&self) -> Result<Limits, ConfigError> {
+        let body = number("MAX_BODY_BYTES", &self.max_body_bytes, 314_572_800, 1024, 1 << 30)?;
+        let requests = number("MAX_REQUESTS", &self.max_requests, 2048, 1, 1_000_000)?;
+        let streams = number("MAX_STREAMS", &self.max_streams, 10_000, 0, 1_000_000)?;
+        Ok(Limits {
+            body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
+            requests: usize::try_from(requests).unwrap_or(usize::MAX),
+            streams: usize::try_from(streams).unwrap_or(usize::MAX),
+            header_timeout: seconds("HEADER_TIMEOUT", &self.header_timeout, 10, 1, 3600)?,
+            body_timeout: seconds("BODY_TIMEOUT", &self.body_timeout, 60, 1, 3600)?,
+        })
+    }
+
+    fn metrics_port(&mut self, port: u16) -> Result<Option<u16>, ConfigError> {
+        let Some(text) = non_empty(self.metrics_port.take()) else { return Ok(None) };
+        match text.parse() {
+            Ok(metrics_port) if metrics_port == port && port != 0 => {
+                Err(wrong("METRICS_PORT", "takes another port than PORT"))
+            }
+            Ok(metrics_port) => Ok(Some(metrics_port)),
+            Err(_) => Err(wrong("METRICS_PORT", "takes a number from 0 to 65535")),
+        }
     }
 
     /// `DATABASE_URL` and `DATABASE_DIRECT_URL`, if there is an external database.
@@ -570,6 +709,53 @@ fn or<'a>(value: &'a str, default: &'a str) -> &'a str {
     if value.is_empty() { default } else { value }
 }
 
+/// A whole number within bounds.
+fn number(
+    setting: &'static str,
+    value: &str,
+    default: u64,
+    least: u64,
+    most: u64,
+) -> Result<u64, ConfigError> {
+    match value.trim() {
+        "" => Ok(default),
+        digits => digits
+            .parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| wrong(setting, format!("takes a number from {least} to {most}"))),
+    }
+}
+
+fn seconds(
+    setting: &'static str,
+    value: &str,
+    default: u64,
+    least: u64,
+    most: u64,
+) -> Result<Duration, ConfigError> {
+    number(setting, value, default, least, most).map(Duration::from_secs)
+}
+
+/// `*`, or origins as browsers spell them, which is what they are compared with.
+fn cors_origins(value: &str) -> Result<CorsOrigins, ConfigError> {
+    let value = or(value, "*");
+    if value == "*" {
+        return Ok(CorsOrigins::Any);
+    }
+    let origin = |text: &str| {
+        let is_origin = Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+        });
+        HeaderValue::from_str(text).ok().filter(|_| is_origin).ok_or_else(|| {
+            let takes = "takes `*`, or origins such as `https://app.example` separated by commas";
+            wrong("CORS_ALLOW_ORIGINS", format!("{takes}, not {text:?}"))
+        })
+    };
+    let origins = value.split(',').map(str::trim).filter(|text| !text.is_empty()).map(origin);
+    origins.collect::<Result<_, _>>().map(CorsOrigins::These)
+}
+
 fn non_empty(value: Option<String>) -> Option<String> {
     value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
@@ -664,6 +850,18 @@ mod tests {
             (["--supabase-auth-mode", "jwks"], "SUPABASE_AUTH_MODE"),
             (["--supabase-auth-cache-ttl", "1h"], "SUPABASE_AUTH_CACHE_TTL"),
             (["--supabase-auth-cache-ttl", "3601"], "SUPABASE_AUTH_CACHE_TTL"),
+            (["--log-users", "name"], "LOG_USERS"),
+            (["--metrics-port", "2024"], "METRICS_PORT"),
+            (["--metrics-port", "x"], "METRICS_PORT"),
+            (["--cors-allow-origins", "app.example"], "CORS_ALLOW_ORIGINS"),
+            (["--cors-allow-origins", "https://app.example/"], "CORS_ALLOW_ORIGINS"),
+            (["--cors-allow-origins", "https://app.example,*"], "CORS_ALLOW_ORIGINS"),
+            (["--max-body-bytes", "1k"], "MAX_BODY_BYTES"),
+            (["--max-requests", "0"], "MAX_REQUESTS"),
+            (["--max-streams", "1000001"], "MAX_STREAMS"),
+            (["--header-timeout", "0"], "HEADER_TIMEOUT"),
+            (["--body-timeout", "3601"], "BODY_TIMEOUT"),
+            (["--shutdown-delay", "601"], "SHUTDOWN_DELAY"),
             (["--oidc-issuer", "https://example.com"], "OIDC_AUDIENCE"),
             (["--oidc-audience", "api"], "OIDC_ISSUER"),
         ] {
@@ -671,6 +869,12 @@ mod tests {
             assert!(line.starts_with(&format!("{setting}: ")), "{line}");
             assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
         }
+    }
+
+    #[test]
+    fn limits_that_are_not_set_are_those_of_the_documentation() {
+        let config = config(&[]).unwrap();
+        assert_eq!((config.limits, config.cors), (Limits::default(), CorsOrigins::Any));
     }
 
     #[test]
@@ -715,6 +919,9 @@ mod tests {
         let names =
             ["database-url", "supabase-url", "supabase-service-key", "port", "host", "data-dir"];
         let names = names.iter().chain(&["database-max-connections", "supabase-auth-cache-ttl"]);
+        let names = names.chain(&["log-users", "metrics-port", "cors-allow-origins"]);
+        let names = names.chain(&["max-body-bytes", "max-requests", "max-streams"]);
+        let names = names.chain(&["header-timeout", "body-timeout", "shutdown-delay"]);
         let empty: Vec<_> = names.map(|name| format!("--{name}=")).collect();
         let config = config(&empty.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
         assert_eq!((config.port, config.data_dir), (2024, PathBuf::from(".thread-store")));

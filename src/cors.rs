@@ -1,28 +1,34 @@
-//! Cross-origin access, as the reference server grants it: any origin, no credentials
-//! (`THREADS_API.md` section 2).
+//! Cross-origin access. Unless `CORS_ALLOW_ORIGINS` says otherwise as the reference server grants
+//! it: any origin, no credentials (`THREADS_API.md` section 2).
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use crate::config::CorsOrigins;
 use crate::error::{Error, detail};
 
 const ALLOWED: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY"];
 
-const EXPOSED: [HeaderName; 3] = [
+const EXPOSED: [HeaderName; 4] = [
     HeaderName::from_static("x-pagination-total"),
     HeaderName::from_static("x-pagination-next"),
+    HeaderName::from_static("x-pagination-cursor"),
     header::CONTENT_LOCATION,
 ];
 
 /// The headers of every answer to another origin, and the answers to preflights.
-pub(crate) fn layer() -> CorsLayer {
+pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
+    let origins = match origins {
+        CorsOrigins::Any => AllowOrigin::any(),
+        CorsOrigins::These(origins) => AllowOrigin::list(origins.iter().cloned()),
+    };
     let methods = ALLOWED.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok());
     CorsLayer::new()
-        .allow_origin(Any)
+        .allow_origin(origins)
         .allow_methods(methods.collect::<Vec<_>>())
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(EXPOSED)

@@ -69,6 +69,9 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A body that did not arrive in time.
+    #[error("Request body did not arrive within {} seconds", .0.as_secs_f64())]
+    BodyTooSlow(Duration),
     /// A body that ended early or broke off.
     #[error("Request body could not be read")]
     BodyUnreadable,
@@ -78,6 +81,18 @@ pub enum Error {
     /// A path that exists, asked with a method that it does not take.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
+    /// The server has not opened its database yet.
+    #[error("The server is starting, try again shortly")]
+    Starting,
+    /// The server was told to stop.
+    #[error("The server is stopping, try again shortly")]
+    Stopping,
+    /// More requests at once than the server takes on (`MAX_REQUESTS`).
+    #[error("The server is busy, try again shortly")]
+    Busy,
+    /// More open streams than the server takes on (`MAX_STREAMS`).
+    #[error("Too many streams are open, try again shortly")]
+    TooManyStreams,
     /// The database cannot be reached now.
     #[error("The database is not available, try again shortly")]
     DatabaseUnavailable(#[source] sqlx::Error),
@@ -119,12 +134,24 @@ impl Error {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Error::BodyUnreadable => StatusCode::BAD_REQUEST,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::AuthUnavailable { .. } | Error::DatabaseUnavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Error::AuthUnavailable { .. }
+            | Error::Starting
+            | Error::Stopping
+            | Error::Busy
+            | Error::TooManyStreams
+            | Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Database(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// How long a client should wait after a 503.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Error::AuthUnavailable { retry_after, .. } => *retry_after,
+            _ => Duration::from_secs(1),
         }
     }
 
@@ -190,7 +217,11 @@ impl IntoResponse for Error {
         if let Some(cause) = self.cause() {
             response.extensions_mut().insert(Cause(cause.into()));
         }
+        let status = response.status();
         let headers = response.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, self.retry_after().as_secs().max(1).into());
+        }
         match &self {
             Error::InvalidToken(_) => {
                 headers.insert(
@@ -198,11 +229,9 @@ impl IntoResponse for Error {
                     HeaderValue::from_static("Bearer error=\"invalid_token\""),
                 );
             }
-            Error::AuthUnavailable { retry_after, .. } => {
-                headers.insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
-            }
-            Error::DatabaseUnavailable(_) => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            // The rest of the body would be read as another request.
+            Error::BodyTooSlow(_) => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
         }

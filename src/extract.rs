@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::sync::Arc;
 
 use axum::RequestPartsExt;
 use axum::body::Bytes;
@@ -13,29 +14,30 @@ use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::app::App;
+use crate::config::Limits;
 use crate::error::Error;
 use crate::json::{self, Object, Raw, Unstorable};
-
-/// Largest request body in bytes, the reference server's own limit (`THREADS_API.md` section 2).
-pub const BODY_LIMIT: usize = 300 * 1024 * 1024;
 
 /// A JSON request body. `Content-Type` is never looked at, as on the reference server.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-                BytesRejection::FailedToBufferBody(why)
-                    if why.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-                {
-                    Error::BodyTooLarge { limit: BODY_LIMIT }
-                }
-                _ => Error::BodyUnreadable,
-            })?;
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        let Limits { body_bytes: limit, body_timeout, .. } = app.limits;
+        let reading = tokio::time::timeout(body_timeout, Bytes::from_request(request, app));
+        let read = reading.await.map_err(|_| Error::BodyTooSlow(body_timeout))?;
+        let bytes = read.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(why)
+                if why.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                Error::BodyTooLarge { limit }
+            }
+            _ => Error::BodyUnreadable,
+        })?;
         let text = json::check(&bytes)?;
         if !text.trim_ascii_start().starts_with('{') {
             return Err(Error::Invalid("request body: expected an object".into()));

@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 
 use crate::config::Config;
 
-/// Asks the server on this machine whether it is alive.
+/// Asks the server on this machine whether it is ready. Not only whether it is alive: what waits
+/// for a healthy container wants to be served.
 pub async fn healthcheck(config: &Config) -> anyhow::Result<()> {
     // A server that listens on every address is asked on loopback.
     let host = match config.host {
@@ -15,8 +16,8 @@ pub async fn healthcheck(config: &Config) -> anyhow::Result<()> {
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
         host => host,
     };
-    let url = format!("http://{}/ok", SocketAddr::new(host, config.port));
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build()?;
+    let url = format!("http://{}/readyz", SocketAddr::new(host, config.port));
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(4)).build()?;
     let response =
         client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
     if !response.status().is_success() {

@@ -23,9 +23,12 @@ pub mod threads;
 pub mod time;
 
 mod access_log;
+mod admission;
+mod connections;
 mod cors;
 mod deadline;
 mod healthcheck;
+mod meters;
 mod migrate;
 mod not_served;
 mod openapi;

@@ -11,6 +11,11 @@ use thread_store::config::{Command, Config};
 use thread_store::server::{Server, StopSignal};
 use thread_store::{healthcheck, import, migrate, telemetry};
 
+/// A request makes and drops some hundred small things on changing threads, which the system's
+/// allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let (command, logging) = match Command::from_environment() {
         Ok(settings) => settings,
@@ -54,7 +59,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         () = stop.next() => return Ok(()),
     };
     let _ = std::io::stdout().write_all(server.banner().as_bytes());
-    server.run(stop).await?;
+    server.run(stop).await;
     Ok(())
 }
 

@@ -37,7 +37,8 @@ pub fn document() -> &'static str {
     DOCUMENT.get_or_init(|| {
         let routes: OpenApiRouter<Arc<App>> = OpenApiRouter::with_openapi(Base::openapi())
             .merge(threads::routes())
-            .merge(system::routes());
+            .merge(system::routes())
+            .merge(system::metrics_routes());
         let mut document = routes.into_openapi();
         let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_with(Components::new);

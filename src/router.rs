@@ -5,58 +5,102 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
+use crate::access_log::AccessLog;
+use crate::admission::Admission;
 use crate::app::App;
+use crate::config::Config;
 use crate::error::Error;
-use crate::extract::BODY_LIMIT;
 use crate::{access_log, auth, cors, deadline, not_served, openapi, system, threads};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
-pub fn router(app: Arc<App>, sign_in: Option<Router>) -> Router {
+pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
     let private = Router::from(threads::routes())
         .merge(not_served::routes())
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(app.store.timeout(), deadline::within))
-        // Around the fallbacks too: a stranger does not learn which paths exist.
-        .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate));
-    let public = Router::from(system::routes())
+        .layer(
+            ServiceBuilder::new()
+                .layer(Admission(Arc::clone(&app.requests)))
+                // Around the fallbacks too: a stranger does not learn which paths exist.
+                .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate))
+                .layer(DefaultBodyLimit::max(app.limits.body_bytes))
+                .layer(from_fn_with_state(app.store.timeout(), deadline::within)),
+        );
+    let public = match config.metrics_port {
+        None => system::routes().merge(system::metrics_routes()),
+        Some(_) => system::routes(),
+    };
+    let public = Router::from(public)
         .merge(openapi::routes())
         .layer(from_fn_with_state(app.store.timeout(), deadline::within))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
+    let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
+    around(routes, config)
+}
 
-    // Read from the bottom, the way a request comes in.
-    let routes = private
-        .merge(public)
-        .with_state(app)
-        .merge(sign_in.unwrap_or_default())
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(from_fn(access_log::access_log))
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(from_fn(access_log::drop_long_request_id))
-        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]));
+/// What is served until the database is open: that the server lives, and to come back later.
+pub(crate) fn starting(config: &Config) -> Router {
+    let metrics = match config.metrics_port {
+        None => system::metrics_routes_while_starting(),
+        Some(_) => Router::new(),
+    };
+    let routes = system::routes_while_starting()
+        .merge(metrics)
+        .fallback(async || Error::Starting)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed);
+    around(routes, config)
+}
+
+/// What is served on `METRICS_PORT`. `app`: once there is one.
+pub(crate) fn metrics(app: Option<Arc<App>>) -> Router {
+    match app {
+        Some(app) => Router::from(system::metrics_routes()).with_state(app),
+        None => system::metrics_routes_while_starting(),
+    }
+    .fallback(async || Error::NotFound)
+}
+
+/// The middleware of every route, in the order in which a request passes it.
+fn around(routes: Router, config: &Config) -> Router {
+    let routes = routes.layer(
+        ServiceBuilder::new()
+            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+            .map_request(access_log::drop_long_request_id)
+            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+            .layer(AccessLog(config.log_users))
+            .layer(PropagateRequestIdLayer::x_request_id())
+            .layer(CatchPanicLayer::custom(panicked)),
+    );
     // Around the routes as a whole, so that a preflight is answered without looking at them.
-    Router::new()
-        .fallback_service(routes)
-        .layer(map_response(allow_only_with_405))
-        .layer(cors::layer())
-        .layer(from_fn(cors::only_across_origins))
+    Router::new().fallback_service(routes).layer(
+        ServiceBuilder::new()
+            .layer(from_fn(cors::only_across_origins))
+            .layer(cors::layer(&config.cors))
+            .map_response(last_headers),
+    )
 }
 
 /// The routes add `allow` outside of their layers, to whatever those answered: also to a stranger
 /// who was sent away, and who must not learn which paths exist.
-async fn allow_only_with_405(mut response: Response) -> Response {
-    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().remove(header::ALLOW);
+///
+/// And what users wrote is never to be taken for a page: a browser must not guess a type.
+fn last_headers(mut response: Response) -> Response {
+    const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+    let is_405 = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+    let headers = response.headers_mut();
+    // First: taking out a header moves the last one to its place, which would show.
+    if !is_405 {
+        headers.remove(header::ALLOW);
     }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     response
 }
 

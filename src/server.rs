@@ -6,21 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::app::App;
 use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
 use crate::config::{Config, Database, Schema, SignIn};
+use crate::connections::{Port, Routes};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
 #[cfg(feature = "local-auth")]
 use crate::local_auth::{self, LocalAuth};
-use crate::router::router;
+use crate::meters::meters;
+use crate::router;
 use crate::store::{self, Changes, OpenError, Store};
 use crate::telemetry;
 
@@ -32,23 +32,25 @@ const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// Wait between two sweeps of expired threads. Readers do not see them meanwhile.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A server that is ready to serve.
+/// A server that is ready, and serves.
 pub struct Server {
-    listener: TcpListener,
-    router: Router,
-    store: Store,
+    api: Port,
+    metrics: Option<Port>,
+    app: Arc<App>,
     database: Running,
     banner: String,
-    stopping: CancellationToken,
+    shutdown_delay: Duration,
 }
 
 /// Why a server did not start. One line for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}, set PORT or HOST to another: {source}")]
+    #[error("cannot listen on {address}, set {setting} or HOST to another: {source}")]
     Listen {
-        /// HOST and PORT.
+        /// Which port it is.
+        setting: &'static str,
+        /// HOST and the port.
         address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
@@ -102,22 +104,28 @@ impl Running {
 }
 
 impl Server {
-    /// Takes the port, then the database, then the sign-in: what fails first is cheapest.
+    /// Takes the ports, then the database, then the sign-in: what fails first is cheapest.
+    ///
+    /// From the first moment on `/ok` answers, and all else is asked to come back later. The
+    /// server that this resolves to serves everything, until it is dropped.
     ///
     /// `policy` puts the on handlers behind the sign-in that the settings ask for.
     pub async fn start(
         config: Config,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> Result<Server, StartError> {
-        telemetry::metrics();
-        let address = SocketAddr::new(config.host, config.port);
-        let listening = async {
-            let listener = TcpListener::bind(address).await?;
-            let address = listener.local_addr()?;
-            Ok((listener, address))
+        let _ = meters();
+        let routes = Routes::new(router::starting(&config));
+        let api = open_port("PORT", config.port, &config, routes.clone()).await?;
+        let metrics_routes = Routes::new(router::metrics(None));
+        let metrics = match config.metrics_port {
+            Some(port) => {
+                let routes = metrics_routes.clone();
+                Some(open_port("METRICS_PORT", port, &config, routes).await?)
+            }
+            None => None,
         };
-        let (listener, address) =
-            listening.await.map_err(|source| StartError::Listen { address, source })?;
+        debug!("listening on {}, and starting", api.address());
         let (options, database, database_name) = open_database(&config).await?;
         let store = match open_store(&config, options).await {
             Ok(store) => store,
@@ -126,14 +134,16 @@ impl Server {
                 return Err(error.into());
             }
         };
-        let sign_in = sign_in(&config, address, &store).await;
+        let sign_in = sign_in(&config, api.address(), &store).await;
         match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
             Ok((auth, sign_in_routes)) => {
-                let banner = banner(&config, address, &database_name);
-                let stopping = CancellationToken::new();
-                let app = App { store: store.clone(), auth, stopping: stopping.clone() };
-                let router = router(Arc::new(app), sign_in_routes);
-                Ok(Server { listener, router, store, database, banner, stopping })
+                let banner = banner(&config, api.address(), &database_name);
+                let app = Arc::new(App::new(store, auth, config.limits));
+                metrics_routes.put(router::metrics(Some(Arc::clone(&app))));
+                routes.put(router::router(Arc::clone(&app), sign_in_routes, &config));
+                info!("listening on {}", api.address());
+                let shutdown_delay = config.shutdown_delay;
+                Ok(Server { api, metrics, app, database, banner, shutdown_delay })
             }
             Err(error) => {
                 store.close().await;
@@ -144,14 +154,21 @@ impl Server {
     }
 
     /// Where the server listens.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.api.address()
+    }
+
+    /// Where `/metrics` is, if it has a port of its own.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Port::address)
     }
 
     /// The threads that open streams watch.
     #[must_use]
     pub fn changes(&self) -> &Changes {
-        self.store.changes()
+        self.app.store.changes()
     }
 
     /// What to print when the server is ready.
@@ -160,42 +177,46 @@ impl Server {
         &self.banner
     }
 
-    /// Serves until the first `stop`, then lets the requests under way finish, until the
-    /// deadline or the second `stop`.
-    pub async fn run(self, mut stop: StopSignal) -> std::io::Result<()> {
-        info!("listening on {}", self.listener.local_addr()?);
-        let (stopping, stopped) = tokio::sync::oneshot::channel();
-        let streams = self.stopping;
-        let graceful = async move {
-            stop.next().await;
-            info!("stopping: letting requests finish");
-            streams.cancel();
-            let _ = stopping.send(stop);
-        };
-        let serve = axum::serve(self.listener, self.router).with_graceful_shutdown(graceful);
-        let deadline = async {
-            let Ok(mut stop) = stopped.await else { return std::future::pending().await };
+    /// Serves until the first `stop`. Then says that it is not ready, and goes on for
+    /// `SHUTDOWN_DELAY` or until the next `stop`, so that load balancers can move on. Then takes
+    /// no more connections and lets the requests under way finish, until the deadline or the next
+    /// `stop`.
+    pub async fn run(self, mut stop: StopSignal) {
+        let mut background = background(&self.app.store);
+        stop.next().await;
+        self.app.draining.cancel();
+        if !self.shutdown_delay.is_zero() {
+            info!(delay = ?self.shutdown_delay, "stopping soon: not ready any more");
             tokio::select! {
-                () = tokio::time::sleep(DRAIN_DEADLINE) => {}
+                () = tokio::time::sleep(self.shutdown_delay) => {}
                 () = stop.next() => {}
             }
-        };
-        let mut background = background(&self.store);
-        let outcome = tokio::select! {
-            outcome = serve => outcome,
-            () = deadline => {
-                warn!("requests were cut off");
-                Ok(())
-            }
-        };
+        }
+        info!("stopping: letting requests finish");
+        self.app.stopping.cancel();
+        tokio::select! {
+            () = self.api.close() => {}
+            () = tokio::time::sleep(DRAIN_DEADLINE) => warn!("requests were cut off"),
+            () = stop.next() => warn!("requests were cut off"),
+        }
         // Waits for them: one that runs on would complain of the closed pool.
         background.shutdown().await;
         // Statements of requests that were cut off must not keep the program alive.
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.store.close()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.app.store.close()).await;
         self.database.stop().await;
         info!("stopped");
-        outcome
     }
+}
+
+async fn open_port(
+    setting: &'static str,
+    port: u16,
+    config: &Config,
+    routes: Routes,
+) -> Result<Port, StartError> {
+    let address = SocketAddr::new(config.host, port);
+    let opened = Port::open(address, routes, config.limits.header_timeout).await;
+    opened.map_err(|source| StartError::Listen { setting, address, source })
 }
 
 /// What goes on beside requests. Ends when it is dropped.
@@ -240,13 +261,19 @@ async fn sweep(store: &Store) {
     loop {
         match store.sweep().await {
             Ok(swept) if swept.deleted + swept.shrunk > 0 => {
+                meters().sweeps.increment(1);
+                meters().swept_deleted.increment(swept.deleted as u64);
+                meters().swept_shrunk.increment(swept.shrunk as u64);
                 info!(deleted = swept.deleted, shrunk = swept.shrunk, "swept expired threads");
                 if !swept.is_last {
                     continue;
                 }
             }
-            Ok(_) => {}
-            Err(error) => warn!(%error, "could not sweep expired threads"),
+            Ok(_) => meters().sweeps.increment(1),
+            Err(error) => {
+                meters().failed_sweeps.increment(1);
+                warn!(%error, "could not sweep expired threads");
+            }
         }
         tokio::time::sleep(SWEEP_INTERVAL).await;
     }
@@ -254,7 +281,7 @@ async fn sweep(store: &Store) {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Server").field("api", &self.api).finish_non_exhaustive()
     }
 }
 

@@ -9,11 +9,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Logging};
+use crate::meters::HISTOGRAMS;
 
-/// Name of the request duration histogram, in seconds.
-pub(crate) const REQUEST_SECONDS: &str = "http_request_duration_seconds";
-
-/// Upper bounds of the duration buckets in seconds.
+/// Upper bounds of the buckets of every duration, in seconds.
 const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
@@ -37,9 +35,11 @@ pub fn init(logging: &Logging) -> anyhow::Result<()> {
 pub fn metrics() -> &'static PrometheusHandle {
     static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
     METRICS.get_or_init(|| {
-        let builder = PrometheusBuilder::new();
-        let recorder = builder
-            .set_buckets_for_metric(Matcher::Full(REQUEST_SECONDS.to_owned()), &SECONDS)
+        let recorder = HISTOGRAMS
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, name| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
+            })
             .unwrap_or_else(|_| PrometheusBuilder::new())
             .build_recorder();
         let handle = recorder.handle();

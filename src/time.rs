@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Timelike, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Serialize, Serializer};
 
 /// A moment read from Postgres, printed as the reference server prints it: RFC 3339 with
@@ -34,12 +34,15 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = if self.0.nanosecond() / 1_000 == 0 {
-            "%Y-%m-%dT%H:%M:%S+00:00"
-        } else {
-            "%Y-%m-%dT%H:%M:%S%.6f+00:00"
-        };
-        write!(f, "{}", self.0.format(format))
+        // By hand: every answer has some, and a general format is read anew for each.
+        let (date, time) = (self.0.date_naive(), self.0.time());
+        let (year, month, day) = (date.year(), date.month(), date.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match time.nanosecond() / 1_000 {
+            0 => f.write_str("+00:00"),
+            microseconds => write!(f, ".{microseconds:06}+00:00"),
+        }
     }
 }
 

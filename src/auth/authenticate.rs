@@ -19,11 +19,21 @@ pub trait Authenticate: Send + Sync + 'static {
     /// refused ones (401), [`Error::AuthUnavailable`] if nobody can tell (503), and
     /// [`Error::Denied`] for anything else. Sees headers, method, path and query, not the body.
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>>;
+
+    /// Whether credentials could be told good or bad when that was last tried. `None`: it has not
+    /// been tried, or the handler does not know. For operators; nothing is decided by it.
+    fn is_available(&self) -> Option<bool> {
+        None
+    }
 }
 
 impl Authenticate for Box<dyn Authenticate> {
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
         (**self).authenticate(request)
+    }
+
+    fn is_available(&self) -> Option<bool> {
+        (**self).is_available()
     }
 }
 
@@ -35,8 +45,12 @@ pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: N
     let (mut parts, body) = request.into_parts();
     match app.auth.authenticate(&parts).await {
         Ok(user) => {
-            parts.extensions.insert(Arc::new(user));
-            next.run(Request::from_parts(parts, body)).await
+            let user = Arc::new(user);
+            parts.extensions.insert(Arc::clone(&user));
+            let mut response = next.run(Request::from_parts(parts, body)).await;
+            // For the access log.
+            response.extensions_mut().insert(user);
+            response
         }
         Err(error) => error.into_response(),
     }

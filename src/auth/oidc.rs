@@ -54,6 +54,10 @@ impl Authenticate for Oidc {
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
         Box::pin(self.tokens.user_of(&request.headers))
     }
+
+    fn is_available(&self) -> Option<bool> {
+        self.tokens.is_available()
+    }
 }
 
 struct Verifier(Jwks);

@@ -176,6 +176,11 @@ impl Auth {
         })
     }
 
+    /// Whether users could be told from strangers when that was last tried.
+    pub(crate) fn is_available(&self) -> Option<bool> {
+        self.authenticate.is_available()
+    }
+
     /// Asks the one handler that an action is for.
     pub(super) async fn decide(&self, mut event: Event<'_>) -> Result<Scope, Error> {
         let (resource, action) = (event.resource, event.action);

@@ -6,7 +6,7 @@
 //! because a 401 would sign users out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -26,6 +26,7 @@ use super::upstream::{self, Unreadable};
 use super::user::words;
 use super::{Authenticate, User};
 use crate::error::Error;
+use crate::meters::meters;
 
 /// The audience of the tokens of signed-in users.
 const AUDIENCE: &str = "authenticated";
@@ -94,6 +95,10 @@ impl Supabase {
 impl Authenticate for Supabase {
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
         Box::pin(self.tokens.user_of(&request.headers))
+    }
+
+    fn is_available(&self) -> Option<bool> {
+        self.tokens.is_available()
     }
 }
 
@@ -184,9 +189,24 @@ impl Project {
         }
     }
 
+    async fn ask(&self, token: &BearerToken) -> Answer {
+        let started = Instant::now();
+        let answer = self.ask_for_user(token).await;
+        let calls = &meters().auth_user_calls;
+        let ended = match &answer {
+            Answer::Final(Ok(_)) => &calls.accepted,
+            Answer::Final(Err(Refusal::BadToken | Refusal::Refused)) => &calls.refused,
+            Answer::Final(Err(Refusal::Unavailable { .. })) | Answer::WorthARetry(_) => {
+                &calls.unavailable
+            }
+        };
+        ended.record(started.elapsed());
+        answer
+    }
+
     /// Forwards nothing of the client's but its token: an `X-JWT-AUD` would change what
     /// Supabase checks, and a browser's `User-Agent` makes it refuse secret keys.
-    async fn ask(&self, token: &BearerToken) -> Answer {
+    async fn ask_for_user(&self, token: &BearerToken) -> Answer {
         let Some(authorization) = token.to_header() else {
             return Answer::Final(Err(Refusal::BadToken));
         };

@@ -1,7 +1,7 @@
 //! What all verifiers of bearer tokens share: cheap refusals first, then one verification for
 //! all who wait with the same token, and a memory of it that is short and bounded.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::User;
 use super::bearer::{BearerToken, UnverifiedClaims};
 use crate::error::Error;
+use crate::meters::meters;
 
 /// For one verification, waiting for its turn included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -87,6 +88,8 @@ pub(super) struct Tokens<V> {
     known: Cache<TokenHash, ()>,
     known_lane: Semaphore,
     stranger_lane: Semaphore,
+    /// Whether the last verification came to an end.
+    available: RwLock<Option<bool>>,
 }
 
 #[derive(Clone)]
@@ -120,7 +123,13 @@ impl<V: Verify> Tokens<V> {
             known: Cache::builder().max_capacity(MOST_ACCEPTED).time_to_live(KNOWN_LIFE).build(),
             known_lane: Semaphore::new(KNOWN_LANE),
             stranger_lane: Semaphore::new(STRANGER_LANE),
+            available: RwLock::default(),
         }
+    }
+
+    /// Whether the last verification found out about its token. `None`: there was none.
+    pub(super) fn is_available(&self) -> Option<bool> {
+        *self.available.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The user whose token a request carries.
@@ -130,6 +139,7 @@ impl<V: Verify> Tokens<V> {
         if let Some(accepted) = &self.accepted
             && let Some(accepted) = accepted.get(&hash).await
         {
+            meters().auth_hits.increment(1);
             return Ok(accepted.user);
         }
         let claims = token.unverified_claims()?;
@@ -137,6 +147,7 @@ impl<V: Verify> Tokens<V> {
         if left().is_zero() || self.bad.contains_key(&hash) {
             return Err((&Refusal::BadToken).into());
         }
+        meters().auth_misses.increment(1);
         let verification = async {
             let user = self.in_turn(&token, &claims, hash).await?;
             // What is left now: verification took its time.
@@ -164,12 +175,18 @@ impl<V: Verify> Tokens<V> {
         let outcome = tokio::time::timeout(DEADLINE, verification).await.unwrap_or_else(|_| {
             Err(Refusal::unavailable(format!("no answer from the auth server within {DEADLINE:?}")))
         });
+        self.note(!matches!(outcome, Err(Refusal::Unavailable { .. })));
         match &outcome {
             Ok(_) => self.known.insert(hash, ()).await,
             Err(Refusal::BadToken) => self.bad.insert(hash, ()).await,
             Err(_) => {}
         }
         outcome
+    }
+
+    fn note(&self, is_available: bool) {
+        meters().auth_available.set(f64::from(is_available));
+        *self.available.write().unwrap_or_else(PoisonError::into_inner) = Some(is_available);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Calls to an auth server: one client, with deadlines and bounds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Response, redirect};
 use url::Url;
+
+use crate::meters::meters;
 
 /// For a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -64,11 +66,20 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// Fetches a JSON document that anybody may read.
+/// Fetches a JSON document that anybody may read: signing keys, and what leads to them.
 pub(super) async fn fetch_json<T: serde::de::DeserializeOwned>(
     client: &Client,
     url: &str,
 ) -> Result<T, String> {
+    let started = Instant::now();
+    let fetched = get_json(client, url).await;
+    let calls = &meters().auth_key_calls;
+    let ended = if fetched.is_ok() { &calls.accepted } else { &calls.unavailable };
+    ended.record(started.elapsed());
+    fetched
+}
+
+async fn get_json<T: serde::de::DeserializeOwned>(client: &Client, url: &str) -> Result<T, String> {
     let response = client.get(url).send().await.map_err(describe)?;
     let status = response.status();
     if !status.is_success() {

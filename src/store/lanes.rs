@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use metrics::counter;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
@@ -20,16 +19,12 @@ use tracing::debug;
 
 use super::AnswerTooLarge;
 use super::pool::Pool;
+use crate::meters::SharedStatements;
 
 /// Most requests that one statement answers.
 const MOST_TOGETHER: usize = 128;
 /// Most requests of one kind that wait. Those beyond are answered with 503.
 const MOST_WAITING: usize = 10_000;
-
-/// Name of the metric that counts statements that answered several requests.
-const SHARED_STATEMENTS: &str = "database_shared_statements_total";
-/// Name of the metric that counts the requests that they answered.
-const SHARED_REQUESTS: &str = "database_shared_requests_total";
 
 /// A request that can share a statement with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {
@@ -70,6 +65,7 @@ pub(super) struct Lanes<J: Job>(Arc<Shared<J>>);
 struct Shared<J: Job> {
     pool: Pool,
     queue: Mutex<Queue<J>>,
+    meters: SharedStatements,
 }
 
 struct Queue<J: Job> {
@@ -98,13 +94,14 @@ enum Entered<J: Job> {
 impl<J: Job> Lanes<J> {
     pub(super) fn new(pool: Pool, lanes: usize) -> Lanes<J> {
         let queue = Mutex::new(Queue { free: lanes, waiting: VecDeque::new() });
-        Lanes(Arc::new(Shared { pool, queue }))
+        Lanes(Arc::new(Shared { pool, queue, meters: SharedStatements::of(J::KIND) }))
     }
 
     /// Answers a request. If the caller goes away meanwhile, a request that waits is dropped.
     pub(super) async fn answer(&self, job: J) -> Outcome<J> {
         match self.enter(job)? {
-            Entered::Lane(_lane, job) => job.alone(&self.0.pool).await,
+            // In a box of its own: most requests of a busy server do not need the room.
+            Entered::Lane(_lane, job) => Box::pin(job.alone(&self.0.pool)).await,
             Entered::Queue(answer) => {
                 // The sender is dropped without a word only if answering panicked.
                 let broke =
@@ -176,8 +173,8 @@ impl<J: Job> Lane<J> {
         let answers = match jobs.as_slice() {
             [_] => Ok(vec![None]),
             jobs => {
-                counter!(SHARED_STATEMENTS, "kind" => J::KIND).increment(1);
-                counter!(SHARED_REQUESTS, "kind" => J::KIND).increment(jobs.len() as u64);
+                self.0.meters.statements.increment(1);
+                self.0.meters.requests.increment(jobs.len() as u64);
                 J::together(pool, &key, jobs).await
             }
         };

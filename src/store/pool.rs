@@ -28,6 +28,8 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use crate::meters::meters;
+
 /// How long a request waits for a connection before it is answered with 503.
 const ACQUIRE_DEADLINE: Duration = Duration::from_secs(5);
 /// For the answer of a connection of which there is doubt.
@@ -202,6 +204,11 @@ impl Pool {
         self.timeout
     }
 
+    /// The connections for statements, to be counted.
+    pub(crate) fn statements(&self) -> &PgPool {
+        &self.statements
+    }
+
     /// Connections that keep what is set on them: locks, and what they listen to. `None`: there
     /// is no way around the pooler.
     pub(crate) fn sessions(&self) -> Option<&PgPool> {
@@ -231,7 +238,10 @@ impl Pool {
         begin: Option<&Arc<str>>,
         timeout: Duration,
     ) -> Result<Connection, sqlx::Error> {
-        let connection = self.statements.acquire().await?;
+        let asked = Instant::now();
+        let acquired = self.statements.acquire().await;
+        meters().database_wait.record(asked.elapsed());
+        let connection = acquired?;
         let mut connection = Connection {
             connection: Some(connection),
             in_transaction: begin.is_some(),
@@ -273,13 +283,18 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// Settings under which statements run. One that waits for a lock or runs for longer is answered
-/// with 503, and frees its connection. Compiling a statement that looks expensive takes longer
-/// than any of ours.
+/// Settings under which statements run.
+///
+/// One that waits for a lock or runs for longer is answered with 503, and frees its connection.
+/// Compiling a statement that looks expensive takes longer than any of ours. And a plan that reads
+/// all of a small table is the best one there is, until the table has grown.
 fn session(timeout: Duration) -> String {
     let milliseconds = timeout.as_millis();
     let lock = milliseconds.min(4_000);
-    format!("set lock_timeout = {lock}; set statement_timeout = {milliseconds}; set jit = 'off'")
+    format!(
+        "set lock_timeout = {lock}; set statement_timeout = {milliseconds}; \
+         set jit = 'off'; set enable_seqscan = 'off'"
+    )
 }
 
 /// What runs past its time is an outage: nobody knows what became of it.

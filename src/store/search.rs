@@ -47,8 +47,10 @@ impl Criteria {
 }
 
 /// Which part of the result is wanted, in which order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
+    /// Only what comes behind this.
+    pub behind: Option<Behind>,
     /// Most threads.
     pub limit: i64,
     /// How many to leave out before them.
@@ -59,6 +61,15 @@ pub struct Page {
     pub ascending: bool,
 }
 
+/// A place in the order of a search: that of a thread as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// What it was sorted by, as text that Postgres reads.
+    pub value: String,
+    /// Its id.
+    pub thread_id: Uuid,
+}
+
 impl Page {
     /// Whether the order is that of the index of owners.
     fn is_newest_first(&self) -> bool {
@@ -67,7 +78,9 @@ impl Page {
 }
 
 /// What threads can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SortKey {
     /// The id.
@@ -83,6 +96,15 @@ pub enum SortKey {
 }
 
 impl SortKey {
+    /// What Postgres reads a value of it as.
+    fn cast(self) -> &'static str {
+        match self {
+            SortKey::ThreadId => "::uuid",
+            SortKey::Status => "::text",
+            SortKey::CreatedAt | SortKey::UpdatedAt | SortKey::StateUpdatedAt => "::timestamptz",
+        }
+    }
+
     fn column(self) -> &'static str {
         match self {
             SortKey::ThreadId => "thread.thread_id",
@@ -217,7 +239,7 @@ impl Store {
     ) -> Result<Vec<Thread>, sqlx::Error> {
         let metadata = not_implied(&criteria.metadata, &scope);
         let criteria = Criteria { metadata, ..criteria.clone() };
-        if criteria.is_empty() && columns.are_whole() {
+        if criteria.is_empty() && columns.are_whole() && page.behind.is_none() {
             return self.listings.answer(Listing { scope, page }).await;
         }
         if criteria.is_of_metadata()
@@ -258,6 +280,7 @@ async fn search(
     // The page is cut before values are put together, so only its threads' are.
     sql.push(" from ( select thread.*");
     push_from(&mut sql, scope, criteria);
+    push_behind(&mut sql, page);
     push_order(&mut sql, page);
     sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
     sql.push(" ) as thread");
@@ -286,6 +309,7 @@ async fn search_recent(
         "with recent as materialized ( select thread.* from thread_store.thread where ",
     );
     push_visible(&mut sql, scope);
+    push_behind(&mut sql, page);
     push_order(&mut sql, page);
     sql.push(" limit ").push_bind(RECENT).push(" ) select ");
     columns.push(&mut sql);
@@ -329,7 +353,7 @@ impl Job for Listing {
     type Key = (Shape, Page);
 
     fn key(&self) -> (Shape, Page) {
-        (Shape::of(&self.scope), self.page)
+        (Shape::of(&self.scope), self.page.clone())
     }
 
     async fn alone(&self, pool: &Pool) -> Result<Vec<Thread>, sqlx::Error> {
@@ -363,6 +387,15 @@ impl Job for Listing {
         }
         Ok(answers.into_iter().map(Some).collect())
     }
+}
+
+/// Appends the condition that a thread comes behind where the page begins.
+fn push_behind(sql: &mut QueryBuilder<Postgres>, page: &Page) {
+    let Some(Behind { value, thread_id }) = &page.behind else { return };
+    sql.push(" and (").push(page.sort_by.column()).push(", thread.thread_id) ");
+    sql.push(if page.ascending { "> (" } else { "< (" });
+    sql.push_bind(value.clone()).push("::text").push(page.sort_by.cast());
+    sql.push(", ").push_bind(*thread_id).push(")");
 }
 
 fn push_order(sql: &mut QueryBuilder<Postgres>, page: &Page) {

@@ -4,6 +4,7 @@
 mod copy;
 mod count;
 mod create;
+mod cursor;
 mod delete;
 mod extract_path;
 mod get;

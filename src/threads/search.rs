@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderName;
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::cursor::Cursor;
 use super::{Status, Thread, extract_path};
 use crate::app::App;
 use crate::auth::{Access, Action};
@@ -19,6 +20,7 @@ use crate::store::{Columns, Criteria, Extract, Page, SortKey};
 
 const PAGINATION_TOTAL: HeaderName = HeaderName::from_static("x-pagination-total");
 const PAGINATION_NEXT: HeaderName = HeaderName::from_static("x-pagination-next");
+const PAGINATION_CURSOR: HeaderName = HeaderName::from_static("x-pagination-cursor");
 
 /// What to look for. All conditions must hold.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,6 +48,10 @@ pub(super) struct SearchThreads {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 0, default = 0)]
     offset: Option<Bounded<0, { i64::MAX / 2 }>>,
+    /// The `X-Pagination-Cursor` of the page before, to go on behind it whatever was written since:
+    /// cheap however far down it is. Needs the same sort; `offset` counts from there.
+    #[serde(default, deserialize_with = "present")]
+    cursor: Option<String>,
     /// What to sort by. Absent: `updated_at`, newest first.
     #[serde(default, deserialize_with = "name")]
     sort_by: Option<SortKey>,
@@ -138,13 +144,20 @@ enum SortOrder {
 }
 
 impl SearchThreads {
-    fn page(&self) -> Page {
-        Page {
+    /// The page, and how many threads come before where it begins to count.
+    fn page(&self) -> Result<(Page, i64), Error> {
+        let mut page = Page {
+            behind: None,
             limit: self.limit.map_or(10, |limit| limit.0),
             offset: self.offset.map_or(0, |offset| offset.0),
             sort_by: self.sort_by.unwrap_or(SortKey::UpdatedAt),
             ascending: self.sort_by.is_some() && self.sort_order == Some(SortOrder::Asc),
-        }
+        };
+        let Some(cursor) = &self.cursor else { return Ok((page, 0)) };
+        let cursor = Cursor::read(cursor, &page)?;
+        let number = cursor.number;
+        page.behind = Some(cursor.into_place());
+        Ok((page, number))
     }
 
     fn criteria(self) -> Result<Criteria, Error> {
@@ -169,6 +182,7 @@ impl SearchThreads {
         (status = 200, description = "The threads", body = [Thread], headers(
             ("X-Pagination-Total" = i64, description = "Threads up to the end of this page, and one more if there are more"),
             ("X-Pagination-Next" = i64, description = "Offset of the next page, if there is one"),
+            ("X-Pagination-Cursor" = String, description = "`cursor` of the next page, if there is one and the id and what is sorted by are selected"),
         )),
         (status = 422, description = "The body is not valid"),
     )
@@ -178,26 +192,30 @@ pub(super) async fn search(
     access: Access,
     Body(mut body): Body<SearchThreads>,
 ) -> Result<Response, Error> {
-    let page = body.page();
+    let (page, before) = body.page()?;
     let selected = Selected(body.select.take().filter(|fields| !fields.is_empty()));
     let columns = selected.columns(extract_path::read(body.extract.take().unwrap_or_default())?);
     let mut criteria = body.criteria()?;
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     // One more than asked for tells whether there is a next page.
-    let beyond = Page { limit: page.limit + 1, ..page };
+    let beyond = Page { limit: page.limit + 1, ..page.clone() };
     let mut threads = app.store.search_threads(scope, &criteria, beyond, &columns).await?;
     let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let has_more = threads.len() > wanted;
     threads.truncate(wanted);
+    let length = i64::try_from(threads.len()).unwrap_or(i64::MAX);
+    let end = before.saturating_add(page.offset).saturating_add(length);
+    let total = if has_more { end.saturating_add(1) } else { end };
+    let next = has_more.then(|| [(PAGINATION_NEXT, end.to_string())]);
+    let last = threads.last().filter(|_| has_more);
+    let cursor = last.and_then(|last| Cursor::behind(last, &page, end)?.to_text());
     for thread in &mut threads {
         selected.trim(thread);
     }
-    let end = page.offset + i64::try_from(threads.len()).unwrap_or(i64::MAX);
-    let total = if has_more { end + 1 } else { end };
-    let next = has_more.then(|| [(PAGINATION_NEXT, end.to_string())]);
     Ok((
         [(PAGINATION_TOTAL, total.to_string())],
-        next.map(axum::response::AppendHeaders),
+        next.map(AppendHeaders),
+        cursor.map(|cursor| AppendHeaders([(PAGINATION_CURSOR, cursor)])),
         Json(threads),
     )
         .into_response())

@@ -11,6 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::app::App;
 use crate::auth::{Access, Action, Credentials, Scope};
 use crate::error::Error;
 use crate::extract::{Query, ThreadId, excerpt};
+use crate::meters::meters;
 use crate::store::{Checkpoint, Position, Watch, first_checkpoint_id_of};
 
 /// How often a comment is sent on a silent stream, so that proxies keep it open.
@@ -46,6 +48,7 @@ const RETRY: Duration = Duration::from_secs(1);
         (status = 200, description = "The events", content_type = "text/event-stream", body = String),
         (status = 404, description = "No such thread, or not the caller's"),
         (status = 422, description = "The request is not valid"),
+        (status = 503, description = "Too many streams are open"),
     )
 )]
 pub(super) async fn stream(
@@ -59,6 +62,10 @@ pub(super) async fn stream(
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
     let since = headers.get("last-event-id").map(last_event_id).transpose()?;
     let scope = access.on(Action::Read, &[thread_id]).await?;
+    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
+        meters().refused_streams.increment(1);
+        Error::TooManyStreams
+    })?;
     // Watching comes first: what is written from here on is either news or behind `last_seq`.
     let watch = app.store.changes().watch(thread_id);
     let progress = app.store.progress(&scope, thread_id).await?;
@@ -77,6 +84,7 @@ pub(super) async fn stream(
         scope,
         thread_id,
         watch,
+        _place: place,
         sends_state,
         is_behind: since.is_some(),
         position: since.unwrap_or(now),
@@ -132,6 +140,8 @@ struct Follow {
     scope: Scope,
     thread_id: Uuid,
     watch: Watch,
+    /// Its share of `MAX_STREAMS`.
+    _place: OwnedSemaphorePermit,
     sends_state: bool,
     /// Whether there may be something to send that no wake-up will tell of.
     is_behind: bool,

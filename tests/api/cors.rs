@@ -1,12 +1,39 @@
 //! Cross-origin requests.
 
+use axum::http::HeaderValue;
 use reqwest::Method;
 use serde_json::json;
+use thread_store::config::CorsOrigins;
 
 use crate::support::steps::new_id;
 use crate::support::{Answer, TestServer};
 
 const ORIGIN: (&str, &str) = ("origin", "http://app.example");
+
+#[tokio::test]
+async fn only_the_origins_that_are_set_may_read_answers() {
+    let theirs = ["https://app.example", "http://localhost:3000"];
+    let server = TestServer::start_with(|config| {
+        config.cors = CorsOrigins::These(theirs.map(HeaderValue::from_static).into());
+    })
+    .await;
+    let nobody = server.nobody();
+    let allowed = async |method: Method, origin: &str| {
+        let request = nobody.request(method, "/threads").header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        let answer = Answer::of(request).await;
+        assert!(answer.header("vary").eq_ignore_ascii_case("origin"));
+        answer.header("access-control-allow-origin").to_owned()
+    };
+    for method in [Method::POST, Method::OPTIONS] {
+        for origin in theirs {
+            assert_eq!(allowed(method.clone(), origin).await, origin);
+        }
+        for origin in ["http://app.example", "https://app.example.org", "null"] {
+            assert_eq!(allowed(method.clone(), origin).await, "", "{origin}");
+        }
+    }
+}
 
 #[tokio::test]
 async fn every_answer_to_another_origin_can_be_read_there() {
@@ -35,7 +62,8 @@ async fn every_answer_to_another_origin_can_be_read_there() {
             assert_eq!(answer.header("access-control-allow-credentials"), "");
             assert!(answer.header("vary").eq_ignore_ascii_case("origin"), "{method} {path}");
             let exposed = answer.header("access-control-expose-headers");
-            let expected = "x-pagination-total,x-pagination-next,content-location";
+            let expected =
+                "x-pagination-total,x-pagination-next,x-pagination-cursor,content-location";
             assert_eq!(exposed, if has_origin { expected } else { "" }, "{method} {path}");
         }
     }

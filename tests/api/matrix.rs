@@ -12,7 +12,7 @@ use crate::support::{Answer, TestServer, User};
 use thread_store::auth::private_threads as private;
 
 /// Operations that need no token, each for its reason: they tell of the server, not of threads.
-const SYSTEM: [&str; 4] = ["get /", "get /ok", "get /info", "get /metrics"];
+const SYSTEM: [&str; 5] = ["get /", "get /ok", "get /readyz", "get /info", "get /metrics"];
 
 /// A thread with two checkpoints for one cell of the table.
 #[derive(Debug, Clone)]

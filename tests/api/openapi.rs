@@ -77,6 +77,7 @@ fn the_whole_threads_api_is_documented() {
         "GET /info",
         "GET /metrics",
         "GET /ok",
+        "GET /readyz",
         "POST /threads",
         "POST /threads/count",
         "POST /threads/prune",

@@ -16,13 +16,13 @@ const TIMES: usize = 8;
 /// A server whose statements' plans go to the log of its database.
 async fn explained() -> TestServer {
     TestServer::start_with(|config| {
-        if let Database::External { url: options, .. } = &mut config.database {
+        if let Database::External { url, .. } = &mut config.database {
             let explain = [
                 ("session_preload_libraries", "auto_explain"),
                 ("auto_explain.log_min_duration", "0"),
                 ("auto_explain.log_format", "json"),
             ];
-            *options = Box::new((**options).clone().options(explain));
+            **url = (**url).clone().options(explain);
         }
     })
     .await

@@ -1,9 +1,11 @@
 //! `POST /threads/search`
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
-use crate::support::steps::human;
+use crate::support::steps::{human, texts};
 
 #[tokio::test]
 async fn metadata_filters_are_containment_as_in_postgres() {
@@ -219,4 +221,71 @@ async fn a_condition_that_only_old_threads_of_many_meet_finds_them_page_by_page(
         assert_eq!(numbers, expected, "{metadata}");
         assert_eq!(user.count(json!({ "metadata": metadata })).await, expected.len() as u64);
     }
+}
+
+#[tokio::test]
+async fn a_cursor_goes_on_behind_its_page_whatever_was_written_since() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let mut threads = Vec::new();
+    for _ in 0..7 {
+        threads.insert(0, user.thread(json!({})).await);
+    }
+    let page = async |body: Value| {
+        let page = user.post("/threads/search", body).await;
+        let found = texts(&page.expect(200), "thread_id");
+        let header = |name: &str| page.header(name).to_owned();
+        (found, header("x-pagination-cursor"), header("x-pagination-next"))
+    };
+    let (first, cursor, next) = page(json!({ "limit": 3 })).await;
+    assert_eq!((first.as_slice(), next.as_str()), (&threads[..3], "3"));
+    user.thread(json!({})).await;
+    user.write(&threads[1], json!({ "n": 1 })).await;
+    let (second, cursor, next) = page(json!({ "limit": 3, "cursor": cursor })).await;
+    assert_eq!((second.as_slice(), next.as_str()), (&threads[3..6], "6"));
+    let (last, none, next) = page(json!({ "limit": 3, "cursor": cursor })).await;
+    assert_eq!((last.as_slice(), none.as_str(), next.as_str()), (&threads[6..], "", ""));
+
+    // Where the page ended is not in what was selected.
+    let (_, none, next) = page(json!({ "limit": 3, "select": ["thread_id"] })).await;
+    assert_eq!((none.as_str(), next.as_str()), ("", "3"));
+}
+
+#[tokio::test]
+async fn a_cursor_that_was_not_made_by_such_a_search_is_refused() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    for _ in 0..2 {
+        user.thread(json!({})).await;
+    }
+    let page = user.post("/threads/search", json!({ "limit": 1 })).await;
+    let cursor = page.header("x-pagination-cursor");
+    let sound = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    let forged = |field: &str, value: Value| {
+        let mut sound: Value = serde_json::from_slice(&sound).unwrap();
+        sound[field] = value;
+        BASE64_URL_SAFE_NO_PAD.encode(sound.to_string())
+    };
+    let refused = async |body: Value| {
+        let detail = user.post("/threads/search", body).await;
+        assert_eq!(detail.status, 422, "{}", detail.text);
+        assert!(detail.detail().starts_with("cursor: "), "{}", detail.text);
+    };
+    for cursor in [json!(""), json!("x"), json!("e30"), json!(3), json!(null), json!(["x"])] {
+        refused(json!({ "cursor": cursor })).await;
+    }
+    for (field, value) in [
+        ("value", json!("yesterday")),
+        ("value", json!("'; drop table thread; --")),
+        ("value", json!(3)),
+        ("thread_id", json!("x")),
+        ("number", json!(-1)),
+        ("sort_by", json!("metadata")),
+    ] {
+        refused(json!({ "cursor": forged(field, value) })).await;
+    }
+    refused(json!({ "cursor": cursor, "sort_by": "created_at" })).await;
+    refused(json!({ "cursor": cursor, "sort_by": "updated_at", "sort_order": "asc" })).await;
+    let much = user.post("/threads/search", json!({ "cursor": forged("number", json!(i64::MAX)) }));
+    much.await.expect(200);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use thread_store::auth::{Mode, private_threads};
-use thread_store::config::{Config, Database, Schema, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 use thread_store::store::Pooler;
 
@@ -272,6 +272,11 @@ async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -
         },
         auth_cache_ttl: Duration::from_secs(10),
         data_dir: "unused".into(),
+        log_users: LogUsers::default(),
+        metrics_port: None,
+        cors: CorsOrigins::default(),
+        limits: Limits::default(),
+        shutdown_delay: Duration::ZERO,
     };
     configure(&mut config);
     Server::start(config, private_threads).await.unwrap()
@@ -283,7 +288,7 @@ async fn a_client_that_goes_away_frees_its_slot() {
     let user = server.user().await;
     let instance = instance_of(&server, |_| ()).await;
     let changes = instance.changes().clone();
-    let user = User { url: format!("http://{}", instance.address().unwrap()), ..user };
+    let user = User { url: format!("http://{}", instance.address()), ..user };
     let (_stop, stopped) = StopSignal::of_channel();
     let running = tokio::spawn(instance.run(stopped));
 

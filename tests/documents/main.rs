@@ -1,6 +1,9 @@
 //! What is written about the program agrees with the program: the settings in the README and
 //! in `.env.example` with `--help`, and wrong settings with what was promised for them.
 
+#[cfg(all(feature = "embedded", feature = "local-auth"))]
+mod dashboard;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
@@ -94,6 +97,11 @@ fn a_wrong_setting_is_one_line_and_exit_code_64() -> Result<()> {
         ("SUPABASE_URL", "https://user:hunter2@example.com", "without a user name and password"),
         ("SUPABASE_SERVICE_KEY", "hunter2 hunter2", "takes an API key"),
         ("LOG_FORMAT", "xml", "takes `pretty` or `json`"),
+        ("LOG_USERS", "name", "takes `hash`, `plain` or `off`"),
+        ("METRICS_PORT", "70000", "takes a number from 0 to 65535"),
+        ("CORS_ALLOW_ORIGINS", "app.example", "takes `*`, or origins"),
+        ("MAX_BODY_BYTES", "1", "takes a number from 1024 to 1073741824"),
+        ("SHUTDOWN_DELAY", "1h", "takes a number from 0 to 600"),
     ] {
         refused(name, says, &program(&[], &[REQUIRED, (name, value)])?)?;
         let flag = format!("--{}", name.to_lowercase().replace('_', "-"));

@@ -5,6 +5,7 @@
 
 mod download;
 mod life;
+#[expect(dead_code, reason = "made for the tests of the API")]
 #[path = "../api/support/postgres.rs"]
 mod postgres;
 mod refusals;

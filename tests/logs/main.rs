@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use thread_store::app::App;
 use thread_store::auth::{Auth, Everything, Mode, Supabase as Users, User, add_owner};
-use thread_store::config::{Config, Database, Schema, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::store::Store;
 use uuid::Uuid;
 
@@ -381,6 +381,11 @@ async fn debug_output_holds_nothing_private() {
         sign_in: SignIn::Supabase { url: project, api_key: Some(key), mode: Mode::Jwks },
         auth_cache_ttl: Duration::ZERO,
         data_dir: "x".into(),
+        log_users: LogUsers::default(),
+        metrics_port: None,
+        cors: CorsOrigins::default(),
+        limits: Limits::default(),
+        shutdown_delay: Duration::ZERO,
     };
     let claim = secrets.make("a claim");
     let user = User {
@@ -391,12 +396,9 @@ async fn debug_output_holds_nothing_private() {
         claims: json!({ "x": claim }).as_object().unwrap().clone(),
     };
     let users_shown = format!("{users:?} {users:#?}");
-    let app = App {
-        store: Store::open(options, 1).await.unwrap(),
-        auth: Auth::new(users).on(Everything, add_owner).unwrap(),
-        stopping: tokio_util::sync::CancellationToken::new(),
-    };
-    let app = Arc::new(app);
+    let store = Store::open(options, 1).await.unwrap();
+    let auth = Auth::new(users).on(Everything, add_owner).unwrap();
+    let app = Arc::new(App::new(store, auth, Limits::default()));
     let shown = format!("{config:?} {config:#?} {user:?} {users_shown} {app:?} {:?}", app.auth);
     for name in ["Config", "Mode", "its id may be seen", "Supabase", "App", "Store"] {
         assert!(shown.contains(name) || name == "Mode", "{name} is not in {shown}");

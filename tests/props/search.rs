@@ -174,12 +174,16 @@ async fn make(server: &TestServer, user: &User, thread: Thread) -> Made {
     Made { id, thread }
 }
 
-/// Reads all pages.
-async fn pages(user: &User, body: &Value, limit: usize) -> Vec<String> {
+/// Reads all pages, by their offsets or each behind the one before.
+async fn pages(user: &User, body: &Value, limit: usize, by_cursor: bool) -> Vec<String> {
     let mut found = Vec::new();
+    let mut cursor = None;
     loop {
         let mut body = body.clone();
-        body["offset"] = json!(found.len());
+        match cursor {
+            Some(cursor) if by_cursor => body["cursor"] = json!(cursor),
+            _ => body["offset"] = json!(found.len()),
+        }
         let page = user.post("/threads/search", body).await;
         let ids = texts(&page.expect(200), "thread_id");
         assert!(ids.len() <= limit);
@@ -191,6 +195,7 @@ async fn pages(user: &User, body: &Value, limit: usize) -> Vec<String> {
             return found;
         }
         assert!(is_full, "only the last page is short");
+        cursor = Some(page.header("x-pagination-cursor").to_owned());
         assert_eq!(next, found.len().to_string());
         assert_eq!(page.header("x-pagination-total"), (found.len() + 1).to_string());
     }
@@ -238,7 +243,10 @@ fn paging_through_a_search_finds_each_match_once_in_order() {
                 matching.reverse();
             }
             let expected: Vec<_> = matching.iter().map(|made| made.id.clone()).collect();
-            assert_eq!(pages(&me, &body, query.limit).await, expected, "{query:?}");
+            for by_cursor in [false, true] {
+                let found = pages(&me, &body, query.limit, by_cursor).await;
+                assert_eq!(found, expected, "{query:?}");
+            }
         }
     });
 }

@@ -218,7 +218,9 @@ impl Run {
 /// Requests answered by a statement for several so far.
 async fn shared(server: &TestServer) -> u64 {
     let metrics = server.nobody().get("/metrics").await.text;
-    let lines = metrics.lines().filter(|line| line.starts_with("database_shared_requests_total{"));
+    let lines = metrics
+        .lines()
+        .filter(|line| line.starts_with("thread_store_database_shared_requests_total{"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 

@@ -20,10 +20,11 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use thread_store::auth::private_threads;
-use thread_store::config::{Config, Database, Schema, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 use thread_store::store::Pooler;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
 
 use postgres::test_cluster;
 
@@ -31,12 +32,15 @@ use postgres::test_cluster;
 pub(crate) struct TestServer {
     /// Its base URL, without a slash at the end.
     pub(crate) url: String,
+    /// That of its metrics, if they have a port of their own.
+    pub(crate) metrics_url: Option<String>,
     /// Connections to its database.
     pub(crate) pool: PgPool,
     /// How to connect to its database.
     pub(crate) database: PgConnectOptions,
     data_dir: TempDir,
-    _stop: UnboundedSender<()>,
+    stop: UnboundedSender<()>,
+    running: JoinHandle<()>,
 }
 
 impl TestServer {
@@ -75,14 +79,20 @@ impl TestServer {
             sign_in: SignIn::Local,
             auth_cache_ttl: Duration::from_secs(10),
             data_dir: data_dir.path().to_owned(),
+            log_users: LogUsers::default(),
+            metrics_port: None,
+            cors: CorsOrigins::default(),
+            limits: Limits::default(),
+            shutdown_delay: Duration::ZERO,
         };
         configure(&mut config);
         let server = Server::start(config, private_threads).await.unwrap();
-        let url = format!("http://{}", server.address().unwrap());
+        let url = format!("http://{}", server.address());
+        let metrics_url = server.metrics_address().map(|address| format!("http://{address}"));
         let (stop, stopped) = StopSignal::of_channel();
-        tokio::spawn(server.run(stopped));
+        let running = tokio::spawn(server.run(stopped));
         let pool = PgPool::connect_lazy_with(database.clone());
-        TestServer { url, pool, database, data_dir, _stop: stop }
+        TestServer { url, metrics_url, pool, database, data_dir, stop, running }
     }
 
     /// Signs somebody up.
@@ -101,6 +111,16 @@ impl TestServer {
             url: self.url.clone(),
             client,
         }
+    }
+
+    /// Tells the server to stop, once more than before.
+    pub(crate) fn stop(&self) {
+        self.stop.send(()).unwrap();
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stopped(self) {
+        self.running.await.unwrap();
     }
 
     /// A client without credentials.

@@ -8,7 +8,7 @@ use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use thread_store::auth::{Auth, Authenticate, SlotTaken};
-use thread_store::config::{Config, Database, Schema, SignIn};
+use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 use thread_store::store::Pooler;
 
@@ -34,13 +34,18 @@ impl TestServer {
             sign_in: SignIn::Local,
             auth_cache_ttl,
             data_dir: data_dir.path().to_owned(),
+            log_users: LogUsers::default(),
+            metrics_port: None,
+            cors: CorsOrigins::default(),
+            limits: Limits::default(),
+            shutdown_delay: Duration::ZERO,
         };
         let server = Server::start(config, policy).await.unwrap();
-        let url = format!("http://{}", server.address().unwrap());
+        let url = format!("http://{}", server.address());
         let (stop, stopped) = StopSignal::of_channel();
-        tokio::spawn(server.run(stopped));
+        let running = tokio::spawn(server.run(stopped));
         let pool = PgPool::connect_lazy_with(database.clone());
-        TestServer { url, pool, database, data_dir, _stop: stop }
+        TestServer { url, metrics_url: None, pool, database, data_dir, stop, running }
     }
 
     /// A token for a user under this server's own secret, which ends in so many seconds.

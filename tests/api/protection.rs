@@ -1,0 +1,224 @@
+//! What slow, greedy and broken clients cannot do to the others.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::raw::{Raw, RawAnswer, until};
+use crate::sse::Events;
+use crate::support::{TestServer, User};
+
+const SHORT: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_hours(1);
+
+/// The head of a request to make a thread, whose body is to have this length.
+fn create(user: &User, length: usize) -> String {
+    let token = &user.token;
+    format!(
+        "POST /threads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\n\r\n"
+    )
+}
+
+fn detail(answer: &RawAnswer) -> String {
+    let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    body["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_connection_that_brings_no_request_in_time_is_closed() {
+    let server = TestServer::start_with(|config| config.limits.header_timeout = SHORT).await;
+    // Nothing, a part of a head, and a part of what says that HTTP/2 is spoken.
+    for beginning in ["", "GET /ok HTTP/1.1\r\nHost: x\r\nX-Slow: ", "PRI * HTTP/2.0\r\n"] {
+        let mut slow = Raw::to(&server).await;
+        slow.send(beginning).await;
+        assert_eq!(slow.rest().await, "", "{beginning:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_brought_a_request_may_rest_before_the_next() {
+    let server = TestServer::start_with(|config| config.limits.header_timeout = SHORT).await;
+    let mut client = Raw::to(&server).await;
+    for _ in 0..2 {
+        client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert_eq!(client.answer().await.unwrap().body, "{\"ok\":true}");
+        tokio::time::sleep(SHORT * 3).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_408_and_the_end_of_the_connection() {
+    let server = TestServer::start_with(|config| config.limits.body_timeout = SHORT).await;
+    let user = server.user().await;
+    let mut slow = Raw::to(&server).await;
+    slow.send(&create(&user, 100)).await;
+    slow.send("{\"metadata\":").await;
+    let answer = slow.answer().await.unwrap();
+    assert_eq!(answer.status, 408, "{answer:?}");
+    assert!(answer.head.contains("connection: close"), "{answer:?}");
+    assert_eq!(detail(&answer), "Request body did not arrive within 0.2 seconds");
+    assert_eq!(slow.rest().await, "");
+}
+
+#[tokio::test]
+async fn over_the_limit_requests_are_sent_away_and_health_and_metrics_are_not() {
+    let server = TestServer::start_with(|config| {
+        config.limits.requests = 1;
+        config.limits.body_timeout = LONG;
+    })
+    .await;
+    let user = server.user().await;
+    let mut slow = Raw::to(&server).await;
+    slow.send(&create(&user, 2)).await;
+    // It takes the only place when it is seen.
+    let refused = until(async || {
+        let answer = user.get("/threads/x").await;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.detail(), "The server is busy, try again shortly");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(!refused.header("x-request-id").is_empty());
+    for path in ["/ok", "/ok?check_db=1", "/readyz", "/metrics", "/info"] {
+        assert_eq!(user.get(path).await.status, 200, "{path}");
+    }
+    let metrics = user.get("/metrics").await.text;
+    assert!(metrics.contains("thread_store_http_requests_refused_total{limit=\"requests\"}"));
+    slow.send("{}").await;
+    assert_eq!(slow.answer().await.unwrap().status, 200);
+    user.thread(json!({})).await;
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_in_the_middle_of_its_body_frees_its_place() {
+    let server = TestServer::start_with(|config| {
+        config.limits.requests = 1;
+        config.limits.body_timeout = LONG;
+    })
+    .await;
+    let user = server.user().await;
+    for is_half_closed in [true, false] {
+        let mut gone = Raw::to(&server).await;
+        gone.send(&create(&user, 100)).await;
+        gone.send("{").await;
+        until(async || (user.get("/threads/x").await.status == 503).then_some(())).await;
+        // Held until the end of the test, or dropped here.
+        let _held = if is_half_closed {
+            gone.half_close().await;
+            Some(gone)
+        } else {
+            drop(gone);
+            None
+        };
+        until(async || (user.get("/threads/x").await.status == 422).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn an_open_stream_takes_a_place_of_its_own_kind() {
+    let server = TestServer::start_with(|config| {
+        config.limits.requests = 1;
+        config.limits.streams = 1;
+    })
+    .await;
+    let user = server.user().await;
+    let id = user.thread(json!({})).await;
+    let mut events = Events::of(&user, &id).await;
+    // Not one of the requests: there is room for these.
+    let written = user.write(&id, json!({ "n": 1 })).await;
+    assert_eq!(events.next().await.unwrap().checkpoint_id(), written);
+    let path = format!("/threads/{id}/stream");
+    let refused = user.get(&path).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.detail(), "Too many streams are open, try again shortly");
+    assert_eq!(refused.header("retry-after"), "1");
+    drop(events);
+    until(async || {
+        let again = user.request(Method::GET, &path).send().await.unwrap();
+        (again.status() == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_read() {
+    let server = TestServer::start_with(|config| config.limits.body_bytes = 2048).await;
+    let user = server.user().await;
+    let of_length = |length: usize| format!("{{\"x\":\"{}\"}}", "y".repeat(length - 8));
+    assert_eq!(user.post_text("/threads", of_length(2048)).await.status, 200);
+    let refused = user.post_text("/threads", of_length(2049)).await;
+    assert_eq!(refused.status, 413);
+    assert_eq!(refused.detail(), "Request body is larger than 2048 bytes");
+}
+
+#[tokio::test]
+async fn heads_without_measure_are_refused() {
+    let server = TestServer::start().await;
+    let value = |length: usize| "x".repeat(length);
+    let many = "a: b\r\n".repeat(200);
+    for (head, status) in [
+        (format!("GET /ok HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", value(10_000)), 200),
+        (format!("GET /ok HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", value(200_000)), 431),
+        (format!("GET /ok HTTP/1.1\r\nHost: x\r\n{many}\r\n"), 431),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", value(70_000)), 414),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", value(200_000)), 431),
+        ("GET /ok\r\n\r\n".to_owned(), 400),
+    ] {
+        let mut client = Raw::to(&server).await;
+        client.send(&head).await;
+        assert_eq!(client.answer().await.unwrap().status, status, "{} bytes", head.len());
+    }
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let over_http2 = async |length: usize| {
+        let request = client.get(format!("{}/ok", server.url)).header("x-long", value(length));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((over_http2(10_000).await, over_http2(100_000).await), (200, 431));
+    // And the connection is as good as before.
+    assert_eq!(over_http2(10).await, 200);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_their_order() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut client = Raw::to(&server).await;
+    let all = [get("/ok"), create(&user, 2) + "{}", get("/info"), get("/nope")].concat();
+    client.send(&all).await;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(client.answer().await.unwrap());
+    }
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 200, 200, 403]);
+    assert!(answers[1].body.contains("thread_id") && answers[2].body.contains("version"));
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
+    let server = TestServer::start().await;
+    let inner = "GET /info HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut client = Raw::to(&server).await;
+    let length = inner.len();
+    let outer =
+        format!("POST /threads HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{inner}");
+    client.send(&outer).await;
+    assert_eq!(client.answer().await.unwrap().status, 403);
+    client.half_close().await;
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn no_answer_is_to_be_guessed_at() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    for path in ["/ok", "/docs", "/threads/x", "/metrics", "/openapi.json"] {
+        for who in [&user, &server.nobody()] {
+            let answer = who.get(path).await;
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        }
+    }
+}
