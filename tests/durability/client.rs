@@ -15,7 +15,9 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn sign_up(url: &str) -> Client {
         let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
-        let http = reqwest::Client::new();
+        // Far beyond what a server takes to give up.
+        let patience = std::time::Duration::from_mins(1);
+        let http = reqwest::Client::builder().timeout(patience).build().unwrap();
         let nobody = Client { http, url: url.to_owned(), email, session: Value::Null };
         nobody.session_of("signup", nobody.credentials()).await
     }
@@ -65,5 +67,8 @@ impl Client {
 /// Only a whole answer counts.
 async fn answer(request: RequestBuilder) -> reqwest::Result<(u16, Value)> {
     let response = request.send().await?;
+    if response.status() == 503 {
+        assert!(response.headers().contains_key("retry-after"), "{response:?}");
+    }
     Ok((response.status().as_u16(), response.json().await?))
 }

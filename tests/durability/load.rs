@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ pub(crate) struct Load {
     running: Vec<JoinHandle<Writer>>,
     /// What all writers have been acknowledged in this round.
     acknowledged: Arc<AtomicUsize>,
+    /// Tells the writers that go through faults to stop.
+    is_over: Arc<AtomicBool>,
 }
 
 struct Writer {
@@ -27,6 +29,20 @@ struct Writer {
     /// Every message gets a number of its own, whatever becomes of it.
     next: usize,
     threads: Vec<Thread>,
+    missed: Missed,
+}
+
+/// Requests that were not acknowledged.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Missed {
+    /// Answered with 503.
+    pub(crate) unavailable: usize,
+    /// Not answered: the connection broke.
+    pub(crate) unanswered: usize,
+    /// Twice in a row by one client.
+    pub(crate) twice: usize,
+    /// The longest that a client has waited for an answer.
+    pub(crate) slowest: Duration,
 }
 
 struct Thread {
@@ -64,11 +80,12 @@ impl Load {
         let mut writers = Vec::new();
         for name in 0..CLIENTS {
             let client = Client::sign_up(url).await;
-            let mut writer = Writer { client, name, next: 0, threads: Vec::new() };
+            let (threads, missed) = (Vec::new(), Missed::default());
+            let mut writer = Writer { client, name, next: 0, threads, missed };
             writer.make_thread().await.unwrap();
             writers.push(writer);
         }
-        Load { writers, running: Vec::new(), acknowledged: Arc::default() }
+        Load { writers, running: Vec::new(), acknowledged: Arc::default(), is_over: Arc::default() }
     }
 
     /// Writes until so many updates were acknowledged, and goes on.
@@ -77,6 +94,40 @@ impl Load {
         for writer in self.writers.drain(..) {
             self.running.push(tokio::spawn(writer.run(Arc::clone(&self.acknowledged))));
         }
+        self.acknowledge(updates).await;
+    }
+
+    /// Writes until so many updates were acknowledged, and goes on through whatever happens.
+    pub(crate) async fn begin_through(&mut self, updates: usize) {
+        self.is_over.store(false, Ordering::SeqCst);
+        for mut writer in self.writers.drain(..) {
+            writer.missed = Missed::default();
+            let (acknowledged, is_over) = (Arc::clone(&self.acknowledged), self.is_over.clone());
+            self.running.push(tokio::spawn(writer.run_through(acknowledged, is_over)));
+        }
+        self.go_on(updates).await;
+    }
+
+    /// Waits until so many more updates were acknowledged.
+    pub(crate) async fn go_on(&self, updates: usize) {
+        self.acknowledged.store(0, Ordering::SeqCst);
+        self.acknowledge(updates).await;
+    }
+
+    /// Stops those who go through whatever happens.
+    pub(crate) async fn finish(&mut self) -> Missed {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.end().await;
+        let missed = self.writers.iter().map(|writer| writer.missed);
+        missed.fold(Missed::default(), |all, one| Missed {
+            unavailable: all.unavailable + one.unavailable,
+            unanswered: all.unanswered + one.unanswered,
+            twice: all.twice + one.twice,
+            slowest: all.slowest.max(one.slowest),
+        })
+    }
+
+    async fn acknowledge(&self, updates: usize) {
         let enough = async {
             while self.acknowledged.load(Ordering::SeqCst) < updates {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -111,14 +162,44 @@ impl Writer {
             if self.next % 10 == 9 && self.make_thread().await.is_none() {
                 return self;
             }
-            // The first thread grows in every round.
-            let last = self.threads.len() - 1;
-            let target = if self.next.is_multiple_of(2) { 0 } else { last };
-            if self.append(target).await.is_none() {
+            if self.append(self.target()).await.is_none() {
                 return self;
             }
             acknowledged.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// Until it is over.
+    async fn run_through(
+        mut self,
+        acknowledged: Arc<AtomicUsize>,
+        is_over: Arc<AtomicBool>,
+    ) -> Writer {
+        let mut has_missed = false;
+        while !is_over.load(Ordering::SeqCst) {
+            let makes_thread = self.next % 10 == 9 && !has_missed;
+            let done = if makes_thread {
+                self.make_thread().await
+            } else {
+                self.append(self.target()).await
+            };
+            if done.is_some() {
+                acknowledged.fetch_add(usize::from(!makes_thread), Ordering::SeqCst);
+                // A thread was made instead of an update.
+                self.next += usize::from(makes_thread);
+            } else {
+                self.missed.twice += usize::from(has_missed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            has_missed = done.is_none();
+        }
+        self
+    }
+
+    /// The first thread grows in every round.
+    fn target(&self) -> usize {
+        let last = self.threads.iter().rposition(|thread| thread.is_acknowledged).unwrap();
+        if self.next.is_multiple_of(2) { 0 } else { last }
     }
 
     /// `None`: no answer.
@@ -126,7 +207,7 @@ impl Writer {
         let id = uuid::Uuid::new_v4().to_string();
         let body = json!({ "thread_id": id, "metadata": { "name": self.name } });
         let answer = self.client.post("/threads", &body).await;
-        let is_acknowledged = accepted(answer).is_some();
+        let is_acknowledged = self.accepted(answer).is_some();
         self.threads.push(Thread {
             id,
             is_acknowledged,
@@ -139,11 +220,15 @@ impl Writer {
     async fn append(&mut self, target: usize) -> Option<()> {
         let message_id = format!("{}-{}", self.name, self.next);
         self.next += 1;
-        let thread = &mut self.threads[target];
+        let thread = &self.threads[target];
         let message = json!({ "type": "human", "content": "hello", "id": message_id });
         let body = json!({ "values": { "messages": [message], "last": message_id } });
+        let asked = std::time::Instant::now();
         let answer = self.client.post(&format!("/threads/{}/state", thread.id), &body).await;
-        if let Some(written) = accepted(answer) {
+        self.missed.slowest = self.missed.slowest.max(asked.elapsed());
+        let accepted = self.accepted(answer);
+        let thread = &mut self.threads[target];
+        if let Some(written) = accepted {
             let checkpoint_id = written["checkpoint_id"].as_str().unwrap().to_owned();
             thread.acknowledged.push((message_id, checkpoint_id));
             Some(())
@@ -152,14 +237,22 @@ impl Writer {
             None
         }
     }
-}
 
-/// An answer with 200, or none. The database may die before the program: that is a 5xx, and
-/// no acknowledgement either.
-fn accepted(answer: reqwest::Result<(u16, Value)>) -> Option<Value> {
-    let (status, body) = answer.ok()?;
-    assert!(status == 200 || status >= 500, "{status} {body}");
-    (status == 200).then_some(body)
+    /// The answer with 200, or none. The database may die before the program: that is a 503, and
+    /// no acknowledgement either.
+    fn accepted(&mut self, answer: reqwest::Result<(u16, Value)>) -> Option<Value> {
+        let (status, body) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                assert!(!error.is_timeout(), "a request hangs: {error}");
+                self.missed.unanswered += 1;
+                return None;
+            }
+        };
+        assert!(status == 200 || status == 503, "{status} {body}");
+        self.missed.unavailable += usize::from(status == 503);
+        (status == 200).then_some(body)
+    }
 }
 
 impl Thread {

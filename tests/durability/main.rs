@@ -11,6 +11,7 @@
 
 mod backup;
 mod client;
+mod faults;
 mod load;
 #[path = "../api/program.rs"]
 mod program;
@@ -51,15 +52,19 @@ impl Home {
 
     /// All processes of the database.
     fn database(&self) -> Vec<u32> {
-        let postmaster = self.postmaster().unwrap();
-        let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
-        let listed = String::from_utf8(listed.stdout).unwrap();
-        let children = listed.lines().filter_map(|line| {
-            let (pid, parent) = line.trim().split_once(char::is_whitespace)?;
-            (parent.trim().parse() == Ok(postmaster)).then(|| pid.parse().ok())?
-        });
-        std::iter::once(postmaster).chain(children).collect()
+        with_children(self.postmaster().unwrap())
     }
+}
+
+/// A process and its children.
+fn with_children(postmaster: u32) -> Vec<u32> {
+    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let children = listed.lines().filter_map(|line| {
+        let (pid, parent) = line.trim().split_once(char::is_whitespace)?;
+        (parent.trim().parse() == Ok(postmaster)).then(|| pid.parse().ok())?
+    });
+    std::iter::once(postmaster).chain(children).collect()
 }
 
 impl Drop for Home {
