@@ -47,7 +47,7 @@ struct Arguments {
     database_url: Option<String>,
 
     /// The same database without a transaction pooler between, for migrations, which hold a
-    /// session lock. Unset: `DATABASE_URL`
+    /// session lock, and to hear of other servers. Unset: `DATABASE_URL`
     #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
     database_direct_url: Option<String>,
 

@@ -36,7 +36,9 @@ pub use changes::{Changes, Watch};
 pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
 pub use create::{Created, IfExists, NewThread};
 pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
-pub(crate) use pool::{Connection, too_late};
+#[cfg(feature = "local-auth")]
+pub(crate) use pool::Connection;
+pub(crate) use pool::too_late;
 pub use pool::{Options, Pool, Pooler};
 pub use prune::Swept;
 pub use schema::{OpenError, check_schema, migrate, migrator};

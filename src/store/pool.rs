@@ -243,7 +243,7 @@ impl Pool {
         meters().database_wait.record(asked.elapsed());
         let connection = acquired?;
         let mut connection = Connection {
-            connection: Some(connection),
+            lent: Some(connection),
             in_transaction: begin.is_some(),
             is_pooled: self.is_pooled,
             is_lost: false,
@@ -316,7 +316,7 @@ pub(crate) fn too_late() -> sqlx::Error {
 /// A connection that is lent for a time.
 pub(crate) struct Connection {
     /// There until it is dropped.
-    connection: Option<PoolConnection<Postgres>>,
+    lent: Option<PoolConnection<Postgres>>,
     in_transaction: bool,
     is_pooled: bool,
     /// Not to be used again.
@@ -372,7 +372,7 @@ fn note<T>(
 /// Gives it back, if it answers in time.
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
+        let Some(mut connection) = self.lent.take() else { return };
         if self.is_lost {
             // Neither waits for Postgres nor tells it.
             drop(connection.detach());
@@ -436,8 +436,8 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let Connection { connection, is_pooled, is_lost, ends, health, .. } = self;
-        let Some(connection) = connection else {
+        let Connection { lent, is_pooled, is_lost, ends, health, .. } = self;
+        let Some(connection) = lent else {
             return stream::once(async { Err(sqlx::Error::PoolClosed) }).boxed();
         };
         let connection: &'c mut PgConnection = connection;
@@ -484,7 +484,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
     {
         async move {
             let ends = self.ends;
-            let Some(connection) = &mut self.connection else {
+            let Some(connection) = &mut self.lent else {
                 return Err(sqlx::Error::PoolClosed);
             };
             let outcome = within(ends, connection.prepare_with(sql, parameters)).await;
@@ -499,7 +499,7 @@ impl<'c> Executor<'c> for &'c mut Connection {
     {
         async move {
             let ends = self.ends;
-            let Some(connection) = &mut self.connection else {
+            let Some(connection) = &mut self.lent else {
                 return Err(sqlx::Error::PoolClosed);
             };
             let outcome = within(ends, connection.describe(sql)).await;

@@ -147,10 +147,10 @@ pub(super) async fn refuse_unknown_pooler(
     let outcome = is_behind_transaction_pooler(&mut one, &mut other).await;
     let _ = one.close().await;
     let _ = other.close().await;
-    match outcome.map_err(OpenError::Connect)? {
-        true => Err(OpenError::TransactionPooler),
-        false => Ok(()),
+    if outcome.map_err(OpenError::Connect)? {
+        return Err(OpenError::TransactionPooler);
     }
+    Ok(())
 }
 
 /// Options that all our connections share.

@@ -37,6 +37,7 @@ mod not_served;
 mod oidc;
 mod openapi;
 mod plans;
+mod pooler;
 mod program;
 mod protection;
 mod prune;
