@@ -96,7 +96,7 @@ pub enum Pooler {
 }
 
 /// The connections of a server. Statements run on `&pool` one by one, or on what
-/// [`acquire`](Pool::acquire) and [`begin`](Pool::begin) lend.
+/// `acquire` and `begin` lend.
 #[derive(Clone)]
 pub struct Pool {
     statements: PgPool,

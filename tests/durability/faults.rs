@@ -267,8 +267,7 @@ async fn a_full_disk_loses_and_doubles_nothing_and_passes() {
     drop(site);
 }
 
-/// A load balancer without health checks: connections go to the servers in turn, but for those
-/// that do not take any.
+/// A load balancer: connections go to the servers in turn, but for those that are not ready.
 async fn balance(ports: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -280,6 +279,9 @@ async fn balance(ports: Vec<String>) -> String {
                 let first = next.fetch_add(1, Ordering::Relaxed);
                 for n in 0..ports.len() {
                     let port = &ports[(first + n) % ports.len()];
+                    if !is_ready(port).await {
+                        continue;
+                    }
                     let server = TcpStream::connect(format!("127.0.0.1:{port}")).await;
                     if let Ok(mut server) = server {
                         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
@@ -290,6 +292,11 @@ async fn balance(ports: Vec<String>) -> String {
         }
     });
     url
+}
+
+async fn is_ready(port: &str) -> bool {
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await;
+    answer.is_ok_and(|answer| answer.status() == 200)
 }
 
 async fn three_behind_a_balancer() -> (Site, Load) {
