@@ -21,9 +21,10 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&error, 64),
     };
-    if let Err(error) = telemetry::init(&logging) {
-        return fail(&error, 64);
-    }
+    let log = match telemetry::init(&logging) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, 64),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
@@ -36,6 +37,8 @@ fn main() -> ExitCode {
             Command::Import(asked) => import::run(*asked).await,
         }
     });
+    // Its last lines come before ours.
+    drop(log);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&with_causes(&error), 1),

@@ -1,9 +1,10 @@
 //! Log lines and metrics.
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal, stderr};
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -15,20 +16,24 @@ use crate::meters::HISTOGRAMS;
 const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Starts writing log lines to standard error.
-pub fn init(logging: &Logging) -> anyhow::Result<()> {
+/// Starts writing log lines to standard error, on a thread of their own. Lines that wait are
+/// written when the guard is dropped.
+pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
+    // Many lines in one write, but none is kept back while nothing else is logged. None is lost
+    // either: whoever logs more than can be written waits.
+    let (lines_out, guard) =
+        NonBlockingBuilder::default().lossy(false).finish(BufWriter::new(stderr()));
     // Postgres tells at each start that what the migrations need is there already.
     let filter =
         EnvFilter::try_new(&logging.filter)?.add_directive("sqlx::postgres::notice=warn".parse()?);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(lines_out).with_ansi(stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     match logging.format {
         LogFormat::Pretty => registry.with(lines.with_target(false)).try_init()?,
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
     }
-    Ok(())
+    Ok(guard)
 }
 
 /// The metrics of this process, recorded from the first call on.

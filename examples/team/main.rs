@@ -16,7 +16,7 @@ use thread_store::{healthcheck, import, migrate, telemetry};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let (command, logging) = Command::from_environment()?;
-    telemetry::init(&logging)?;
+    let _log = telemetry::init(&logging)?;
     let config = match command {
         Command::Serve(config) => config,
         Command::Healthcheck(config) => return healthcheck(&config).await,

@@ -50,7 +50,7 @@ impl Access {
     /// The same for the user that the credentials stand for by now, asked of the authenticate
     /// handler: the user may have gone, or have other permissions.
     pub async fn renewed(&self, credentials: &Credentials) -> Result<Access, Error> {
-        let user = Arc::new(self.app.auth.authenticate(&credentials.0).await?);
+        let user = self.app.auth.authenticate(&credentials.0).await?;
         Ok(Access { user, app: Arc::clone(&self.app), path: self.path.clone() })
     }
 

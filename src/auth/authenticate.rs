@@ -18,7 +18,7 @@ pub trait Authenticate: Send + Sync + 'static {
     /// [`Error::Unauthenticated`] for no usable credentials (403), [`Error::InvalidToken`] for
     /// refused ones (401), [`Error::AuthUnavailable`] if nobody can tell (503), and
     /// [`Error::Denied`] for anything else. Sees headers, method, path and query, not the body.
-    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>>;
+    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>>;
 
     /// Whether credentials could be told good or bad when that was last tried. `None`: it has not
     /// been tried, or the handler does not know. For operators; nothing is decided by it.
@@ -28,7 +28,7 @@ pub trait Authenticate: Send + Sync + 'static {
 }
 
 impl Authenticate for Box<dyn Authenticate> {
-    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
+    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
         (**self).authenticate(request)
     }
 
@@ -45,7 +45,6 @@ pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: N
     let (mut parts, body) = request.into_parts();
     match app.auth.authenticate(&parts).await {
         Ok(user) => {
-            let user = Arc::new(user);
             parts.extensions.insert(Arc::clone(&user));
             let mut response = next.run(Request::from_parts(parts, body)).await;
             // For the access log.

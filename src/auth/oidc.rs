@@ -1,6 +1,7 @@
 //! Users of any OpenID Connect provider: its tokens are verified here, with the keys that its
 //! discovery document leads to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::request::Parts;
@@ -51,7 +52,7 @@ pub enum NoIssuer {
 }
 
 impl Authenticate for Oidc {
-    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
+    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
         Box::pin(self.tokens.user_of(&request.headers))
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -169,7 +170,7 @@ impl Auth {
         }
     }
 
-    pub(crate) async fn authenticate(&self, request: &Parts) -> Result<User, Error> {
+    pub(crate) async fn authenticate(&self, request: &Parts) -> Result<Arc<User>, Error> {
         self.authenticate.authenticate(request).await.map_err(|error| match error {
             Error::Denied { status, detail } => Error::denied(status, detail),
             error => error,
@@ -222,8 +223,8 @@ mod tests {
     struct Nobody;
 
     impl Authenticate for Nobody {
-        fn authenticate<'a>(&'a self, _: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
-            Box::pin(ready(Ok(User::default())))
+        fn authenticate<'a>(&'a self, _: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
+            Box::pin(ready(Ok(Arc::default())))
         }
     }
 

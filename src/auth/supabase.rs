@@ -93,7 +93,7 @@ impl Supabase {
 }
 
 impl Authenticate for Supabase {
-    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<User, Error>> {
+    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
         Box::pin(self.tokens.user_of(&request.headers))
     }
 

@@ -94,7 +94,7 @@ pub(super) struct Tokens<V> {
 
 #[derive(Clone)]
 struct Accepted {
-    user: User,
+    user: Arc<User>,
     life: Duration,
 }
 
@@ -133,7 +133,7 @@ impl<V: Verify> Tokens<V> {
     }
 
     /// The user whose token a request carries.
-    pub(super) async fn user_of(&self, headers: &HeaderMap) -> Result<User, Error> {
+    pub(super) async fn user_of(&self, headers: &HeaderMap) -> Result<Arc<User>, Error> {
         let token = BearerToken::from_headers(headers)?;
         let hash: TokenHash = Sha256::digest(token.text()).into();
         if let Some(accepted) = &self.accepted
@@ -142,6 +142,11 @@ impl<V: Verify> Tokens<V> {
             meters().auth_hits.increment(1);
             return Ok(accepted.user);
         }
+        // In a box of its own: most requests do not need the room.
+        Box::pin(self.verified(token, hash)).await
+    }
+
+    async fn verified(&self, token: BearerToken, hash: TokenHash) -> Result<Arc<User>, Error> {
         let claims = token.unverified_claims()?;
         let left = || claims.exp().map_or(LONGEST_LIFE, time_until);
         if left().is_zero() || self.bad.contains_key(&hash) {
@@ -151,7 +156,7 @@ impl<V: Verify> Tokens<V> {
         let verification = async {
             let user = self.in_turn(&token, &claims, hash).await?;
             // What is left now: verification took its time.
-            Ok(Accepted { user, life: left().min(LONGEST_LIFE) })
+            Ok(Accepted { user: Arc::new(user), life: left().min(LONGEST_LIFE) })
         };
         let outcome = match &self.accepted {
             Some(accepted) => accepted.try_get_with(hash, verification).await,

@@ -100,6 +100,7 @@ pub(super) async fn origins(
              select * from thread_store.thread where thread.thread_id = asked.thread_id and ",
     );
     shape.push_visible(&mut sql);
+    // `offset 0` keeps the planner from using a wider range of another index.
     sql.push(
         " offset 0 ) as thread \
          left join lateral ( \
@@ -132,15 +133,19 @@ pub(super) async fn origins(
                          on branch.thread_id = thread.thread_id \
                          and branch.branch = lineage.branch \
                  ) \
-                 select message.position, message.message \
-                 from thread_store.message \
+                 select written.position, written.message \
+                 from ( \
+                     select branch, position, seq, message from thread_store.message \
+                     where message.thread_id = thread.thread_id \
+                         and message.message_id = named.id \
+                     offset 0 \
+                 ) as written \
                  join lineage \
-                     on lineage.branch = message.branch \
-                     and message.position >= base.messages_start \
-                     and message.position < lineage.position \
-                     and message.seq <= lineage.seq \
-                 where message.thread_id = thread.thread_id and message.message_id = named.id \
-                 order by message.seq desc, message.position desc limit 1 \
+                     on lineage.branch = written.branch \
+                     and written.position >= base.messages_start \
+                     and written.position < lineage.position \
+                     and written.seq <= lineage.seq \
+                 order by written.seq desc, written.position desc limit 1 \
              ) as found \
              where found.message is not null \
          ) as present on asked.named is not null and base.messages_end is not null",

@@ -6,6 +6,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::auth::{Filter, Scope};
+use crate::json::Object;
 
 /// Where a condition is written to, and how it gets its values.
 trait Target {
@@ -32,6 +33,32 @@ impl Target for QueryBuilder<Postgres> {
     }
 }
 
+/// A statement that is planned for its values: they are part of it.
+struct Planned<'a>(&'a mut QueryBuilder<Postgres>);
+
+impl Target for Planned<'_> {
+    fn text(&mut self, sql: &str) {
+        self.0.push(sql);
+    }
+
+    fn json(&mut self, value: &str) {
+        self.0.push(quoted(value)).push("::jsonb");
+    }
+
+    fn list(&mut self, values: Vec<String>) {
+        push_array(self, &values);
+    }
+}
+
+fn push_array(sql: &mut impl Target, values: &[String]) {
+    sql.text("array[");
+    for (number, value) in values.iter().enumerate() {
+        sql.text(if number > 0 { ", " } else { "" });
+        sql.json(value);
+    }
+    sql.text("]::jsonb[]");
+}
+
 /// A statement for several callers: values are columns of `asked`, the table of what they ask for.
 #[derive(Default)]
 struct Columns {
@@ -50,12 +77,7 @@ impl Target for Columns {
     }
 
     fn list(&mut self, values: Vec<String>) {
-        self.sql.push_str("array[");
-        for (number, value) in values.iter().enumerate() {
-            self.sql.push_str(if number > 0 { ", " } else { "" });
-            self.json(value);
-        }
-        self.sql.push_str("]::jsonb[]");
+        push_array(self, &values);
     }
 }
 
@@ -64,6 +86,19 @@ impl Target for Columns {
 /// or not the sweeper came by.
 pub(super) fn push_visible(sql: &mut QueryBuilder<Postgres>, scope: &Scope) {
     visible(sql, scope);
+}
+
+/// The same with the scope's values as part of the statement, so that Postgres sees them before it
+/// plans: how to find threads depends on how many an owner has.
+pub(super) fn push_visible_planned(sql: &mut QueryBuilder<Postgres>, scope: &Scope) {
+    visible(&mut Planned(sql), scope);
+}
+
+/// Appends the condition that a thread's metadata contains this object, which is part of the
+/// statement like the values of [`push_visible_planned`].
+pub(super) fn push_contains_planned(sql: &mut QueryBuilder<Postgres>, metadata: &Object) {
+    sql.push("thread.metadata @> ");
+    Planned(sql).json(&metadata.to_text());
 }
 
 fn visible(sql: &mut impl Target, scope: &Scope) {

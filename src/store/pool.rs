@@ -288,12 +288,16 @@ impl fmt::Debug for Pool {
 /// One that waits for a lock or runs for longer is answered with 503, and frees its connection.
 /// Compiling a statement that looks expensive takes longer than any of ours. And a plan that reads
 /// all of a small table is the best one there is, until the table has grown.
+///
+/// Statements are planned once: planning takes longer than running most of them, and Postgres would
+/// plan a list of one item anew each time, because it expects lists to be longer. Those that need a
+/// plan for their values have them in their text.
 fn session(timeout: Duration) -> String {
     let milliseconds = timeout.as_millis();
     let lock = milliseconds.min(4_000);
     format!(
         "set lock_timeout = {lock}; set statement_timeout = {milliseconds}; \
-         set jit = 'off'; set enable_seqscan = 'off'"
+         set jit = 'off'; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'"
     )
 }
 

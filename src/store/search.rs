@@ -4,7 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::filter::{Shape, push_jsonb, push_visible};
+use super::filter::{Shape, push_contains_planned, push_jsonb, push_visible, push_visible_planned};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::pool::Pool;
@@ -242,15 +242,25 @@ impl Store {
         if criteria.is_empty() && columns.are_whole() && page.behind.is_none() {
             return self.listings.answer(Listing { scope, page }).await;
         }
+        // In a box of its own: most requests do not need the room.
+        Box::pin(self.search_planned(&scope, &criteria, &page, columns)).await
+    }
+
+    async fn search_planned(
+        &self,
+        scope: &Scope,
+        criteria: &Criteria,
+        page: &Page,
+        columns: &Columns,
+    ) -> Result<Vec<Thread>, sqlx::Error> {
         if criteria.is_of_metadata()
             && page.is_newest_first()
             && scope.filter().is_some_and(|filter| filter.fixes("owner"))
-            && let Some(found) =
-                search_recent(&self.pool, &scope, &criteria, &page, columns).await?
+            && let Some(found) = search_recent(&self.pool, scope, criteria, page, columns).await?
         {
             return Ok(found);
         }
-        search(&self.pool, &scope, &criteria, &page, columns).await
+        search(&self.pool, scope, criteria, page, columns).await
     }
 
     /// How many threads meet `criteria`.
@@ -282,15 +292,18 @@ async fn search(
     push_from(&mut sql, scope, criteria);
     push_behind(&mut sql, page);
     push_order(&mut sql, page);
-    sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+    if criteria.is_empty() {
+        sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
+    } else {
+        sql.push(format_args!(" limit {} offset {}", page.limit, page.offset));
+    }
     sql.push(" ) as thread");
     if columns.need_values() {
         push_join_newest_values(&mut sql);
     }
     push_order(&mut sql, page);
-    // How to look depends on how rare the conditions are, so Postgres has to see them before it
-    // plans. And each shape of extracts is a statement of its own: they must not push the few that
-    // everybody uses out of the connections' statement caches.
+    // Each shape of extracts is a statement of its own: they must not push the few that everybody
+    // uses out of the connections' statement caches.
     let query = sql.build().persistent(criteria.is_empty() && columns.extracts.is_empty());
     let rows = bounded::fetch_all(pool, query).await?;
     rows.iter().map(|row| columns.read(row)).collect()
@@ -318,7 +331,8 @@ async fn search_recent(
          from ( select count(*) as seen from recent ) as counted \
          left join lateral ( select * from recent as thread where ",
     );
-    push_criteria(&mut sql, criteria);
+    sql.push("thread.metadata @> ");
+    push_jsonb(&mut sql, &criteria.metadata.to_text());
     push_order(&mut sql, page);
     sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
     sql.push(" ) as thread on true");
@@ -417,19 +431,21 @@ fn push_from(sql: &mut QueryBuilder<Postgres>, scope: &Scope, criteria: &Criteri
         push_join_newest_values(sql);
     }
     sql.push(" where ");
-    push_visible(sql, scope);
-    if !criteria.is_empty() {
-        sql.push(" and ");
-        push_criteria(sql, criteria);
+    if criteria.is_empty() {
+        push_visible(sql, scope);
+        return;
     }
+    // How to look depends on how rare the conditions are, so such a statement is planned each time.
+    push_visible_planned(sql, scope);
+    sql.push(" and ");
+    push_criteria(sql, criteria);
 }
 
 /// Appends the conditions, of which there must be one.
 fn push_criteria(sql: &mut QueryBuilder<Postgres>, criteria: &Criteria) {
     let mut word = "";
     if !criteria.metadata.is_empty() {
-        sql.push("thread.metadata @> ");
-        push_jsonb(sql, &criteria.metadata.to_text());
+        push_contains_planned(sql, &criteria.metadata);
         word = " and ";
     }
     if let Some(values) = &criteria.values {

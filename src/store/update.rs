@@ -1,9 +1,10 @@
 //! Changing and deleting threads.
 
-use sqlx::{QueryBuilder, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::filter::{Shape, push_where_thread};
+use super::filter::{Shape, push_jsonb, push_where_thread};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::pool::Pool;
@@ -63,9 +64,23 @@ impl Job for Patch {
     }
 
     async fn alone(&self, pool: &Pool) -> Result<Option<Thread>, sqlx::Error> {
-        let mut updated = update(pool, &self.key(), std::slice::from_ref(self), "").await?;
-        match updated.pop() {
-            Some((_, thread)) => Ok(Some(thread)),
+        let mut sql = QueryBuilder::new(
+            "with thread as ( update thread_store.thread set metadata = thread.metadata || ",
+        );
+        push_jsonb(&mut sql, &self.metadata);
+        sql.push(", updated_at = ").push(NOW);
+        if let Some(ttl) = self.ttl {
+            sql.push(", ttl_minutes = ").push_bind(ttl.minutes);
+            sql.push(", ttl_strategy = ").push_bind(ttl.strategy.as_str());
+            sql.push(", expires_at = clock_timestamp() + make_interval(secs => ");
+            sql.push_bind(ttl.minutes * 60.0).push(")");
+        }
+        push_where_thread(&mut sql, &self.scope, self.thread_id);
+        sql.push(" returning *, 1::bigint as n )");
+        push_updated(&mut sql);
+        let updated = sql.build().fetch_optional(pool).await?;
+        match updated {
+            Some(row) => self.thread(pool, &row).await,
             None => Ok(None),
         }
     }
@@ -76,74 +91,75 @@ impl Job for Patch {
         shape: &Shape,
         jobs: &[Patch],
     ) -> Result<Answers<Patch>, sqlx::Error> {
+        let mut sql = QueryBuilder::new("");
+        push_updates(&mut sql, shape, jobs);
+        push_updated(&mut sql);
         let mut answers: Vec<_> = jobs.iter().map(|_| None).collect();
-        for (number, thread) in update(pool, shape, jobs, " skip locked").await? {
-            if let Some(answer) = answers.get_mut(number) {
-                *answer = Some(Ok(Some(thread)));
+        for row in sql.build().fetch_all(pool).await? {
+            let number = place(&row, 10)?;
+            if let (Some(job), Some(answer)) = (jobs.get(number), answers.get_mut(number)) {
+                *answer = Some(job.thread(pool, &row).await);
             }
         }
         Ok(answers)
     }
 }
 
-/// Carries out those changes whose threads are there, may be seen and, with ` skip locked`, are
-/// locked by nobody. Answers with their numbers.
-async fn update(
-    pool: &Pool,
-    shape: &Shape,
-    jobs: &[Patch],
-    skip_locked: &'static str,
-) -> Result<Vec<(usize, Thread)>, sqlx::Error> {
-    let mut sql = QueryBuilder::new("with asked as ( select * from unnest(");
+/// When a thread changes. A change that waited for another's lock has an older clock: time never
+/// goes back.
+const NOW: &str = "greatest(clock_timestamp(), thread.updated_at + interval '1 microsecond')";
+
+/// Appends the select of what an update named `thread` has left.
+///
+/// The values are those of the statement's start. If it waited for a writer of state since, they are
+/// old.
+fn push_updated(sql: &mut QueryBuilder<Postgres>) {
+    sql.push(" select ").push(ROW);
+    sql.push(
+        ", state.values, thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current from thread",
+    );
+    push_join_newest_values(sql);
+}
+
+impl Patch {
+    /// The thread as a row of [`push_updated`] has it.
+    async fn thread(&self, pool: &Pool, row: &PgRow) -> Result<Option<Thread>, sqlx::Error> {
+        if row.try_get(11)? {
+            return Thread::whole(row, false).map(Some);
+        }
+        read(pool, &self.scope, self.thread_id, false).await
+    }
+}
+
+/// Appends an update of those of these threads that are there, may be seen and are locked by nobody.
+fn push_updates(sql: &mut QueryBuilder<Postgres>, shape: &Shape, jobs: &[Patch]) {
+    sql.push("with asked as ( select * from unnest(");
     sql.push_bind(jobs.iter().map(|job| job.thread_id).collect::<Vec<_>>());
     sql.push(", ").push_bind(jobs.iter().map(|job| job.metadata.clone()).collect::<Vec<_>>());
     let minutes = jobs.iter().map(|job| job.ttl.map(|ttl| ttl.minutes));
     sql.push(", ").push_bind(minutes.collect::<Vec<_>>());
     let strategies = jobs.iter().map(|job| job.ttl.map(|ttl| ttl.strategy.as_str()));
     sql.push(", ").push_bind(strategies.collect::<Vec<_>>());
-    shape.push_values(&mut sql, jobs.iter().map(|job| &job.scope));
+    shape.push_values(sql, jobs.iter().map(|job| &job.scope));
     sql.push(") with ordinality as asked (thread_id, metadata, minutes, strategy");
-    shape.push_names(&mut sql);
-    // Locked one after the other by their numbers, before anything is written.
+    shape.push_names(sql);
     sql.push(
         ", n) ), mine as ( \
              select asked.* from asked cross join lateral ( \
                  select from thread_store.thread where thread.thread_id = asked.thread_id and ",
     );
-    shape.push_visible(&mut sql);
-    sql.push(" for no key update").push(skip_locked);
-    // An update that waited for another's lock has an older clock: time never goes back.
+    shape.push_visible(sql);
     sql.push(
-        " ) as thread ), thread as ( \
+        " for no key update skip locked ) as thread ), thread as ( \
              update thread_store.thread set \
-                 metadata = thread.metadata || mine.metadata::jsonb, \
-                 updated_at = greatest(clock_timestamp(), \
-                     thread.updated_at + interval '1 microsecond'), \
-                 ttl_minutes = coalesce(mine.minutes, thread.ttl_minutes), \
+                 metadata = thread.metadata || mine.metadata::jsonb, updated_at = ",
+    );
+    sql.push(NOW).push(
+        ", ttl_minutes = coalesce(mine.minutes, thread.ttl_minutes), \
                  ttl_strategy = coalesce(mine.strategy, thread.ttl_strategy), \
                  expires_at = case when mine.minutes is null then thread.expires_at \
                      else clock_timestamp() + make_interval(secs => mine.minutes * 60) end \
              from mine where thread.thread_id = mine.thread_id \
-             returning thread.*, mine.n \
-         ) select ",
+             returning thread.*, mine.n )",
     );
-    // The values are those of the statement's start. If it waited for a writer of state since,
-    // they are old.
-    sql.push(ROW).push(
-        ", state.values, thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current from thread",
-    );
-    push_join_newest_values(&mut sql);
-    let mut updated = Vec::new();
-    for row in sql.build().fetch_all(pool).await? {
-        let number = place(&row, 10)?;
-        let thread = if row.try_get(11)? {
-            Some(Thread::whole(&row, false)?)
-        } else if let Some(job) = jobs.get(number) {
-            read(pool, &job.scope, job.thread_id, false).await?
-        } else {
-            None
-        };
-        updated.extend(thread.map(|thread| (number, thread)));
-    }
-    Ok(updated)
 }

@@ -96,7 +96,8 @@ pub(super) async fn create(
     let created = if updates.is_empty() {
         app.store.create_thread(&scope, new, if_exists).await?
     } else {
-        app.store.create_thread_with_state(&scope, &new, if_exists, updates).await?
+        // In a box of its own: most requests do not need the room.
+        Box::pin(app.store.create_thread_with_state(&scope, &new, if_exists, updates)).await?
     };
     match created {
         Created::New(thread) | Created::Existing(thread) => Ok(Json(*thread)),

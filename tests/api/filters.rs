@@ -430,7 +430,7 @@ impl Authenticate for Confused {
     fn authenticate<'a>(
         &'a self,
         _: &'a axum::http::request::Parts,
-    ) -> BoxFuture<'a, Result<Identity, Error>> {
+    ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
         Box::pin(ready(Err(Error::Denied { status: self.0, detail: "secret".into() })))
     }
 }
