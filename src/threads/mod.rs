@@ -28,6 +28,8 @@ use utoipa_axum::routes;
 
 pub use crate::store::{Status, Strategy, Thread, Ttl};
 
+pub(crate) use snapshot::SelectedNames;
+
 use crate::app::App;
 use crate::error::Error;
 

@@ -42,7 +42,7 @@ const RETRY: Duration = Duration::from_secs(1);
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("stream_modes" = Option<Vec<String>>, Query, description = "`run_modes`, `lifecycle`, `state_update`; also as `stream_mode`"),
-        ("Last-Event-ID" = Option<String>, Header, description = "Send what came after this event; `-` for all"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^(-|[0-9]+(-[0-9]+)?)$", description = "Send what came after this event; `-` for all"),
     ),
     responses(
         (status = 200, description = "The events", content_type = "text/event-stream", body = String),
