@@ -42,7 +42,7 @@ const BEARER: &str = "bearer";
 #[derive(OpenApi)]
 #[openapi(
     info(description = "The threads API of the LangGraph Server, with private threads for every user."),
-    components(schemas(Refusal, threads::SelectedNames)),
+    components(schemas(Refusal, threads::SelectedNames, threads::StreamModes)),
     tags(
         (name = "threads", description = "Threads and their metadata"),
         (name = "state", description = "State and history of a thread"),

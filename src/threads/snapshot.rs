@@ -157,7 +157,7 @@ pub(super) struct CheckpointQuery {
     pub(super) checkpoint_id: Option<String>,
     /// Absent: the root namespace.
     #[serde(default, deserialize_with = "crate::extract::present")]
-    #[schema(nullable = false, max_length = 1024)]
+    #[schema(nullable = false)]
     pub(super) checkpoint_ns: Option<String>,
     /// Ignored, but has to be an object.
     #[serde(default, deserialize_with = "crate::extract::present")]
