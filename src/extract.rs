@@ -38,16 +38,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
             }
             _ => Error::BodyUnreadable,
         })?;
-        let text = json::check(&bytes)?;
-        if !text.trim_ascii_start().starts_with('{') {
-            return Err(Error::Invalid("request body: expected an object".into()));
-        }
-        if let Ok(value) = serde_json::from_str(text) {
-            return Ok(Body(value));
-        }
-        let text = with_last_of_equal_keys(text).map_err(|_| Unstorable::Invalid)?;
-        serde_json::from_str(&text).map(Body).map_err(|_| explain::<T>(&text))
+        object(&bytes).map(Body)
     }
+}
+
+/// Reads a body.
+fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let text = json::check(bytes)?;
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Error::Invalid("request body: expected an object".into()));
+    }
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
+    let text = with_last_of_equal_keys(text).map_err(|_| Unstorable::Invalid)?;
+    serde_json::from_str(&text).map_err(|_| explain::<T>(&text))
 }
 
 /// A struct that is only read from a JSON object. Left to itself serde also takes a list with the
@@ -265,7 +270,11 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Bounded<MIN, MAX>
 
 #[cfg(test)]
 mod tests {
+    use indexmap::IndexMap;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::store::Status;
 
     fn read(text: &str) -> Result<i64, String> {
         serde_json::from_str::<Bounded<1, 1000>>(text)
@@ -283,6 +292,111 @@ mod tests {
     fn everything_else_is_refused() {
         for text in ["0", "-1", "1001", "1.5", "true", "null", "\"5\"", "1e300", "[]"] {
             assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    /// Every way in which a field of a body is read.
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(default)]
+    struct Sent {
+        #[serde(deserialize_with = "present")]
+        text: Option<String>,
+        #[serde(deserialize_with = "present")]
+        limit: Option<Bounded<1, 1000>>,
+        #[serde(deserialize_with = "name")]
+        status: Option<Status>,
+        #[serde(deserialize_with = "names")]
+        select: Option<Vec<Status>>,
+        #[serde(deserialize_with = "present")]
+        object: Option<Object>,
+        #[serde(deserialize_with = "present")]
+        inner: Option<ObjectOf<Inner>>,
+        raw: Option<Raw>,
+    }
+
+    #[derive(Debug, Clone, Default, Deserialize)]
+    #[expect(dead_code, reason = "only read from JSON")]
+    struct Inner {
+        number: Option<f64>,
+        list: Option<Vec<ObjectOf<Inner>>>,
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let name = || {
+            prop::sample::select(vec![
+                "text",
+                "limit",
+                "status",
+                "select",
+                "object",
+                "inner",
+                "raw",
+                "number",
+                "list",
+                "idle",
+                "x",
+                "\\u0000",
+                "\\ud800",
+                "t\\u0065xt",
+            ])
+        };
+        let leaf = prop_oneof![
+            prop::sample::select(vec![
+                "null",
+                "true",
+                "[]",
+                "{}",
+                "1",
+                "1.0",
+                "1.5",
+                "-0",
+                "1e3",
+                "1e400",
+                "1e-400",
+                "2e9223372036854775807",
+                "0e9223372036854775807",
+                "18446744073709551616",
+                "\"idle\"",
+                "nul",
+                "",
+            ])
+            .prop_map(str::to_owned),
+            name().prop_map(|name| format!("\"{name}\"")),
+        ];
+        let inner = leaf.prop_recursive(4, 40, 6, move |inner| {
+            let entry = (name(), inner.clone()).prop_map(|(name, value)| format!("\"{name}\" :{value}"));
+            prop_oneof![
+                1 => prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+                3 => prop::collection::vec(entry, 0..6).prop_map(|entries| format!("{{{}}}", entries.join(", "))),
+            ]
+        });
+        (inner, prop::sample::select(vec!["", "", "", " ", "}", "\u{feff}"]))
+            .prop_map(|(json, end)| json + end)
+    }
+
+    fn is_read_or_refused(bytes: &[u8]) {
+        match object::<Sent>(bytes) {
+            Ok(_) => {
+                let sent: IndexMap<String, serde::de::IgnoredAny> =
+                    serde_json::from_slice(bytes).unwrap();
+                drop(sent);
+            }
+            Err(error) => {
+                assert_eq!(error.into_response().status(), StatusCode::UNPROCESSABLE_ENTITY);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            is_read_or_refused(&bytes);
+            is_read_or_refused(&[b"{".as_slice(), &bytes, b"}"].concat());
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused(json in json()) {
+            is_read_or_refused(json.as_bytes());
         }
     }
 }

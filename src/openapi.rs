@@ -4,11 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::get;
-use utoipa::OpenApi;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, SecurityRequirement};
+use utoipa::openapi::{Components, Content, Ref, RefOr, Response, SecurityRequirement};
+use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::Config;
 
@@ -17,12 +20,29 @@ use crate::error::Error;
 use crate::extract::Segment;
 use crate::{system, threads};
 
+/// How every operation that needs an access token may refuse.
+const REFUSALS: [(&str, &str); 5] = [
+    ("401", "The access token is refused: bad, expired, signed out"),
+    ("403", "No usable credentials, or not allowed"),
+    ("422", "The request is not valid"),
+    ("500", "A fault of the server"),
+    ("503", "The server, its database or the auth server is not available or busy"),
+];
+
+/// How those with a body may refuse beyond that.
+const REFUSALS_OF_BODIES: [(&str, &str); 3] = [
+    ("400", "The body ended early"),
+    ("408", "The body did not arrive in time"),
+    ("413", "The body is too large"),
+];
+
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
 
 #[derive(OpenApi)]
 #[openapi(
     info(description = "The threads API of the LangGraph Server, with private threads for every user."),
+    components(schemas(Refusal, threads::SelectedNames, threads::StreamModes)),
     tags(
         (name = "threads", description = "Threads and their metadata"),
         (name = "state", description = "State and history of a thread"),
@@ -30,6 +50,14 @@ const BEARER: &str = "bearer";
     )
 )]
 struct Base;
+
+/// The body of every answer that is no success.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document is made of it")]
+struct Refusal {
+    /// What is wrong, in words.
+    detail: String,
+}
 
 /// The document as JSON text.
 pub fn document() -> &'static str {
@@ -45,8 +73,61 @@ pub fn document() -> &'static str {
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
         let requirement = SecurityRequirement::new(BEARER, Vec::<String>::new());
         document.security = Some(vec![requirement]);
+        for operation in document.paths.paths.values_mut().flat_map(operations) {
+            complete(operation);
+        }
         document.to_pretty_json().unwrap_or_default()
     })
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
+}
+
+/// Says of an operation what holds for all of its kind: how it refuses, and for whom it is.
+fn complete(operation: &mut Operation) {
+    let is_public = operation.tags.iter().flatten().any(|tag| tag == "system");
+    if is_public {
+        operation.security = Some(Vec::new());
+    } else {
+        for (status, why) in REFUSALS {
+            add_refusal(operation, status, why);
+        }
+        if operation.request_body.is_some() {
+            for (status, why) in REFUSALS_OF_BODIES {
+                add_refusal(operation, status, why);
+            }
+        }
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && !status.starts_with('2')
+        {
+            describe_refusal(status, response);
+        }
+    }
+}
+
+/// Unless the operation says itself what the status means.
+fn add_refusal(operation: &mut Operation, status: &str, why: &str) {
+    let responses = &mut operation.responses.responses;
+    responses.entry(status.to_owned()).or_insert_with(|| Response::new(why).into());
+}
+
+fn describe_refusal(status: &str, response: &mut Response) {
+    let body = Content::new(Some(Ref::from_schema_name("Refusal")));
+    response.content.insert("application/json".to_owned(), body.into());
+    let header = match status {
+        "401" => ("WWW-Authenticate", Type::String, "`Bearer error=\"invalid_token\"`"),
+        "503" => ("Retry-After", Type::Integer, "Seconds to wait"),
+        _ => return,
+    };
+    let (name, kind, description) = header;
+    let header = HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(kind)))
+        .description(Some(description))
+        .build();
+    response.headers.insert(name.to_owned(), header.into());
 }
 
 /// `/openapi.json`, and `/docs` with the page's assets below it.
@@ -62,7 +143,7 @@ fn json() -> impl IntoResponse {
 }
 
 /// A file of Swagger UI, which is compiled in.
-fn asset(name: &str) -> Response {
+fn asset(name: &str) -> axum::response::Response {
     let config = Arc::new(Config::from("/openapi.json").validator_url("none"));
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {

@@ -125,6 +125,7 @@ impl fmt::Debug for BearerToken {
 mod tests {
     use axum::http::StatusCode;
     use axum::response::IntoResponse;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -177,5 +178,46 @@ mod tests {
     #[test]
     fn debug_output_hides_the_token() {
         assert_eq!(format!("{:?}", BearerToken("a.b.c".into())), "BearerToken(..)");
+    }
+
+    /// Headers that are nearly right, and others.
+    fn header() -> impl Strategy<Value = Vec<u8>> {
+        let near = "(Bearer|bearer|Basic|)[ \t]{0,2}[A-Za-z0-9_-]{0,20}([.][A-Za-z0-9_=!-]{0,20}){0,3}[ ]?[a-z]?";
+        prop_oneof![near.prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..80)]
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_without_a_panic(values in prop::collection::vec(header(), 0..3)) {
+            let mut headers = HeaderMap::new();
+            for value in values.iter().filter_map(|value| HeaderValue::from_bytes(value).ok()) {
+                headers.append(header::AUTHORIZATION, value);
+            }
+            match BearerToken::from_headers(&headers) {
+                Ok(token) => {
+                    prop_assert_eq!(headers.len(), 1);
+                    prop_assert_eq!(token.text().split('.').count(), 3);
+                    prop_assert!(token.to_header().is_some());
+                    let _ = token.unverified_claims().map(|claims| (claims.exp(), claims.all()));
+                }
+                Err(error) => {
+                    let status = error.into_response().status();
+                    prop_assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status));
+                }
+            }
+        }
+
+        #[test]
+        fn any_claims_are_read_without_a_panic(payload in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..80),
+            r#"\{("sub":("[a-z]{0,3}"|1|null),)?("exp":(-?[0-9]{1,30}|1e[0-9]{1,4}|null|"x"),)?"x":[\[\]{}0-9]{0,9}\}"#
+                .prop_map(String::into_bytes),
+        ]) {
+            let token = BearerToken(format!("a.{}.c", BASE64_URL_SAFE_NO_PAD.encode(&payload)));
+            if let Ok(claims) = token.unverified_claims() {
+                prop_assert!(serde_json::from_slice::<Value>(&payload).is_ok_and(|sent| sent.is_object()));
+                prop_assert!(claims.exp().is_none_or(f64::is_finite));
+            }
+        }
     }
 }

@@ -148,8 +148,8 @@ impl Scan<'_> {
         // As Postgres would write the number out, without an exponent.
         let exponent: i64 = exponent.parse().unwrap_or(i64::MIN / 2);
         let length_of = |digits: &str| i64::try_from(digits.len()).unwrap_or(i64::MAX / 2);
-        if length_of(integer) + exponent.max(0) > MAX_INTEGER_DIGITS
-            || length_of(fraction) - exponent.min(0) > MAX_FRACTION_DIGITS
+        if length_of(integer).saturating_add(exponent.max(0)) > MAX_INTEGER_DIGITS
+            || length_of(fraction).saturating_sub(exponent.min(0)) > MAX_FRACTION_DIGITS
         {
             let is_infinite = text.parse::<f64>().is_ok_and(f64::is_infinite);
             let error = if is_infinite && text.contains(['e', 'E']) {
@@ -175,6 +175,10 @@ impl Scan<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -231,5 +235,86 @@ mod tests {
     fn the_deepest_allowed_nesting_passes() {
         let deep = "[".repeat(MAX_DEPTH) + &"]".repeat(MAX_DEPTH);
         assert!(check(deep.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn an_exponent_of_any_size_is_no_overflow() {
+        for exponent in [i64::MAX, i64::MAX - 1, i64::MIN, i64::MIN + 1] {
+            for mantissa in ["0", "-0", "0.0", "-0.00"] {
+                let sent = format!(r#"{{"n":{mantissa}e{exponent}}}"#);
+                assert_eq!(check(sent.as_bytes()), Err(Unstorable::Digits("n".into())), "{sent}");
+            }
+        }
+        let sent = format!("[1e{}]", i64::MAX);
+        assert_eq!(check(sent.as_bytes()), Err(Unstorable::Invalid));
+    }
+
+    /// Pieces of JSON, whole and broken, that follow each other at random.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u", "\\ud800", "\\udc00", "\\u0000",
+                "\\\"", "\\u+123", "null", "true", "-", "0", "1", ".", "e", "E", "+", " ", "\n",
+                "\u{e9}", "\u{1f600}", "\"a\":", "{\"a\":1}", "[[", "e99999", "e-99999", "u0000",
+                "9223372036854775807", "99999999999999999999",
+            ]).prop_map(|piece| piece.as_bytes().to_vec()),
+            1 => prop::collection::vec(any::<u8>(), 0..4),
+        ];
+        prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    /// A number as JSON spells them.
+    fn number() -> impl Strategy<Value = String> {
+        let exponent = prop_oneof!["[eE][+-]?[0-9]{1,4}", "[eE][+-]?[0-9]{5,20}"];
+        ("-?(0|[1-9][0-9]{0,30})", prop::option::of("[.][0-9]{1,30}"), prop::option::of(exponent))
+            .prop_map(|(integer, fraction, exponent)| {
+                format!("{integer}{}{}", fraction.unwrap_or_default(), exponent.unwrap_or_default())
+            })
+    }
+
+    /// What passes is the JSON that a strict parser reads; it has no U+0000 and no lone surrogate.
+    fn is_sound(bytes: &[u8]) {
+        let Ok(text) = check(bytes) else { return };
+        assert_eq!(text.as_bytes(), bytes);
+        let mut parser = serde_json::Deserializer::from_slice(bytes);
+        match Value::deserialize(&mut parser) {
+            Ok(value) => {
+                parser.end().unwrap();
+                assert!(!value.to_string().contains("\\u0000"), "{text}");
+            }
+            Err(error) => assert!(error.to_string().contains("recursion"), "{text}: {error}"),
+        }
+    }
+
+    /// What a strict parser reads passes, unless it is refused by a reason of our own.
+    fn is_complete(bytes: &[u8]) {
+        if serde_json::from_slice::<Value>(bytes).is_ok() {
+            assert_ne!(check(bytes), Err(Unstorable::Invalid), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_as_a_strict_parser_does(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            is_sound(&bytes);
+            is_complete(&bytes);
+        }
+
+        #[test]
+        fn any_pieces_of_json_are_judged_as_a_strict_parser_does(bytes in pieces()) {
+            is_sound(&bytes);
+            is_complete(&bytes);
+        }
+
+        #[test]
+        fn any_number_is_judged_as_a_strict_parser_does(number in number()) {
+            is_sound(number.as_bytes());
+            is_complete(number.as_bytes());
+            // Written out it has no more digits than Postgres holds.
+            if check(number.as_bytes()).is_ok() && let Some(at) = number.find(['e', 'E']) {
+                let exponent: i64 = number[at + 1..].parse().unwrap();
+                prop_assert!((-MAX_FRACTION_DIGITS..=MAX_INTEGER_DIGITS).contains(&exponent));
+            }
+        }
     }
 }

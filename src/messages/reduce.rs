@@ -347,7 +347,47 @@ mod tests {
         ]
     }
 
+    /// An update of any ids, as clients may spell them.
+    fn sent() -> impl Strategy<Value = String> {
+        let id = || prop_oneof!["[ab]", ".{0,3}", Just("__remove_all__".to_owned())];
+        let entry = prop_oneof![
+            4 => (id(), any::<bool>()).prop_map(|(id, removes)| {
+                let kind = if removes { "remove" } else { "ai" };
+                serde_json::json!({ "type": kind, "id": id }).to_string()
+            }),
+            1 => prop::sample::select(vec![
+                r#"{"role":"user"}"#, r#"["user","x"]"#, r#"{"type":"remove","id":1}"#, r#"{"type":"ai","id":-1}"#,
+                r#""x""#, "null", "{}",
+            ])
+            .prop_map(str::to_owned),
+        ];
+        prop::collection::vec(entry, 0..8).prop_map(|entries| format!("[{}]", entries.join(",")))
+    }
+
     proptest! {
+        #[test]
+        fn any_update_is_refused_or_makes_a_sound_plan(
+            sent in sent(), places in prop::collection::vec(prop::option::of(0..40_i64), 8), end in 40..1000_i64,
+        ) {
+            let Ok(changes) = read(&Raw::from_text(&sent).unwrap()) else { return Ok(()) };
+            let looked_up = ids_to_look_up(&changes).into_iter().zip(places).enumerate();
+            let present: HashMap<_, _> = looked_up
+                .filter_map(|(nth, (id, place))| {
+                    // A place has one message.
+                    Some((id.to_owned(), place? / 8 * 8 + i64::try_from(nth).unwrap()))
+                })
+                .collect();
+            let Ok(plan) = reduce(&changes, &present, end) else { return Ok(()) };
+            let positions: HashSet<_> = plan.rows.iter().map(|row| row.position).collect();
+            let ids: HashSet<_> = plan.rows.iter().map(|row| row.id).collect();
+            prop_assert_eq!((positions.len(), ids.len()), (plan.rows.len(), plan.rows.len()));
+            let (new, old): (Vec<_>, Vec<_>) = plan.rows.iter().partition(|row| row.position >= end);
+            let new: Vec<_> = new.iter().map(|row| row.position).collect();
+            prop_assert_eq!(new, (end..plan.end).collect::<Vec<_>>());
+            prop_assert!(plan.start.is_none_or(|start| start == end && old.is_empty()));
+            prop_assert!(old.iter().all(|row| present.get(row.id) == Some(&row.position)));
+        }
+
         #[test]
         fn updates_do_what_the_rules_say(
             updates in prop::collection::vec(prop::collection::vec(op(), 0..6), 0..20),

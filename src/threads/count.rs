@@ -19,14 +19,15 @@ use crate::store::Criteria;
 pub(super) struct CountThreads {
     /// Contained in the thread's metadata: objects recursively, arrays as subsets.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
     /// Contained in the thread's values.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     values: Option<Object>,
     /// The thread's status.
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     status: Option<Status>,
 }
 
@@ -34,7 +35,7 @@ pub(super) struct CountThreads {
 #[utoipa::path(
     post, path = "/threads/count", tag = "threads", request_body = CountThreads,
     responses(
-        (status = 200, description = "How many threads there are", body = i64),
+        (status = 200, description = "How many threads there are", body = i64, content_type = "application/json"),
         (status = 422, description = "The body is not valid"),
     )
 )]

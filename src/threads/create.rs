@@ -5,10 +5,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{
+    KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 use uuid::Uuid;
 
 use super::ttl::{self, TtlRequest};
-use super::update_state::{add_values, check_name};
+use super::update_state::{ValuesForms, add_values, check_name};
 use super::{Thread, metadata};
 use crate::app::App;
 use crate::auth::{Access, Action, User};
@@ -22,23 +25,24 @@ use crate::store::{Created, IfExists, NewThread, Update};
 pub(super) struct CreateThread {
     /// The id, a UUID. Absent or empty: one is generated.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Uuid>)]
+    #[schema(schema_with = id_or_nothing)]
     thread_id: Option<String>,
     /// Anything to keep with the thread and to search by. `owner` is always the caller.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
     /// What to do when the id is in use: `raise` (409) or `do_nothing` (give back the thread
     /// that is there).
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     if_exists: Option<IfExists>,
     /// How long to keep the thread.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<TtlRequest>)]
+    #[schema(value_type = Option<TtlRequest>, nullable = false)]
     ttl: Option<ObjectOf<TtlRequest>>,
     /// Checkpoints to begin with, one a superstep: all of it, or no thread.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Vec<Superstep>>)]
+    #[schema(value_type = Option<Vec<Superstep>>, nullable = false)]
     supersteps: Option<Vec<ObjectOf<Superstep>>>,
 }
 
@@ -55,14 +59,27 @@ struct Superstep {
 struct SuperstepUpdate {
     /// New values, as in an update of state.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<ValuesForms>)]
     values: Option<Raw>,
     /// Must be null: commands are for graphs.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = only_null)]
     command: Option<Raw>,
     /// The node to write as. Recorded, never checked.
+    #[schema(max_length = 1024)]
     as_node: String,
+}
+
+fn id_or_nothing() -> Schema {
+    let id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    let nothing = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+    Schema::OneOf(OneOfBuilder::new().item(id).item(nothing).build())
+}
+
+fn only_null() -> utoipa::openapi::Object {
+    ObjectBuilder::new().schema_type(Type::Null).build()
 }
 
 /// Make a thread

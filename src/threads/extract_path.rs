@@ -144,5 +144,30 @@ mod tests {
         fn any_text_is_read_without_a_panic(alias in ".*", path in "(values|metadata)?.*") {
             let _ = one(alias, &path);
         }
+
+        /// What is read, written again as a path, is read as the same.
+        #[test]
+        fn a_path_is_read_as_it_is_written(
+            path in "(values|metadata|config|interrupts|x)([.][a-z_\u{e9} ]{0,3}|[\\[]-?[0-9]{0,11}[\\]]?|[\\].\\[]){0,70}",
+        ) {
+            let Ok(read) = one("a".to_owned(), &path) else { return Ok(()) };
+            let Some(root) = read.root else {
+                prop_assert!(read.path.is_empty());
+                return Ok(());
+            };
+            prop_assert!(read.path.len() <= LONGEST);
+            let mut written = ROOTS.iter().find(|(_, known)| *known == root).unwrap().0.to_owned();
+            for step in &read.path {
+                match step {
+                    Step::Key(key) => {
+                        prop_assert!(!key.is_empty() && !key.starts_with('_'));
+                        written.extend([".", key]);
+                    }
+                    Step::Index(index) => written.extend(["[", &index.to_string(), "]"]),
+                }
+            }
+            let again = one("a".to_owned(), &written).unwrap();
+            prop_assert_eq!((again.root, again.path), (Some(root), read.path));
+        }
     }
 }

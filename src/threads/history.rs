@@ -8,7 +8,9 @@ use serde::de::Error as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
+use super::snapshot::{
+    CheckpointQuery, Selected, SelectedName, SelectedNames, StateSnapshot, Wanted,
+};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
@@ -29,8 +31,8 @@ type Limit = Bounded<1, 1000>;
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "Most states, 10 if absent"),
-        ("before" = Option<String>, Query, description = "Only states older than this checkpoint"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
+        ("before" = Option<Uuid>, Query, description = "Only states older than this checkpoint"),
+        ("select" = Option<Vec<SelectedNames>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
     ),
     responses(
         (status = 200, description = "The states", body = [StateSnapshot]),
@@ -63,29 +65,46 @@ pub(super) async fn get_history(
 pub(super) struct HistoryQuery {
     /// Most states in the answer.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10, nullable = false)]
     limit: Option<Limit>,
     /// Only states older than this checkpoint.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<BeforeForms>, nullable = false)]
     before: Option<Before>,
     /// Contained in the checkpoint's metadata.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
     /// Only this namespace, only this checkpoint.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<CheckpointQuery>)]
+    #[schema(value_type = Option<CheckpointQuery>, nullable = false)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// Only these fields; `values.<key>` is one key of the values.
     #[serde(default, deserialize_with = "names")]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<SelectedName>>, nullable = false)]
     select: Option<Vec<Selected>>,
 }
 
 /// A checkpoint in any of the forms that SDKs send (`DECISIONS.md` D9).
 #[derive(Debug)]
 struct Before(String);
+
+/// The forms of [`Before`], for the document.
+#[derive(ToSchema)]
+#[schema(as = Before)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the document is made of it")]
+enum BeforeForms {
+    Id(Uuid),
+    Checkpoint { checkpoint_id: Uuid },
+    Config { configurable: BeforeConfigurable },
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the document is made of it")]
+struct BeforeConfigurable {
+    checkpoint_id: Uuid,
+}
 
 #[derive(Deserialize)]
 struct BeforeConfig {

@@ -28,6 +28,9 @@ use utoipa_axum::routes;
 
 pub use crate::store::{Status, Strategy, Thread, Ttl};
 
+pub(crate) use snapshot::SelectedNames;
+pub(crate) use stream::StreamModes;
+
 use crate::app::App;
 use crate::error::Error;
 

@@ -20,6 +20,7 @@ pub(super) struct PruneThreads {
     thread_ids: Vec<String>,
     /// Whether they go as a whole. Absent: `delete`.
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     strategy: Option<Strategy>,
 }
 

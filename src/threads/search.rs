@@ -7,7 +7,8 @@ use axum::http::HeaderName;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use indexmap::IndexMap;
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::cursor::Cursor;
 use super::{Status, Thread, extract_path};
@@ -27,43 +28,48 @@ const PAGINATION_CURSOR: HeaderName = HeaderName::from_static("x-pagination-curs
 pub(super) struct SearchThreads {
     /// Contained in the thread's metadata: objects recursively, arrays as subsets.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
     /// Contained in the thread's values.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     values: Option<Object>,
     /// The thread's status.
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     status: Option<Status>,
     /// One of these threads; empty for any.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    #[schema(value_type = Option<Vec<uuid::Uuid>>, nullable = false)]
     ids: Option<Vec<String>>,
     /// Most threads in the answer.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10, nullable = false)]
     limit: Option<Bounded<1, 1000>>,
     /// How many threads to leave out before them.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<i64>, minimum = 0, default = 0)]
+    #[schema(value_type = Option<i64>, minimum = 0, default = 0, nullable = false)]
     offset: Option<Bounded<0, { i64::MAX / 2 }>>,
     /// The `X-Pagination-Cursor` of the page before, to go on behind it whatever was written since:
     /// cheap however far down it is. Needs the same sort; `offset` counts from there.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     cursor: Option<String>,
     /// What to sort by. Absent: `updated_at`, newest first.
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     sort_by: Option<SortKey>,
     /// Which end comes first. Counts only with `sort_by`.
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     sort_order: Option<SortOrder>,
     /// Only these fields; empty for all. What is not asked for is not read.
     #[serde(default, deserialize_with = "names")]
+    #[schema(nullable = false)]
     select: Option<Vec<ThreadField>>,
     /// Single values to extract, up to 10: `{"last": "values.messages[-1].content"}`.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     extract: Option<IndexMap<String, String>>,
 }
 
@@ -175,11 +181,30 @@ impl SearchThreads {
     }
 }
 
+/// A [`Thread`] of which a search selected some fields, for the document.
+struct SelectedThread;
+
+impl PartialSchema for SelectedThread {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = Thread::schema();
+        if let RefOr::T(Schema::Object(thread)) = &mut schema {
+            thread.required.clear();
+        }
+        schema
+    }
+}
+
+impl ToSchema for SelectedThread {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Thread::schemas(schemas);
+    }
+}
+
 /// Search threads
 #[utoipa::path(
     post, path = "/threads/search", tag = "threads", request_body = SearchThreads,
     responses(
-        (status = 200, description = "The threads", body = [Thread], headers(
+        (status = 200, description = "The threads", body = [SelectedThread], headers(
             ("X-Pagination-Total" = i64, description = "Threads up to the end of this page, and one more if there are more"),
             ("X-Pagination-Next" = i64, description = "Offset of the next page, if there is one"),
             ("X-Pagination-Cursor" = String, description = "`cursor` of the next page, if there is one and the id and what is sorted by are selected"),

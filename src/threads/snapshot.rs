@@ -28,19 +28,19 @@ pub(super) struct StateSnapshot {
     tasks: Option<[(); 0]>,
     /// How the checkpoint came to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, required)]
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Nullable<Raw>>,
     /// When it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, required)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     created_at: Option<Nullable<Timestamp>>,
     /// Which one it is; null for a thread without state.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<CheckpointConfig>, required)]
+    #[schema(value_type = Option<CheckpointConfig>)]
     checkpoint: Option<Nullable<CheckpointConfig>>,
     /// Which one it was written onto.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<CheckpointConfig>, required)]
+    #[schema(value_type = Option<CheckpointConfig>)]
     parent_checkpoint: Option<Nullable<CheckpointConfig>>,
     /// Always empty: what waits for an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,11 +48,11 @@ pub(super) struct StateSnapshot {
     interrupts: Option<[(); 0]>,
     /// The id of `checkpoint`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, required)]
+    #[schema(value_type = Option<String>)]
     checkpoint_id: Option<Nullable<String>>,
     /// The id of `parent_checkpoint`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, required)]
+    #[schema(value_type = Option<String>)]
     parent_checkpoint_id: Option<Nullable<String>>,
 }
 
@@ -88,6 +88,18 @@ impl<'de> Deserialize<'de> for Selected {
         }
     }
 }
+
+/// A [`Selected`] in a body, for the document.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^(values(\.[\s\S]*)?|next|tasks|metadata|created_at|checkpoint|parent_checkpoint|interrupts|checkpoint_id|parent_checkpoint_id)$")]
+#[expect(dead_code, reason = "the document is made of it")]
+pub(super) struct SelectedName(String);
+
+/// [`Selected`]s in a query string, separated by commas, for the document.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^(,|(values(\.[^,]*)?|next|tasks|metadata|created_at|checkpoint|parent_checkpoint|interrupts|checkpoint_id|parent_checkpoint_id)(,|$))*$")]
+#[expect(dead_code, reason = "the document is made of it")]
+pub(crate) struct SelectedNames(String);
 
 /// What a client wants; nothing means all fields.
 #[derive(Debug, Clone, Default)]
@@ -141,13 +153,15 @@ pub(super) struct CheckpointConfig {
 pub(super) struct CheckpointQuery {
     /// Absent: the newest.
     #[serde(default, deserialize_with = "crate::extract::present")]
+    #[schema(nullable = false)]
     pub(super) checkpoint_id: Option<String>,
     /// Absent: the root namespace.
     #[serde(default, deserialize_with = "crate::extract::present")]
+    #[schema(nullable = false)]
     pub(super) checkpoint_ns: Option<String>,
     /// Ignored, but has to be an object.
     #[serde(default, deserialize_with = "crate::extract::present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     #[expect(dead_code, reason = "checked by being read")]
     checkpoint_map: Option<crate::json::Object>,
 }

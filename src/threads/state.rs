@@ -8,7 +8,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::snapshot::{CheckpointQuery, Selected, StateSnapshot, Wanted};
+use super::snapshot::{
+    CheckpointQuery, Selected, SelectedName, SelectedNames, StateSnapshot, Wanted,
+};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
@@ -20,8 +22,8 @@ use crate::store::Selection;
     get, path = "/threads/{thread_id}/state", tag = "state",
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
-        ("subgraphs" = Option<bool>, Query, description = "Accepted; there are no subgraphs"),
+        ("select" = Option<Vec<SelectedNames>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
+        ("subgraphs" = Option<String>, Query, description = "Accepted; there are no subgraphs"),
     ),
     responses(
         (status = 200, description = "The state", body = StateSnapshot),
@@ -45,8 +47,8 @@ pub(super) async fn get_state(
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("checkpoint_id" = String, Path, description = "The checkpoint; empty state if there is none"),
-        ("select" = Option<Vec<String>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
-        ("subgraphs" = Option<bool>, Query, description = "Accepted; there are no subgraphs"),
+        ("select" = Option<Vec<SelectedNames>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
+        ("subgraphs" = Option<String>, Query, description = "Accepted; there are no subgraphs"),
     ),
     responses(
         (status = 200, description = "The state", body = StateSnapshot),
@@ -73,11 +75,12 @@ pub(super) struct StateAtCheckpoint {
     checkpoint: ObjectOf<CheckpointQuery>,
     /// Accepted; there are no subgraphs.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     #[expect(dead_code, reason = "checked by being read")]
     subgraphs: Option<bool>,
     /// Only these fields; `values.<key>` is one key of the values.
     #[serde(default, deserialize_with = "names")]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<SelectedName>>, nullable = false)]
     select: Option<Vec<Selected>>,
 }
 

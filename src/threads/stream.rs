@@ -32,6 +32,12 @@ const CHECK: Duration = Duration::from_secs(10);
 /// Wait after the database failed a stream.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Modes in a query string, as [`modes`] reads them, for the document.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, pattern = r#"^[\[\]" ]*(run_modes|lifecycle|state_update)?[\[\]" ]*(,[\[\]" ]*(run_modes|lifecycle|state_update)?[\[\]" ]*)*$"#)]
+#[expect(dead_code, reason = "the document is made of it")]
+pub(crate) struct StreamModes(String);
+
 /// Follow a thread
 ///
 /// With the mode `state_update` an event is sent for each checkpoint of the root namespace.
@@ -41,8 +47,8 @@ const RETRY: Duration = Duration::from_secs(1);
     get, path = "/threads/{thread_id}/stream", tag = "state",
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
-        ("stream_modes" = Option<Vec<String>>, Query, description = "`run_modes`, `lifecycle`, `state_update`; also as `stream_mode`"),
-        ("Last-Event-ID" = Option<String>, Header, description = "Send what came after this event; `-` for all"),
+        ("stream_modes" = Option<Vec<StreamModes>>, Query, description = "`run_modes`, `lifecycle`, `state_update`; also as `stream_mode`"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^(-|[0-9]+(-[0-9]+)?)$", description = "Send what came after this event; `-` for all"),
     ),
     responses(
         (status = 200, description = "The events", content_type = "text/event-stream", body = String),

@@ -15,9 +15,11 @@ const LONGEST: f64 = 1e9;
 pub(super) struct TtlRequest {
     /// Minutes, positive and finite. Absent: for ever.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, exclusive_minimum = 0, maximum = 1_000_000_000)]
     ttl: Option<f64>,
     /// What happens then.
     #[serde(default, deserialize_with = "name")]
+    #[schema(nullable = false)]
     strategy: Option<Strategy>,
 }
 

@@ -21,11 +21,11 @@ use crate::json::Object;
 pub(super) struct UpdateThread {
     /// Merged into the thread's metadata, key by key at the top level.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
     /// How long to keep the thread, from now on. Absent: as before.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<TtlRequest>)]
+    #[schema(value_type = Option<TtlRequest>, nullable = false)]
     ttl: Option<ObjectOf<TtlRequest>>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct UpdateThread {
     patch, path = "/threads/{thread_id}", tag = "threads", request_body = UpdateThread,
     params(
         ("thread_id" = uuid::Uuid, Path, description = "The thread"),
-        ("Prefer" = Option<String>, Header, description = "`return=minimal` for an empty 204"),
+        ("Prefer" = Option<String>, Header, nullable = false, description = "`return=minimal` for an empty 204"),
     ),
     responses(
         (status = 200, description = "The thread", body = Thread),

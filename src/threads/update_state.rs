@@ -1,9 +1,11 @@
 //! `POST /threads/{thread_id}/state`
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::snapshot::{CheckpointConfig, CheckpointQuery};
@@ -28,18 +30,30 @@ pub(super) struct UpdateState {
     /// New values by channel; a list of such objects is applied in order; null writes a
     /// checkpoint without a change. `messages` are appended, replaced by id or removed.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<ValuesForms>)]
     values: Option<Raw>,
     /// The node to write as. Recorded, never checked.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, max_length = 1024)]
     as_node: Option<String>,
     /// The checkpoint to write onto. Absent: the newest.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<CheckpointQuery>)]
+    #[schema(value_type = Option<CheckpointQuery>, nullable = false)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// The same, by its id.
     #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
     checkpoint_id: Option<String>,
+}
+
+/// The forms of `values`, for the document.
+#[derive(ToSchema)]
+#[schema(as = Values)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the document is made of it")]
+pub(super) enum ValuesForms {
+    One(BTreeMap<String, Value>),
+    InOrder(Vec<BTreeMap<String, Value>>),
 }
 
 /// The checkpoint that was written, three times over as the reference server says it.
