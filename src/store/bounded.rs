@@ -5,7 +5,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Column, Postgres, Row, ValueRef};
 
-use super::pool::Pool;
+use super::pool::{Connection, Pool};
 
 /// Most bytes of rows that one answer is made of. A single row may be larger: a thread must
 /// stay readable.
@@ -24,27 +24,35 @@ impl AnswerTooLarge {
     }
 }
 
-/// All rows of a statement.
-pub(super) async fn fetch_all(
+/// All rows of a statement on a connection of its own.
+pub(super) async fn fetch_all_from(
     pool: &Pool,
     query: Query<'_, Postgres, PgArguments>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
+    let rows = fetch_all(&mut connection, query).await?;
+    connection.commit().await?;
+    Ok(rows)
+}
+
+/// All rows of a statement.
+pub(super) async fn fetch_all(
+    connection: &mut Connection,
+    query: Query<'_, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut rows = Vec::new();
     let mut bytes = 0;
-    let mut stream = query.fetch(&mut connection);
+    let mut stream = query.fetch(&mut *connection);
     while let Some(row) = stream.try_next().await? {
         bytes += size_of(&row);
         if bytes > MOST_BYTES && !rows.is_empty() {
             drop(stream);
             // Postgres would go on sending rows for whoever uses the connection next.
-            connection.drop_unread();
+            connection.leave_unread();
             return Err(sqlx::Error::Decode(Box::new(AnswerTooLarge)));
         }
         rows.push(row);
     }
-    drop(stream);
-    connection.commit().await?;
     Ok(rows)
 }
 

@@ -152,7 +152,7 @@ impl Store {
         &self,
         mut sql: QueryBuilder<Postgres>,
     ) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
-        let rows = bounded::fetch_all(&self.pool, sql.build()).await?;
+        let rows = bounded::fetch_all_from(&self.pool, sql.build()).await?;
         if rows.is_empty() {
             return Ok(None);
         }

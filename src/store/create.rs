@@ -92,11 +92,11 @@ impl Job for NewThread {
 
     /// An id that is in use is looked at alone. So is one that several ask for, but for the first.
     async fn together(
-        pool: &Pool,
+        connection: &mut Connection,
         (): &(),
         jobs: &[NewThread],
     ) -> Result<Answers<NewThread>, sqlx::Error> {
-        let mut inserted = insert_all(pool, jobs).await?;
+        let mut inserted = insert_all(connection, jobs).await?;
         let answers = jobs.iter().map(|job| {
             let place = inserted.iter().position(|thread| thread.thread_id == Some(job.thread_id));
             place.map(|place| Ok(Some(inserted.swap_remove(place))))

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::AnswerTooLarge;
-use super::pool::Pool;
+use super::pool::{Connection, Pool};
 use crate::meters::SharedStatements;
 
 /// Most requests that one statement answers.
@@ -48,10 +48,13 @@ pub(super) trait Job: Sized + Send + Sync + 'static {
     ///
     /// If the statement fails nothing of it has been done.
     fn together(
-        pool: &Pool,
+        connection: &mut Connection,
         key: &Self::Key,
         jobs: &[Self],
     ) -> impl Future<Output = Result<Answers<Self>, sqlx::Error>> + Send;
+
+    /// What is left to do once it counts.
+    fn committed(&self, _answer: &Outcome<Self>) {}
 }
 
 /// What one request came to.
@@ -101,7 +104,7 @@ impl<J: Job> Lanes<J> {
     pub(super) async fn answer(&self, job: J) -> Outcome<J> {
         match self.enter(job)? {
             // In a box of its own: most requests of a busy server do not need the room.
-            Entered::Lane(_lane, job) => Box::pin(job.alone(&self.0.pool)).await,
+            Entered::Lane(_lane, job) => Box::pin(answer_alone(&job, &self.0.pool)).await,
             Entered::Queue(answer) => {
                 // The sender is dropped without a word only if answering panicked.
                 let broke =
@@ -163,19 +166,21 @@ struct Lane<J: Job>(Arc<Shared<J>>);
 impl<J: Job> Lane<J> {
     /// Answers those that wait until there are none.
     async fn run(self) {
+        let mut connection = None;
         while let Some(batch) = self.0.next() {
-            self.answer(batch).await;
+            self.answer(batch, &mut connection).await;
         }
     }
 
-    async fn answer(&self, Batch { key, jobs, callers }: Batch<J>) {
+    /// `kept` is the connection of the batch before.
+    async fn answer(&self, Batch { key, jobs, callers }: Batch<J>, kept: &mut Option<Connection>) {
         let pool = &self.0.pool;
         let answers = match jobs.as_slice() {
             [_] => Ok(vec![None]),
             jobs => {
                 self.0.meters.statements.increment(1);
                 self.0.meters.requests.increment(jobs.len() as u64);
-                J::together(pool, &key, jobs).await
+                self.together(&key, jobs, kept).await
             }
         };
         let answers = match answers {
@@ -190,11 +195,41 @@ impl<J: Job> Lane<J> {
         for ((job, caller), answer) in jobs.iter().zip(callers).zip(answers) {
             match answer {
                 Some(answer) => drop(caller.send(answer)),
-                None => alone.push(async { drop(caller.send(job.alone(pool).await)) }),
+                None => alone.push(async { drop(caller.send(answer_alone(job, pool).await)) }),
             }
+        }
+        if !alone.is_empty() {
+            // They need connections too: nobody waits for one while holding another.
+            *kept = None;
         }
         while alone.next().await.is_some() {}
     }
+
+    async fn together(
+        &self,
+        key: &J::Key,
+        jobs: &[J],
+        kept: &mut Option<Connection>,
+    ) -> Result<Answers<J>, sqlx::Error> {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.0.pool.acquire().await?,
+        };
+        let answers = J::together(&mut connection, key, jobs).await?;
+        *kept = connection.kept().await?;
+        for (job, answer) in jobs.iter().zip(&answers) {
+            if let Some(answer) = answer {
+                job.committed(answer);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+async fn answer_alone<J: Job>(job: &J, pool: &Pool) -> Outcome<J> {
+    let answer = job.alone(pool).await;
+    job.committed(&answer);
+    answer
 }
 
 impl<J: Job> Drop for Lane<J> {

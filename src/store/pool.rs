@@ -248,6 +248,7 @@ impl Pool {
             is_pooled: self.is_pooled,
             is_lost: false,
             ends: Instant::now() + timeout + GRACE,
+            timeout,
             health: Arc::clone(&self.health),
         };
         if let Some(begin) = begin {
@@ -326,6 +327,7 @@ pub(crate) struct Connection {
     /// Not to be used again.
     is_lost: bool,
     ends: Instant,
+    timeout: Duration,
     health: Arc<Health>,
 }
 
@@ -339,9 +341,19 @@ impl Connection {
         Ok(())
     }
 
-    /// For a connection on which more is coming than anybody wants to hear.
-    pub(super) fn drop_unread(mut self) {
+    /// For a connection on which more is coming than anybody wants to hear: it is not used again.
+    pub(super) fn leave_unread(&mut self) {
         self.is_lost = true;
+    }
+
+    /// Makes what was done count, and lends the connection anew, if it can go on without a new
+    /// transaction. Giving it back and taking it again would cost a round trip.
+    pub(super) async fn kept(mut self) -> Result<Option<Connection>, sqlx::Error> {
+        if self.in_transaction {
+            return self.commit().await.map(|()| None);
+        }
+        self.ends = Instant::now() + self.timeout + GRACE;
+        Ok(Some(self))
     }
 
     async fn command(&mut self, command: &str) -> Result<(), sqlx::Error> {

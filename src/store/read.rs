@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::filter::{Shape, push_where_thread};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
-use super::pool::Pool;
+use super::pool::{Connection, Pool};
 use super::values::push_join_newest_values;
 use super::{Store, Thread, bounded};
 use crate::auth::Scope;
@@ -45,7 +45,7 @@ impl Job for Read {
     }
 
     async fn together(
-        pool: &Pool,
+        connection: &mut Connection,
         shape: &Shape,
         jobs: &[Read],
     ) -> Result<Answers<Read>, sqlx::Error> {
@@ -65,7 +65,7 @@ impl Job for Read {
         sql.push(" offset 0 ) as thread");
         push_join_newest_values(&mut sql);
         let mut answers: Vec<_> = jobs.iter().map(|_| Some(Ok(None))).collect();
-        for row in bounded::fetch_all(pool, sql.build()).await? {
+        for row in bounded::fetch_all(connection, sql.build()).await? {
             let number = place(&row, 10)?;
             if let (Some(job), Some(answer)) = (jobs.get(number), answers.get_mut(number)) {
                 *answer = Some(Thread::whole(&row, job.with_ttl).map(Some));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::filter::{Shape, push_contains_planned, push_jsonb, push_visible, push_visible_planned};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
-use super::pool::Pool;
+use super::pool::{Connection, Pool};
 use super::values::push_join_newest_values;
 use super::{Status, Thread};
 use super::{Store, bounded};
@@ -305,7 +305,7 @@ async fn search(
     // Each shape of extracts is a statement of its own: they must not push the few that everybody
     // uses out of the connections' statement caches.
     let query = sql.build().persistent(criteria.is_empty() && columns.extracts.is_empty());
-    let rows = bounded::fetch_all(pool, query).await?;
+    let rows = bounded::fetch_all_from(pool, query).await?;
     rows.iter().map(|row| columns.read(row)).collect()
 }
 
@@ -341,7 +341,7 @@ async fn search_recent(
     }
     push_order(&mut sql, page);
     let query = sql.build().persistent(columns.extracts.is_empty());
-    let rows = bounded::fetch_all(pool, query).await?;
+    let rows = bounded::fetch_all_from(pool, query).await?;
     let mut found = Vec::new();
     let mut seen = 0;
     for row in &rows {
@@ -375,7 +375,7 @@ impl Job for Listing {
     }
 
     async fn together(
-        pool: &Pool,
+        connection: &mut Connection,
         (shape, page): &(Shape, Page),
         jobs: &[Listing],
     ) -> Result<Answers<Listing>, sqlx::Error> {
@@ -394,7 +394,7 @@ impl Job for Listing {
         sql.push(" order by asked.n, ");
         push_keys(&mut sql, page);
         let mut answers: Vec<_> = jobs.iter().map(|_| Ok(Vec::new())).collect();
-        for row in bounded::fetch_all(pool, sql.build()).await? {
+        for row in bounded::fetch_all(connection, sql.build()).await? {
             if let Some(Ok(threads)) = answers.get_mut(place(&row, 10)?) {
                 threads.push(Thread::whole(&row, false)?);
             }

@@ -1,13 +1,13 @@
 //! Changing and deleting threads.
 
 use sqlx::postgres::PgRow;
-use sqlx::{Postgres, QueryBuilder, Row};
+use sqlx::{PgExecutor, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_jsonb, push_where_thread};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
-use super::pool::Pool;
+use super::pool::{Connection, Pool};
 use super::read::read;
 use super::values::push_join_newest_values;
 use super::writers::Turn;
@@ -87,7 +87,7 @@ impl Job for Patch {
 
     /// One whose row somebody else has locked waits alone.
     async fn together(
-        pool: &Pool,
+        connection: &mut Connection,
         shape: &Shape,
         jobs: &[Patch],
     ) -> Result<Answers<Patch>, sqlx::Error> {
@@ -95,10 +95,10 @@ impl Job for Patch {
         push_updates(&mut sql, shape, jobs);
         push_updated(&mut sql);
         let mut answers: Vec<_> = jobs.iter().map(|_| None).collect();
-        for row in sql.build().fetch_all(pool).await? {
+        for row in sql.build().fetch_all(&mut *connection).await? {
             let number = place(&row, 10)?;
             if let (Some(job), Some(answer)) = (jobs.get(number), answers.get_mut(number)) {
-                *answer = Some(job.thread(pool, &row).await);
+                *answer = Some(Ok(job.thread(&mut *connection, &row).await?));
             }
         }
         Ok(answers)
@@ -123,11 +123,15 @@ fn push_updated(sql: &mut QueryBuilder<Postgres>) {
 
 impl Patch {
     /// The thread as a row of [`push_updated`] has it.
-    async fn thread(&self, pool: &Pool, row: &PgRow) -> Result<Option<Thread>, sqlx::Error> {
+    async fn thread(
+        &self,
+        executor: impl PgExecutor<'_>,
+        row: &PgRow,
+    ) -> Result<Option<Thread>, sqlx::Error> {
         if row.try_get(11)? {
             return Thread::whole(row, false).map(Some);
         }
-        read(pool, &self.scope, self.thread_id, false).await
+        read(executor, &self.scope, self.thread_id, false).await
     }
 }
 

@@ -103,7 +103,6 @@ impl Append {
         }
         let written = write_one(&mut transaction, &self.key(), self.asked()).await?;
         transaction.commit().await?;
-        self.changes.announce(self.thread_id);
         Ok(written)
     }
 }
@@ -120,7 +119,9 @@ impl Job for Append {
     }
 
     async fn alone(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
-        let one = Append::together(pool, &self.key(), std::slice::from_ref(self)).await?;
+        let mut connection = pool.acquire().await?;
+        let one = write(&mut connection, &self.key(), &[self.asked()]).await?;
+        connection.commit().await?;
         match one.into_iter().next().flatten() {
             Some(answer) => answer,
             None => self.write_locked(pool).await,
@@ -130,20 +131,18 @@ impl Job for Append {
     /// One to whose thread another instance writes at the same time is left to
     /// [`Append::write_locked`].
     async fn together(
-        pool: &Pool,
+        connection: &mut Connection,
         shape: &Shape,
         jobs: &[Append],
     ) -> Result<Answers<Append>, sqlx::Error> {
-        let mut connection = pool.acquire().await?;
         let asked: Vec<_> = jobs.iter().map(Append::asked).collect();
-        let answers = write(&mut connection, shape, &asked).await?;
-        connection.commit().await?;
-        for (job, answer) in jobs.iter().zip(&answers) {
-            if let Some(Ok(Some(_))) = answer {
-                job.changes.announce(job.thread_id);
-            }
+        write(connection, shape, &asked).await
+    }
+
+    fn committed(&self, answer: &Result<Option<Uuid>, WriteError>) {
+        if let Ok(Some(_)) = answer {
+            self.changes.announce(self.thread_id);
         }
-        Ok(answers)
     }
 }
 
