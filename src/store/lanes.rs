@@ -9,12 +9,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::AnswerTooLarge;
@@ -25,6 +26,10 @@ use crate::meters::SharedStatements;
 const MOST_TOGETHER: usize = 128;
 /// Most requests of one kind that wait. Those beyond are answered with 503.
 const MOST_WAITING: usize = 10_000;
+
+/// How long a request that is answered alone may keep a lane: one that waits for a stranger's lock
+/// must not hold up the others.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A request that can share a statement with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {
@@ -104,7 +109,14 @@ impl<J: Job> Lanes<J> {
     pub(super) async fn answer(&self, job: J) -> Outcome<J> {
         match self.enter(job)? {
             // In a box of its own: most requests of a busy server do not need the room.
-            Entered::Lane(_lane, job) => Box::pin(answer_alone(&job, &self.0.pool)).await,
+            Entered::Lane(lane, job) => {
+                let mut answer = Box::pin(answer_alone(&job, &self.0.pool));
+                if let Ok(answer) = timeout(PATIENCE, &mut answer).await {
+                    return answer;
+                }
+                drop(lane);
+                answer.await
+            }
             Entered::Queue(answer) => {
                 // The sender is dropped without a word only if answering panicked.
                 let broke =
@@ -174,7 +186,6 @@ impl<J: Job> Lane<J> {
 
     /// `kept` is the connection of the batch before.
     async fn answer(&self, Batch { key, jobs, callers }: Batch<J>, kept: &mut Option<Connection>) {
-        let pool = &self.0.pool;
         let answers = match jobs.as_slice() {
             [_] => Ok(vec![None]),
             jobs => {
@@ -191,18 +202,24 @@ impl<J: Job> Lane<J> {
             }
             Err(error) => jobs.iter().map(|_| Some(Err(shared(&error).into()))).collect(),
         };
-        let mut alone = FuturesUnordered::new();
-        for ((job, caller), answer) in jobs.iter().zip(callers).zip(answers) {
-            match answer {
-                Some(answer) => drop(caller.send(answer)),
-                None => alone.push(async { drop(caller.send(answer_alone(job, pool).await)) }),
+        let mut alone = JoinSet::new();
+        for ((job, caller), answer) in jobs.into_iter().zip(callers).zip(answers) {
+            if let Some(answer) = answer {
+                let _ = caller.send(answer);
+                continue;
             }
+            let pool = self.0.pool.clone();
+            alone.spawn(async move { drop(caller.send(answer_alone(&job, &pool).await)) });
         }
-        if !alone.is_empty() {
-            // They need connections too: nobody waits for one while holding another.
-            *kept = None;
+        if alone.is_empty() {
+            return;
         }
-        while alone.next().await.is_some() {}
+        // They need connections too: nobody waits for one while holding another.
+        *kept = None;
+        let all = async { while alone.join_next().await.is_some() {} };
+        if timeout(PATIENCE, all).await.is_err() {
+            alone.detach_all();
+        }
     }
 
     async fn together(

@@ -186,3 +186,40 @@ async fn a_deletion_on_one_instance_ends_the_streams_of_the_other() {
     // As above: the recheck alone would take two minutes.
     tokio::time::timeout(PATIENCE, delete).await.expect("no wake-ups, only the recheck");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_somebody_holds_locked_hold_up_no_others() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let mut threads = Vec::new();
+    for _ in 0..24 {
+        threads.push(user.thread(json!({})).await);
+    }
+    let (locked, free) = threads.split_at(4);
+    let mut transaction = server.pool.begin().await.unwrap();
+    sqlx::query(
+        "select from thread_store.thread where thread_id = any($1::text[]::uuid[]) for update",
+    )
+    .bind(locked)
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
+    let change = |thread: String| {
+        let user = user.clone();
+        tokio::spawn(async move {
+            let path = format!("/threads/{thread}");
+            user.patch(&path, json!({ "metadata": { "n": 1 } })).await.expect(200);
+            user.write(&thread, json!({ "messages": ["hello"] })).await;
+        })
+    };
+    let held: Vec<_> = locked.iter().cloned().map(change).collect();
+    let others: Vec<_> = free.iter().cloned().map(change).collect();
+    for other in others {
+        tokio::time::timeout(std::time::Duration::from_secs(3), other).await.unwrap().unwrap();
+    }
+    assert!(held.iter().all(|held| !held.is_finished()));
+    transaction.commit().await.unwrap();
+    for held in held {
+        held.await.unwrap();
+    }
+}
