@@ -47,8 +47,18 @@ async fn a_server_that_waits_for_its_database_lives_and_asks_to_come_back() {
         .unwrap();
     // Held back: the database has not answered yet.
     let (first, _) = slow.accept().await.unwrap();
-    let log = std::fs::read_to_string(&log).unwrap();
-    let address = log.split("listening on ").nth(1).unwrap().split(',').next().unwrap();
+    // Lines are written by a thread of their own, soon.
+    let address = async {
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap();
+            let rest = text.split("listening on ").nth(1);
+            if let Some((address, _)) = rest.and_then(|rest| rest.split_once(',')) {
+                return address.to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let address = tokio::time::timeout(Duration::from_secs(10), address).await.unwrap();
     let client = nobody(&format!("http://{address}"));
     for path in ["/", "/ok"] {
         assert_eq!(client.get(path).await.expect(200), json!({ "ok": true }));
