@@ -31,7 +31,9 @@ END = object()
 def sign_up():
     credentials = {"email": f"py-{uuid.uuid4()}@example.com", "password": PASSWORD}
     headers = {"apikey": SUPABASE_KEY}
-    answer = httpx.post(f"{SUPABASE_URL}/auth/v1/signup", json=credentials, headers=headers)
+    url = f"{SUPABASE_URL}/auth/v1/signup"
+    # Hashing a password takes long where many tests share a processor.
+    answer = httpx.post(url, json=credentials, headers=headers, timeout=60)
     answer.raise_for_status()
     session = answer.json()
     return SimpleNamespace(id=session["user"]["id"], token=session["access_token"])
@@ -451,10 +453,11 @@ async def a_joined_stream_replays_and_then_follows(world):
         await mine.delete(thread_id)
 
     parts = await since.all_while(write_and_delete)
-    # The last one may be too late for the thread that is gone.
+    # For either stream the last update may be too late: the thread is gone.
     seen = notes(part.data["state"] for part in parts)
     assert seen in (["2", "3"], ["2", "3", "4"]), seen
-    assert await stream.rest() == [] or seen == ["2", "3", "4"]
+    left = notes(part.data["state"] for part in await stream.rest())
+    assert left in ([], ["4"]), left
 
 
 async def a_stream_in_other_modes_is_silent(world):
