@@ -108,6 +108,11 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Cause(pub Arc<str>);
 
+/// Marks the answer that a thread is not there, or not for this user: the time that it takes must
+/// not tell which ([`time_padding`](crate::time_padding)).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hidden;
+
 impl Error {
     /// A refusal by a handler. One that is no 4xx counts as the handler's fault.
     pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
@@ -218,20 +223,24 @@ impl IntoResponse for Error {
             response.extensions_mut().insert(Cause(cause.into()));
         }
         let status = response.status();
-        let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, self.retry_after().as_secs().max(1).into());
+            let seconds = self.retry_after().as_secs().max(1);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         match &self {
             Error::InvalidToken(_) => {
-                headers.insert(
+                response.headers_mut().insert(
                     header::WWW_AUTHENTICATE,
                     HeaderValue::from_static("Bearer error=\"invalid_token\""),
                 );
             }
+            Error::ThreadNotFound(_) | Error::SomeThreadNotFound => {
+                response.extensions_mut().insert(Hidden);
+            }
             // The rest of the body would be read as another request.
             Error::BodyTooSlow(_) => {
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
             }
             _ => {}
         }

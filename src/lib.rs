@@ -33,6 +33,7 @@ mod migrate;
 mod not_served;
 mod openapi;
 mod system;
+mod time_padding;
 
 pub use healthcheck::healthcheck;
 pub use migrate::migrate;

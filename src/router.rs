@@ -18,7 +18,7 @@ use crate::admission::Admission;
 use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
-use crate::{access_log, auth, cors, deadline, not_served, openapi, system, threads};
+use crate::{access_log, auth, cors, deadline, not_served, openapi, system, threads, time_padding};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
@@ -28,6 +28,8 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(
             ServiceBuilder::new()
+                // Whoever is held back takes nobody's place.
+                .layer(from_fn(time_padding::hold_back))
                 .layer(Admission(Arc::clone(&app.requests)))
                 // Around the fallbacks too: a stranger does not learn which paths exist.
                 .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate))

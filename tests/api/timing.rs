@@ -16,7 +16,7 @@ use crate::support::{TestServer, User};
 use thread_store::auth::private_threads as private;
 
 /// Requests of each kind.
-const ROUNDS: usize = 6000;
+const ROUNDS: usize = 3000;
 /// Threads of each kind.
 const THREADS: usize = 200;
 
