@@ -153,11 +153,11 @@ impl Meters {
     pub(crate) fn render(&self, app: Option<&App>) -> String {
         self.ready.set(f64::from(app.is_some_and(|app| !app.draining.is_cancelled())));
         if let Some(app) = app {
-            let pool = app.store.pool().statements();
-            let idle = count(pool.num_idle());
+            let pool = app.store.pool();
+            let idle = count(pool.idle());
             self.connections_idle.set(idle);
             self.connections_in_use.set((f64::from(pool.size()) - idle).max(0.0));
-            self.connections_max.set(f64::from(pool.options().get_max_connections()));
+            self.connections_max.set(f64::from(pool.max_size()));
             let requests = app.limits.requests;
             self.in_flight.set(count(requests.saturating_sub(app.requests.available_permits())));
             self.streams

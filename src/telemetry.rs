@@ -1,7 +1,8 @@
 //! Log lines and metrics.
 
-use std::io::{BufWriter, IsTerminal, stderr};
+use std::io::{self, BufWriter, IsTerminal, Write, stderr};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -16,13 +17,16 @@ use crate::meters::HISTOGRAMS;
 const SECONDS: [f64; 12] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// How long lines gather that come right behind others.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// Starts writing log lines to standard error, on a thread of their own. Lines that wait are
 /// written when the guard is dropped.
 pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
     // Many lines in one write, but none is kept back while nothing else is logged. None is lost
     // either: whoever logs more than can be written waits.
     let (lines_out, guard) =
-        NonBlockingBuilder::default().lossy(false).finish(BufWriter::new(stderr()));
+        NonBlockingBuilder::default().lossy(false).finish(Gathering(BufWriter::new(stderr())));
     // Postgres tells at each start that what the migrations need is there already.
     let filter =
         EnvFilter::try_new(&logging.filter)?.add_directive("sqlx::postgres::notice=warn".parse()?);
@@ -34,6 +38,23 @@ pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
     }
     Ok(guard)
+}
+
+/// Lets lines gather. Whoever wakes the thread of the log for each line pays more for that than for
+/// all else about it.
+struct Gathering<W: Write>(BufWriter<W>);
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write(line)
+    }
+
+    /// Called when no more lines wait.
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(GATHERING);
+        Ok(())
+    }
 }
 
 /// The metrics of this process, recorded from the first call on.

@@ -34,15 +34,32 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // By hand: every answer has some, and a general format is read anew for each.
         let (date, time) = (self.0.date_naive(), self.0.time());
-        let (year, month, day) = (date.year(), date.month(), date.day());
-        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        match time.nanosecond() / 1_000 {
-            0 => f.write_str("+00:00"),
-            microseconds => write!(f, ".{microseconds:06}+00:00"),
+        // By hand: every answer has some, and a format is worth a microsecond.
+        let mut text = *b"0000-00-00T00:00:00.000000+00:00";
+        let [y0, y1, y2, y3, _, m0, m1, _, d0, d1, _, h0, h1, _, i0, i1, _, s0, s1, ..] = &mut text;
+        print_digits(date.year().unsigned_abs(), [y0, y1, y2, y3]);
+        print_digits(date.month(), [m0, m1]);
+        print_digits(date.day(), [d0, d1]);
+        print_digits(time.hour(), [h0, h1]);
+        print_digits(time.minute(), [i0, i1]);
+        print_digits(time.second(), [s0, s1]);
+        let [.., u0, u1, u2, u3, u4, u5, _, _, _, _, _, _] = &mut text;
+        let microseconds = time.nanosecond() / 1_000;
+        print_digits(microseconds, [u0, u1, u2, u3, u4, u5]);
+        let text = std::str::from_utf8(&text).map_err(|_| fmt::Error)?;
+        match text.split_once('.') {
+            Some((seconds, _)) if microseconds == 0 => write!(f, "{seconds}+00:00"),
+            _ => f.write_str(text),
         }
+    }
+}
+
+/// The last digits of a number.
+fn print_digits<const N: usize>(mut number: u32, digits: [&mut u8; N]) {
+    for digit in digits.into_iter().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
     }
 }
 

@@ -4,10 +4,11 @@
 //! the commit, waking up on both sides. So each kind of request has a few lanes. One that finds
 //! a lane free takes it, and runs its own plain statement. One that finds all of them taken
 //! waits, and the next lane that comes free answers all that wait in one statement. Without load
-//! nobody waits and nothing is different; under load batches grow by themselves.
+//! nobody waits; under load batches grow by themselves.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ struct Shared<J: Job> {
 
 struct Queue<J: Job> {
     free: usize,
+    /// Whether the last lane that was taken has not begun yet. Until then nobody takes another.
+    is_gathering: bool,
     waiting: VecDeque<Waiting<J>>,
 }
 
@@ -99,17 +102,34 @@ enum Entered<J: Job> {
     Queue(oneshot::Receiver<Outcome<J>>),
 }
 
+/// Who else is there when a lane begins.
+enum Gathered<J: Job> {
+    Nobody(J),
+    Others(oneshot::Receiver<Outcome<J>>),
+}
+
 impl<J: Job> Lanes<J> {
     pub(super) fn new(pool: Pool, lanes: usize) -> Lanes<J> {
-        let queue = Mutex::new(Queue { free: lanes, waiting: VecDeque::new() });
+        let queue =
+            Mutex::new(Queue { free: lanes, is_gathering: false, waiting: VecDeque::new() });
         Lanes(Arc::new(Shared { pool, queue, meters: SharedStatements::of(J::KIND) }))
     }
 
     /// Answers a request. If the caller goes away meanwhile, a request that waits is dropped.
     pub(super) async fn answer(&self, job: J) -> Outcome<J> {
-        match self.enter(job)? {
-            // In a box of its own: most requests of a busy server do not need the room.
-            Entered::Lane(lane, job) => {
+        let (lane, job) = match self.enter(job)? {
+            Entered::Lane(lane, job) => (lane, job),
+            Entered::Queue(answer) => return received::<J>(answer).await,
+        };
+        // What has arrived by now gets to its statement too, and shares this one.
+        tokio::task::yield_now().await;
+        match lane.gathered(job) {
+            Gathered::Others(answer) => {
+                drop(lane);
+                received::<J>(answer).await
+            }
+            Gathered::Nobody(job) => {
+                // In a box of its own: most requests of a busy server do not need the room.
                 let mut answer = Box::pin(answer_alone(&job, &self.0.pool));
                 if let Ok(answer) = timeout(PATIENCE, &mut answer).await {
                     return answer;
@@ -117,28 +137,38 @@ impl<J: Job> Lanes<J> {
                 drop(lane);
                 answer.await
             }
-            Entered::Queue(answer) => {
-                // The sender is dropped without a word only if answering panicked.
-                let broke =
-                    |_| Err(unavailable("a request that was answered together broke").into());
-                answer.await.unwrap_or_else(broke)
-            }
         }
     }
 
     fn enter(&self, job: J) -> Result<Entered<J>, J::Error> {
         let mut queue = self.0.queue();
-        if queue.free > 0 {
+        if queue.free > 0 && !queue.is_gathering {
             queue.free -= 1;
-            return Ok(Entered::Lane(Lane(Arc::clone(&self.0)), job));
+            queue.is_gathering = true;
+            let lane = Lane { shared: Arc::clone(&self.0), is_gathering: AtomicBool::new(true) };
+            return Ok(Entered::Lane(lane, job));
         }
         if queue.waiting.len() >= MOST_WAITING {
             return Err(unavailable("too many requests wait for the database").into());
         }
-        let (caller, answer) = oneshot::channel();
-        queue.waiting.push_back(Waiting { key: job.key(), job, caller });
+        let (waiting, answer) = Waiting::of(job);
+        queue.waiting.push_back(waiting);
         Ok(Entered::Queue(answer))
     }
+}
+
+impl<J: Job> Waiting<J> {
+    fn of(job: J) -> (Waiting<J>, oneshot::Receiver<Outcome<J>>) {
+        let (caller, answer) = oneshot::channel();
+        (Waiting { key: job.key(), job, caller }, answer)
+    }
+}
+
+/// What becomes of a request that waits.
+async fn received<J: Job>(answer: oneshot::Receiver<Outcome<J>>) -> Outcome<J> {
+    // The sender is dropped without a word only if answering panicked.
+    let broke = |_| Err(unavailable("a request that was answered together broke").into());
+    answer.await.unwrap_or_else(broke)
 }
 
 impl<J: Job> Shared<J> {
@@ -173,13 +203,34 @@ impl<J: Job> Shared<J> {
 }
 
 /// The right to run a statement. Whoever drops it hands it to those that wait.
-struct Lane<J: Job>(Arc<Shared<J>>);
+struct Lane<J: Job> {
+    shared: Arc<Shared<J>>,
+    is_gathering: AtomicBool,
+}
 
 impl<J: Job> Lane<J> {
+    /// Begins. If others wait meanwhile, the request joins them.
+    fn gathered(&self, job: J) -> Gathered<J> {
+        let mut queue = self.shared.queue();
+        self.begin(&mut queue);
+        if queue.waiting.is_empty() {
+            return Gathered::Nobody(job);
+        }
+        let (waiting, answer) = Waiting::of(job);
+        queue.waiting.push_front(waiting);
+        Gathered::Others(answer)
+    }
+
+    fn begin(&self, queue: &mut Queue<J>) {
+        if self.is_gathering.swap(false, Ordering::Relaxed) {
+            queue.is_gathering = false;
+        }
+    }
+
     /// Answers those that wait until there are none.
     async fn run(self) {
         let mut connection = None;
-        while let Some(batch) = self.0.next() {
+        while let Some(batch) = self.shared.next() {
             self.answer(batch, &mut connection).await;
         }
     }
@@ -189,8 +240,8 @@ impl<J: Job> Lane<J> {
         let answers = match jobs.as_slice() {
             [_] => Ok(vec![None]),
             jobs => {
-                self.0.meters.statements.increment(1);
-                self.0.meters.requests.increment(jobs.len() as u64);
+                self.shared.meters.statements.increment(1);
+                self.shared.meters.requests.increment(jobs.len() as u64);
                 self.together(&key, jobs, kept).await
             }
         };
@@ -208,7 +259,7 @@ impl<J: Job> Lane<J> {
                 let _ = caller.send(answer);
                 continue;
             }
-            let pool = self.0.pool.clone();
+            let pool = self.shared.pool.clone();
             alone.spawn(async move { drop(caller.send(answer_alone(&job, &pool).await)) });
         }
         if alone.is_empty() {
@@ -230,7 +281,7 @@ impl<J: Job> Lane<J> {
     ) -> Result<Answers<J>, sqlx::Error> {
         let mut connection = match kept.take() {
             Some(connection) => connection,
-            None => self.0.pool.acquire().await?,
+            None => self.shared.pool.acquire().await?,
         };
         let answers = J::together(&mut connection, key, jobs).await?;
         *kept = connection.kept().await?;
@@ -251,11 +302,13 @@ async fn answer_alone<J: Job>(job: &J, pool: &Pool) -> Outcome<J> {
 
 impl<J: Job> Drop for Lane<J> {
     fn drop(&mut self) {
-        let mut queue = self.0.queue();
+        let mut queue = self.shared.queue();
+        self.begin(&mut queue);
         if queue.waiting.is_empty() {
             queue.free += 1;
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(Lane(Arc::clone(&self.0)).run());
+            let shared = Arc::clone(&self.shared);
+            runtime.spawn(Lane { shared, is_gathering: AtomicBool::new(false) }.run());
         }
     }
 }

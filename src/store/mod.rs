@@ -20,6 +20,7 @@ mod prune;
 mod read;
 mod schema;
 mod search;
+mod spare;
 mod storage;
 mod update;
 mod values;

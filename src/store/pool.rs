@@ -18,7 +18,6 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
 };
@@ -28,6 +27,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use super::spare::{Spares, Taken};
 use crate::meters::meters;
 
 /// How long a request waits for a connection before it is answered with 503.
@@ -100,6 +100,7 @@ pub enum Pooler {
 #[derive(Clone)]
 pub struct Pool {
     statements: PgPool,
+    spares: Spares,
     /// Connections that keep what is set on them.
     sessions: Option<PgPool>,
     begin: Arc<str>,
@@ -161,6 +162,7 @@ impl Pool {
                 Box::pin(async move { connection.execute(session).await.map(drop) })
             })
         };
+        // The one that listens is never among them.
         let (statements, sessions, is_pooled) = match pooler {
             Pooler::None => {
                 // One more for the connection that listens for changes.
@@ -176,11 +178,13 @@ impl Pool {
                 (settings.connect_with(options).await?, sessions, true)
             }
         };
-        Ok(Pool::over(statements, sessions, is_pooled, timeout, health))
+        let spares = Spares::of(statements.clone(), max_connections);
+        Ok(Pool::over(statements, spares, sessions, is_pooled, timeout, health))
     }
 
     fn over(
         statements: PgPool,
+        spares: Spares,
         sessions: Option<PgPool>,
         is_pooled: bool,
         timeout: Duration,
@@ -190,6 +194,7 @@ impl Pool {
         let begin = if is_pooled { local(timeout) } else { "begin".to_owned() };
         Pool {
             statements,
+            spares,
             sessions,
             begin: begin.into(),
             begin_in_background: local(BACKGROUND_TIMEOUT).into(),
@@ -204,9 +209,19 @@ impl Pool {
         self.timeout
     }
 
-    /// The connections for statements, to be counted.
-    pub(crate) fn statements(&self) -> &PgPool {
-        &self.statements
+    /// How many connections for statements there are.
+    pub(crate) fn size(&self) -> u32 {
+        self.statements.size()
+    }
+
+    /// How many there can be.
+    pub(crate) fn max_size(&self) -> u32 {
+        self.statements.options().get_max_connections()
+    }
+
+    /// How many of them nobody uses.
+    pub(crate) fn idle(&self) -> usize {
+        self.statements.num_idle() + self.spares.count()
     }
 
     /// Connections that keep what is set on them: locks, and what they listen to. `None`: there
@@ -239,14 +254,14 @@ impl Pool {
         timeout: Duration,
     ) -> Result<Connection, sqlx::Error> {
         let asked = Instant::now();
-        let acquired = self.statements.acquire().await;
+        let taken = self.take().await;
         meters().database_wait.record(asked.elapsed());
-        let connection = acquired?;
         let mut connection = Connection {
-            lent: Some(connection),
+            lent: Some(taken?),
+            spares: self.spares.clone(),
             in_transaction: begin.is_some(),
             is_pooled: self.is_pooled,
-            is_lost: false,
+            condition: Condition::Ready,
             ends: Instant::now() + timeout + GRACE,
             timeout,
             health: Arc::clone(&self.health),
@@ -257,8 +272,22 @@ impl Pool {
         Ok(connection)
     }
 
+    async fn take(&self) -> Result<Taken, sqlx::Error> {
+        loop {
+            let (mut taken, idle_for) = self.spares.take().await?;
+            if !idle_for.is_some_and(|idle_for| self.health.failed_within(idle_for)) {
+                return Ok(taken);
+            }
+            let answer = within(Instant::now() + PROBE_DEADLINE, taken.connection.ping()).await;
+            match answer {
+                Ok(()) => return Ok(taken),
+                Err(_) => drop(taken.connection.detach()),
+            }
+        }
+    }
+
     pub(super) async fn close(&self) {
-        self.statements.close().await;
+        self.spares.close().await;
         if let Some(sessions) = &self.sessions {
             sessions.close().await;
         }
@@ -269,15 +298,17 @@ impl Pool {
 impl From<PgPool> for Pool {
     fn from(pool: PgPool) -> Pool {
         let health = Arc::new(Health { started: Instant::now(), failed: AtomicU64::new(0) });
-        Pool::over(pool.clone(), Some(pool), false, Options::default().timeout, health)
+        // Whoever made it may use it too.
+        let spares = Spares::of(pool.clone(), 0);
+        Pool::over(pool.clone(), spares, Some(pool), false, Options::default().timeout, health)
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("size", &self.statements.size())
-            .field("idle", &self.statements.num_idle())
+            .field("size", &self.size())
+            .field("idle", &self.idle())
             .field("is_pooled", &self.is_pooled)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
@@ -321,14 +352,25 @@ pub(crate) fn too_late() -> sqlx::Error {
 /// A connection that is lent for a time.
 pub(crate) struct Connection {
     /// There until it is dropped.
-    lent: Option<PoolConnection<Postgres>>,
+    lent: Option<Taken>,
+    spares: Spares,
     in_transaction: bool,
     is_pooled: bool,
-    /// Not to be used again.
-    is_lost: bool,
+    condition: Condition,
     ends: Instant,
     timeout: Duration,
     health: Arc<Health>,
+}
+
+/// What a connection is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// The next statement.
+    Ready,
+    /// There may be answers that nobody has read.
+    UnderWay,
+    /// Nothing any more.
+    Lost,
 }
 
 impl Connection {
@@ -343,7 +385,7 @@ impl Connection {
 
     /// For a connection on which more is coming than anybody wants to hear: it is not used again.
     pub(super) fn leave_unread(&mut self) {
-        self.is_lost = true;
+        self.condition = Condition::Lost;
     }
 
     /// Makes what was done count, and lends the connection anew, if it can go on without a new
@@ -362,24 +404,24 @@ impl Connection {
     }
 
     fn note<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        note(&mut self.is_lost, &self.health, outcome)
+        note(&mut self.condition, &self.health, outcome)
     }
 }
 
 fn note<T>(
-    is_lost: &mut bool,
+    condition: &mut Condition,
     health: &Health,
     outcome: Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {
     if let Err(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) = &outcome {
-        *is_lost = true;
+        *condition = Condition::Lost;
         health.failed_now();
     }
     if let Err(sqlx::Error::Database(refusal)) = &outcome
         // Postgres has ended the connection, and others with it.
         && refusal.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code))
     {
-        *is_lost = true;
+        *condition = Condition::Lost;
         health.failed_now();
     }
     outcome
@@ -388,10 +430,14 @@ fn note<T>(
 /// Gives it back, if it answers in time.
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(mut connection) = self.lent.take() else { return };
-        if self.is_lost {
+        let Some(mut taken) = self.lent.take() else { return };
+        if self.condition == Condition::Lost {
             // Neither waits for Postgres nor tells it.
-            drop(connection.detach());
+            drop(taken.connection.detach());
+            return;
+        }
+        if self.condition == Condition::Ready && !self.in_transaction {
+            self.spares.put(taken);
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -399,14 +445,14 @@ impl Drop for Connection {
         let rollback = self.in_transaction;
         runtime.spawn(async move {
             if rollback {
-                let undone = timeout_at(ends, connection.execute("rollback")).await;
+                let undone = timeout_at(ends, taken.connection.execute("rollback")).await;
                 if !matches!(undone, Ok(Ok(_))) {
-                    drop(connection.detach());
+                    drop(taken.connection.detach());
                     return;
                 }
             }
             // Asks once more whether it answers. If it does not the future drops it.
-            let _ = timeout_at(ends, connection.return_to_pool()).await;
+            let _ = timeout_at(ends, taken.connection.return_to_pool()).await;
         });
     }
 }
@@ -452,10 +498,11 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let Connection { lent, is_pooled, is_lost, ends, health, .. } = self;
-        let Some(connection) = lent else {
+        let Connection { lent, is_pooled, condition, ends, health, .. } = self;
+        let Some(Taken { connection, .. }) = lent else {
             return stream::once(async { Err(sqlx::Error::PoolClosed) }).boxed();
         };
+        *condition = Condition::UnderWay;
         let connection: &'c mut PgConnection = connection;
         let rows = if *is_pooled {
             connection.fetch_many(Unnamed { statement: query })
@@ -463,9 +510,12 @@ impl<'c> Executor<'c> for &'c mut Connection {
             connection.fetch_many(query)
         };
         let (ends, health) = (*ends, &*health);
-        stream::try_unfold((rows, is_lost), move |(mut rows, is_lost)| async move {
-            let row = note(is_lost, health, within(ends, rows.try_next()).await)?;
-            Ok(row.map(|row| (row, (rows, is_lost))))
+        stream::try_unfold((rows, condition), move |(mut rows, condition)| async move {
+            let row = note(condition, health, within(ends, rows.try_next()).await)?;
+            if row.is_none() {
+                *condition = Condition::Ready;
+            }
+            Ok(row.map(|row| (row, (rows, condition))))
         })
         .boxed()
     }
@@ -500,10 +550,14 @@ impl<'c> Executor<'c> for &'c mut Connection {
     {
         async move {
             let ends = self.ends;
-            let Some(connection) = &mut self.lent else {
+            self.condition = Condition::UnderWay;
+            let Some(Taken { connection, .. }) = &mut self.lent else {
                 return Err(sqlx::Error::PoolClosed);
             };
             let outcome = within(ends, connection.prepare_with(sql, parameters)).await;
+            if outcome.is_ok() {
+                self.condition = Condition::Ready;
+            }
             self.note(outcome)
         }
         .boxed()
@@ -515,10 +569,14 @@ impl<'c> Executor<'c> for &'c mut Connection {
     {
         async move {
             let ends = self.ends;
-            let Some(connection) = &mut self.lent else {
+            self.condition = Condition::UnderWay;
+            let Some(Taken { connection, .. }) = &mut self.lent else {
                 return Err(sqlx::Error::PoolClosed);
             };
             let outcome = within(ends, connection.describe(sql)).await;
+            if outcome.is_ok() {
+                self.condition = Condition::Ready;
+            }
             self.note(outcome)
         }
         .boxed()
