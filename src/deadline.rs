@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -15,16 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Error;
 use crate::store::too_late;
 
-/// Middleware: answers 503 if there is no answer within `limit` of the arrival of the whole
-/// request. Whether a write was done is not known then.
+/// Answers 503 if there is no answer within `limit` of the arrival of the whole request. Whether a
+/// write was done is not known then.
 ///
 /// What the store itself bounds is each wait and each use of a connection; this bounds them
 /// together. An answer that has begun takes as long as it takes, so streams are not cut.
-pub(crate) async fn within(
-    State(limit): State<Duration>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn within(limit: Duration, mut request: Request, next: Next) -> Response {
     let arrived = CancellationToken::new();
     if request.body().is_end_stream() {
         arrived.cancel();

@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,11 +15,12 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use crate::access_log::AccessLog;
-use crate::admission::Admission;
 use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
-use crate::{access_log, auth, cors, deadline, not_served, openapi, system, threads, time_padding};
+use crate::{
+    access_log, admission, auth, cors, deadline, not_served, openapi, system, threads, time_padding,
+};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
@@ -28,13 +30,9 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .layer(
             ServiceBuilder::new()
-                // Whoever is held back takes nobody's place.
-                .layer(from_fn(time_padding::hold_back))
-                .layer(Admission(Arc::clone(&app.requests)))
-                // Around the fallbacks too: a stranger does not learn which paths exist.
-                .layer(from_fn_with_state(Arc::clone(&app), auth::authenticate))
                 .layer(DefaultBodyLimit::max(app.limits.body_bytes))
-                .layer(from_fn_with_state(app.store.timeout(), deadline::within)),
+                // Around the fallbacks too: a stranger does not learn which paths exist.
+                .layer(from_fn_with_state(Arc::clone(&app), admit_user)),
         );
     let public = match config.metrics_port {
         None => system::routes().merge(system::metrics_routes()),
@@ -42,10 +40,24 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router
     };
     let public = Router::from(public)
         .merge(openapi::routes())
-        .layer(from_fn_with_state(app.store.timeout(), deadline::within))
+        .layer(from_fn_with_state(app.store.timeout(), answer_in_time))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
     let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
     around(routes, config)
+}
+
+/// What a request for threads passes, in this order. One middleware, because each costs a request
+/// some allocations.
+async fn admit_user(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let limit = app.store.timeout();
+    let in_time = |request| deadline::within(limit, request, next);
+    let answer = auth::authenticate(&app, request, in_time);
+    // Whoever is held back takes nobody's place.
+    time_padding::hold_back(admission::admitted(&app.requests, answer)).await
+}
+
+async fn answer_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    deadline::within(limit, request, next).await
 }
 
 /// What is served until the database is open: that the server lives, and to come back later.

@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use tokio::time::Instant;
 
@@ -17,10 +15,10 @@ use crate::error::Hidden;
 /// Far longer than what there is to hide, and short for the user who asked for a wrong thread.
 const STEP: Duration = Duration::from_millis(10);
 
-/// Middleware: holds back an answer that says [`Hidden`] until the end of its step.
-pub(crate) async fn hold_back(request: Request, next: Next) -> Response {
+/// Holds back an answer that says [`Hidden`] until the end of its step.
+pub(crate) async fn hold_back(answer: impl Future<Output = Response>) -> Response {
     let arrived = Instant::now();
-    let response = next.run(request).await;
+    let response = answer.await;
     if response.extensions().get::<Hidden>().is_some() {
         let lead = rand::random_range(Duration::ZERO..STEP);
         tokio::time::sleep_until(arrived + end_of_step(lead, arrived.elapsed())).await;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 
@@ -37,16 +36,20 @@ impl Authenticate for Box<dyn Authenticate> {
     }
 }
 
-/// Middleware: lets a request pass with its [`User`] as an extension, or answers for it.
+/// Lets a request pass to `next` with its [`User`] as an extension, or answers for it.
 ///
 /// It stands before the routes and their fallbacks, so that without credentials nothing can
 /// be learnt, not even which paths exist.
-pub async fn authenticate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn authenticate<F: Future<Output = Response>>(
+    app: &App,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     match app.auth.authenticate(&parts).await {
         Ok(user) => {
             parts.extensions.insert(Arc::clone(&user));
-            let mut response = next.run(Request::from_parts(parts, body)).await;
+            let mut response = next(Request::from_parts(parts, body)).await;
             // For the access log.
             response.extensions_mut().insert(user);
             response

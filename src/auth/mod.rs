@@ -35,7 +35,8 @@ mod upstream;
 mod user;
 
 pub use access::{Access, Credentials};
-pub use authenticate::{Authenticate, authenticate};
+pub use authenticate::Authenticate;
+pub(crate) use authenticate::authenticate;
 pub use bearer::BearerToken;
 pub use filter::Filter;
 pub use oidc::{NoIssuer, Oidc};

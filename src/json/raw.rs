@@ -115,6 +115,9 @@ fn compact(text: &str) -> Cow<'_, str> {
             b'\\' if in_string => at += 1,
             b'"' => in_string = !in_string,
             b' ' | b'\t' | b'\n' | b'\r' if !in_string => {
+                if copied == 0 {
+                    kept.reserve(text.len());
+                }
                 kept.push_str(text.get(copied..at).unwrap_or_default());
                 copied = at + 1;
             }
