@@ -444,23 +444,29 @@ def peak_rss(pid):
     return 0
 
 
+def run_wrk(script, url, connections, seconds, environment):
+    """Runs wrk with one of the scripts here. Answers with its result and with all lines that it printed."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency",
+               "-s", HERE / script, url]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"], **environment}, text=True, capture_output=True)
+    lines = done.stdout.splitlines()
+    results = [line for line in lines if line.startswith("result ")]
+    if done.returncode != 0 or not results:
+        raise Failed(f"wrk, {script}: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return json.loads(results[0].removeprefix("result ")), lines
+
+
 def wrk(directory, target, case, connections, seconds):
     """Measures a case with wrk."""
     ids = directory / "ids"
     ids.write_text("".join(f"{thread_id}\n" for thread_id in target.ids.get(case.ids, [])))
-    environment = {"PATH": os.environ["PATH"], "BENCH_METHOD": case.method, "BENCH_PATH": case.path,
-                   "BENCH_BODY": case.body, "BENCH_TOKEN": target.token(case.user),
-                   "BENCH_IDS": str(ids), "BENCH_SEED": str(random.randrange(2**31))}
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency",
-               "-s", HERE / "case.lua", target.url]
+    environment = {"BENCH_METHOD": case.method, "BENCH_PATH": case.path, "BENCH_BODY": case.body,
+                   "BENCH_TOKEN": target.token(case.user), "BENCH_IDS": str(ids),
+                   "BENCH_SEED": str(random.randrange(2**31))}
     if target.pid:
         forget_peak(target.pid)
         cpu = cpu_seconds(target.pid)
-    done = subprocess.run(command, env=environment, text=True, capture_output=True)
-    results = [line for line in done.stdout.splitlines() if line.startswith("result ")]
-    if done.returncode != 0 or not results:
-        raise Failed(f"wrk, {case.name}: {done.stdout[-500:]}{done.stderr[-500:]}")
-    result = json.loads(results[0].removeprefix("result "))
+    result, _ = run_wrk("case.lua", target.url, connections, seconds, environment)
     sample = Sample(result["requests"] / result["seconds"], result["errors"], result["p50"], result["p99"])
     if result["requests"] == 0:
         raise Failed(f"wrk, {case.name}: {target.name} answered nothing")
@@ -468,6 +474,20 @@ def wrk(directory, target, case, connections, seconds):
         sample.cpu = (cpu_seconds(target.pid) - cpu) / result["requests"] * 1e6
         sample.rss = peak_rss(target.pid)
     return sample
+
+
+def pgbench_variables(user, threads):
+    """What the scripts of pgbench are about, as the server sends it: a user with so many threads."""
+    owner = USER_IDS[user]
+    return {
+        "owner": json.dumps(owner),
+        "threads": threads,
+        "metadata": json.dumps({"owner": owner, "title": TITLE, "topic": "t1"}),
+        "filter": json.dumps({"topic": "t3"}),
+        "patch": json.dumps({"title": "Another title", "pinned": True}),
+        "message": json.dumps({"type": "human", "content": CONTENT, "additional_kwargs": {},
+                               "response_metadata": {}, "name": None, "id": "0" * 36}),
+    }
 
 
 def pgbench(postgres, database, case, clients, seconds, variables):

@@ -213,7 +213,8 @@ fn is_too_much_data(code: &str) -> bool {
 /// SQLSTATEs of a database that is starting, stopping, full, overloaded or read-only: waiting helps.
 fn is_outage(code: &str) -> bool {
     let class = ["08", "53", "57P", "58", "40"];
-    class.iter().any(|class| code.starts_with(class)) || matches!(code, "25006" | "55P03" | "57014")
+    class.iter().any(|class| code.starts_with(class))
+        || matches!(code, "25006" | "25P03" | "55P03" | "57014")
 }
 
 impl IntoResponse for Error {

@@ -2,7 +2,9 @@
 //!
 //! Postgres ends a statement that takes too long by itself, but not if it is paused or gone. So
 //! whoever runs statements gets a connection for [`Pool::timeout`]: what has not been answered by
-//! then fails, and its connection is dropped, never given back with an answer under way.
+//! then fails, and its connection is dropped, never given back with an answer under way. Those that
+//! were idle meanwhile are not used again either: a network that lost one without a word has lost
+//! the others too. And where it is Postgres that hears nothing more, it ends the transaction.
 //!
 //! Behind a pooler in transaction mode two statements may run on two different connections of
 //! Postgres, unless a transaction holds them together. There everything runs in transactions,
@@ -111,22 +113,52 @@ pub struct Pool {
 }
 
 /// When a connection last failed, so that those that are idle since before are asked before they
-/// are used.
+/// are used, or not used at all.
 struct Health {
     started: Instant,
-    /// Milliseconds since the start, from 1 on. 0: never.
-    failed: AtomicU64,
+    failed: Last,
+    /// Failed without a word.
+    silent: Last,
 }
 
+/// When something last happened, in milliseconds since the start, from 1 on. 0: never.
+#[derive(Default)]
+struct Last(AtomicU64);
+
 impl Health {
-    fn failed_now(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.failed.store(now.max(1), Ordering::Relaxed);
+    fn new() -> Arc<Health> {
+        Arc::new(Health {
+            started: Instant::now(),
+            failed: Last::default(),
+            silent: Last::default(),
+        })
     }
 
-    fn failed_within(&self, time: Duration) -> bool {
-        let failed = self.failed.load(Ordering::Relaxed);
-        failed > 0 && self.started.elapsed().saturating_sub(Duration::from_millis(failed)) <= time
+    fn happened(&self, what: &Last) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        what.0.store(now.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a connection can be used that was idle for so long. One of which there is doubt is
+    /// asked.
+    async fn vouches(
+        &self,
+        connection: &mut PgConnection,
+        idle_for: Duration,
+    ) -> Result<bool, sqlx::Error> {
+        if self.has_happened_within(&self.silent, idle_for) {
+            // Asking would take the whole deadline, for each of them in turn.
+            return Ok(false);
+        }
+        if self.has_happened_within(&self.failed, idle_for) {
+            within(Instant::now() + PROBE_DEADLINE, connection.ping()).await?;
+        }
+        Ok(true)
+    }
+
+    fn has_happened_within(&self, what: &Last, time: Duration) -> bool {
+        let last = what.0.load(Ordering::Relaxed);
+        last > 0 && self.started.elapsed().saturating_sub(Duration::from_millis(last)) <= time
     }
 }
 
@@ -136,7 +168,7 @@ impl Pool {
         options: PgConnectOptions,
         Options { max_connections, timeout, pooler, direct }: Options,
     ) -> Result<Pool, sqlx::Error> {
-        let health = Arc::new(Health { started: Instant::now(), failed: AtomicU64::new(0) });
+        let health = Health::new();
         let settings = PgPoolOptions::new()
             .acquire_timeout(ACQUIRE_DEADLINE)
             // A broken connection is noticed by the statement that uses it; asking first would
@@ -145,13 +177,8 @@ impl Pool {
             .before_acquire({
                 let health = Arc::clone(&health);
                 move |connection, idle| {
-                    let is_doubtful = health.failed_within(idle.idle_for);
-                    Box::pin(async move {
-                        if is_doubtful {
-                            within(Instant::now() + PROBE_DEADLINE, connection.ping()).await?;
-                        }
-                        Ok(true)
-                    })
+                    let health = Arc::clone(&health);
+                    Box::pin(async move { health.vouches(connection, idle.idle_for).await })
                 }
             });
         let session = session(timeout);
@@ -275,14 +302,11 @@ impl Pool {
     async fn take(&self) -> Result<Taken, sqlx::Error> {
         loop {
             let (mut taken, idle_for) = self.spares.take().await?;
-            if !idle_for.is_some_and(|idle_for| self.health.failed_within(idle_for)) {
+            let Some(idle_for) = idle_for else { return Ok(taken) };
+            if matches!(self.health.vouches(&mut taken.connection, idle_for).await, Ok(true)) {
                 return Ok(taken);
             }
-            let answer = within(Instant::now() + PROBE_DEADLINE, taken.connection.ping()).await;
-            match answer {
-                Ok(()) => return Ok(taken),
-                Err(_) => drop(taken.connection.detach()),
-            }
+            drop(taken.connection.detach());
         }
     }
 
@@ -297,10 +321,10 @@ impl Pool {
 /// Over connections that somebody else made, each with a session of its own.
 impl From<PgPool> for Pool {
     fn from(pool: PgPool) -> Pool {
-        let health = Arc::new(Health { started: Instant::now(), failed: AtomicU64::new(0) });
         // Whoever made it may use it too.
         let spares = Spares::of(pool.clone(), 0);
-        Pool::over(pool.clone(), spares, Some(pool), false, Options::default().timeout, health)
+        let timeout = Options::default().timeout;
+        Pool::over(pool.clone(), spares, Some(pool), false, timeout, Health::new())
     }
 }
 
@@ -324,11 +348,16 @@ impl fmt::Debug for Pool {
 /// Statements are planned once: planning takes longer than running most of them, and Postgres would
 /// plan a list of one item anew each time, because it expects lists to be longer. Those that need a
 /// plan for their values have them in their text.
+///
+/// A transaction whose connection has vanished would hold its locks until Postgres notices, which
+/// takes hours. Nothing here leaves one idle for longer than the connection is lent.
 fn session(timeout: Duration) -> String {
     let milliseconds = timeout.as_millis();
     let lock = milliseconds.min(4_000);
+    let idle = (timeout + GRACE).as_millis();
     format!(
         "set lock_timeout = {lock}; set statement_timeout = {milliseconds}; \
+         set idle_in_transaction_session_timeout = {idle}; \
          set jit = 'off'; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'"
     )
 }
@@ -347,6 +376,11 @@ pub(crate) fn too_late() -> sqlx::Error {
         std::io::ErrorKind::TimedOut,
         "the database has not answered in time",
     ))
+}
+
+/// Whether the network or the database has swallowed a question or its answer.
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// A connection that is lent for a time.
@@ -415,14 +449,17 @@ fn note<T>(
 ) -> Result<T, sqlx::Error> {
     if let Err(sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)) = &outcome {
         *condition = Condition::Lost;
-        health.failed_now();
+        health.happened(&health.failed);
+    }
+    if outcome.as_ref().is_err_and(is_silence) {
+        health.happened(&health.silent);
     }
     if let Err(sqlx::Error::Database(refusal)) = &outcome
         // Postgres has ended the connection, and others with it.
         && refusal.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code))
     {
         *condition = Condition::Lost;
-        health.failed_now();
+        health.happened(&health.failed);
     }
     outcome
 }
@@ -443,16 +480,23 @@ impl Drop for Connection {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let ends = self.ends.max(Instant::now() + PROBE_DEADLINE);
         let rollback = self.in_transaction;
+        let health = Arc::clone(&self.health);
         runtime.spawn(async move {
             if rollback {
-                let undone = timeout_at(ends, taken.connection.execute("rollback")).await;
-                if !matches!(undone, Ok(Ok(_))) {
+                let undone = within(ends, taken.connection.execute("rollback")).await;
+                if let Err(error) = undone {
+                    // Whoever waited for it may have gone before it was too late.
+                    if is_silence(&error) {
+                        health.happened(&health.silent);
+                    }
                     drop(taken.connection.detach());
                     return;
                 }
             }
             // Asks once more whether it answers. If it does not the future drops it.
-            let _ = timeout_at(ends, taken.connection.return_to_pool()).await;
+            if timeout_at(ends, taken.connection.return_to_pool()).await.is_err() {
+                health.happened(&health.silent);
+            }
         });
     }
 }

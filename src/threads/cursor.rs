@@ -79,6 +79,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
@@ -138,6 +139,25 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..200), sort_by in key(),
         ) {
             let _ = Cursor::read(&BASE64_URL_SAFE_NO_PAD.encode(bytes), &page(sort_by));
+        }
+
+        /// A cursor with some of its bytes replaced.
+        #[test]
+        fn any_damage_is_refused_or_leaves_a_cursor(
+            sort_by in key(), value in value(), number in any::<i64>(),
+            edits in prop::collection::vec((any::<Index>(), 0..4_usize, prop::collection::vec(any::<u8>(), 0..3)), 1..4),
+        ) {
+            let mut bytes = serde_json::to_vec(&cursor(sort_by, &value, number)).unwrap();
+            for (at, length, piece) in edits {
+                let at = at.index(bytes.len() + 1);
+                let end = bytes.len().min(at + length);
+                bytes.splice(at..end, piece);
+            }
+            let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+            let Ok(read) = Cursor::read(&text, &page(sort_by)) else { return Ok(()) };
+            prop_assert!(read.number >= 0);
+            let again = Cursor::read(&read.to_text().unwrap(), &page(sort_by)).unwrap();
+            prop_assert_eq!((again.value, again.thread_id, again.number), (read.value, read.thread_id, read.number));
         }
 
         /// Postgres reads it: the forms in which this server writes ids, statuses and moments.

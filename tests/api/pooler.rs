@@ -126,10 +126,11 @@ async fn nothing_that_is_set_for_our_statements_is_left_for_other_clients_of_the
     let other = other.await.unwrap();
     for _ in 0..4 {
         let all = "select current_setting('lock_timeout') || current_setting('statement_timeout') \
+                   || current_setting('idle_in_transaction_session_timeout') \
                    || current_setting('enable_seqscan') \
                    || (select count(*) from pg_prepared_statements)";
         let row = sqlx::Executor::fetch_one(&other, sqlx::raw_sql(all)).await.unwrap();
-        assert_eq!(sqlx::Row::get::<String, _>(&row, 0), "00on0");
+        assert_eq!(sqlx::Row::get::<String, _>(&row, 0), "000on0");
     }
 }
 

@@ -62,6 +62,46 @@ async fn a_body_that_does_not_arrive_in_time_is_408_and_the_end_of_the_connectio
     assert_eq!(slow.rest().await, "");
 }
 
+/// Sends the text in pieces, over a time that is far longer than what it may take.
+async fn trickle(client: &mut Raw, text: &str) {
+    for piece in text.as_bytes().chunks(text.len().div_ceil(40)) {
+        client.send(std::str::from_utf8(piece).unwrap()).await;
+        tokio::time::sleep(SHORT / 10).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_or_a_body_that_trickles_in_takes_too_long_all_the_same() {
+    let server = TestServer::start_with(|config| {
+        config.limits.header_timeout = SHORT;
+        config.limits.body_timeout = SHORT;
+    })
+    .await;
+    let user = server.user().await;
+    let mut slow = Raw::to(&server).await;
+    trickle(&mut slow, "GET /ok HTTP/1.1\r\nHost: x\r\nX-Slow: xxxxxxxxxxxxxxxxxxxxxx\r\n\r\n")
+        .await;
+    assert_eq!(slow.rest().await, "");
+
+    let body = format!("{{\"metadata\":{{\"a\":\"{}\"}}}}", "x".repeat(80));
+    let chunked: Vec<_> = body.chars().map(|piece| format!("1\r\n{piece}\r\n")).collect();
+    let chunked = format!("{}0\r\n\r\n", chunked.concat());
+    let length = format!("Content-Length: {}", body.len());
+    let chunked_head = create(&user, body.len()).replace(&length, "Transfer-Encoding: chunked");
+    for (head, body) in [(create(&user, body.len()), body), (chunked_head, chunked)] {
+        let mut slow = Raw::to(&server).await;
+        slow.send(&head).await;
+        trickle(&mut slow, &body).await;
+        assert_eq!(slow.answer().await.unwrap().status, 408, "{head}");
+        assert_eq!(slow.rest().await, "", "{head}");
+        // Nothing is wrong with it but the time it takes.
+        let mut fast = Raw::to(&server).await;
+        fast.send(&(head + &body)).await;
+        assert_eq!(fast.answer().await.unwrap().status, 200);
+    }
+    assert_eq!(user.count(json!({})).await, 2);
+}
+
 #[tokio::test]
 async fn over_the_limit_requests_are_sent_away_and_health_and_metrics_are_not() {
     let server = TestServer::start_with(|config| {
@@ -195,6 +235,32 @@ async fn pipelined_requests_are_answered_in_their_order() {
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!(statuses, [200, 200, 200, 403]);
     assert!(answers[1].body.contains("thread_id") && answers[2].body.contains("version"));
+}
+
+/// It may have gone altogether, and nothing is worked on for somebody who is gone.
+#[tokio::test]
+async fn a_client_that_closes_its_half_before_the_answer_gets_all_of_it_or_nothing() {
+    let server = TestServer::start_with(|config| config.limits.requests = 1).await;
+    let user = server.user().await;
+    let get = "GET /ok HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    let create = create(&user, 2) + "{}";
+    let (mut sent, mut acknowledged) = (0, 0);
+    for requests in [vec![&get], vec![&create], vec![&create, &get, &create], vec![&get, &create]] {
+        let mut client = Raw::to(&server).await;
+        client.send(&requests.iter().map(|request| request.as_str()).collect::<String>()).await;
+        client.half_close().await;
+        sent += requests.iter().filter(|request| ***request == create).count();
+        for request in requests {
+            let Some(answer) = client.answer().await else { break };
+            assert_eq!(answer.status, 200, "{request}");
+            acknowledged += usize::from(answer.body.contains("thread_id"));
+        }
+        assert_eq!(client.rest().await, "");
+        // The only place is free again.
+        until(async || (user.get("/threads/x").await.status == 422).then_some(())).await;
+    }
+    let made = usize::try_from(user.count(json!({})).await).unwrap();
+    assert!((acknowledged..=sent).contains(&made), "{acknowledged} of {sent}, {made} are there");
 }
 
 #[tokio::test]

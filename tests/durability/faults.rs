@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use thread_store::embedded::{Durability, Embedded, Options};
@@ -20,20 +21,20 @@ use crate::program::{Program, directory, kill};
 use crate::{starts, wait_for_end, with_children};
 
 /// Of its updates, before and after a fault.
-const UPDATES: usize = 60;
+pub(crate) const UPDATES: usize = 60;
 
-fn rounds() -> usize {
+pub(crate) fn rounds() -> usize {
     std::env::var("FAULT_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap())
 }
 
-fn pause() -> Duration {
+pub(crate) fn pause() -> Duration {
     Duration::from_secs(if rounds() > 1 { 10 } else { 4 })
 }
 
 /// A Postgres of its own, and servers on it.
-struct Site {
+pub(crate) struct Site {
     database: Option<Embedded>,
-    url: String,
+    pub(crate) url: String,
     servers: Vec<Instance>,
     /// Removed last.
     directory: TempDir,
@@ -46,7 +47,7 @@ struct Instance {
 }
 
 impl Site {
-    async fn new(servers: usize) -> Site {
+    pub(crate) async fn new(servers: usize) -> Site {
         Site::within(directory(), servers).await
     }
 
@@ -60,14 +61,20 @@ impl Site {
         let (user, port) = (options.get_username(), options.get_port());
         let url = format!("postgres://{user}@localhost:{port}/thread_store?{query}");
         let mut site = Site { database: Some(database), url, servers: Vec::new(), directory };
-        for number in 0..servers {
-            let home = site.directory.path().join(format!("server-{number}"));
-            std::fs::create_dir(&home).unwrap();
-            let port = starts::free_port().to_string();
-            site.servers.push(Instance { port, directory: home, program: None });
-            site.start(number).await;
+        for _ in 0..servers {
+            site.add_server().await;
         }
         site
+    }
+
+    /// One server more, on the database of `url`.
+    pub(crate) async fn add_server(&mut self) {
+        let number = self.servers.len();
+        let home = self.directory.path().join(format!("server-{number}"));
+        std::fs::create_dir(&home).unwrap();
+        let port = starts::free_port().to_string();
+        self.servers.push(Instance { port, directory: home, program: None });
+        self.start(number).await;
     }
 
     /// Instances share the secret of the local sign-in.
@@ -85,14 +92,22 @@ impl Site {
 
     /// Ends a server, and starts it again.
     async fn restart(&mut self, number: usize, signal: &str) {
+        self.end(number, signal).await;
+        self.start(number).await;
+    }
+
+    pub(crate) async fn end(&mut self, number: usize, signal: &str) {
         if let Some(mut program) = self.servers[number].program.take() {
             let status = program.end(signal).await;
             assert!(signal == "-KILL" || status.code() == Some(0), "{}", program.log());
         }
-        self.start(number).await;
     }
 
-    fn server_url(&self, number: usize) -> &str {
+    pub(crate) fn connect_options(&self) -> PgConnectOptions {
+        self.database.as_ref().unwrap().connect_options()
+    }
+
+    pub(crate) fn server_url(&self, number: usize) -> &str {
         &self.servers[number].program.as_ref().unwrap().url
     }
 
@@ -133,8 +148,7 @@ fn postmaster(directory: &Path) -> Option<u32> {
 }
 
 async fn cut_connections(site: &mut Site) {
-    let options = site.database.as_ref().unwrap().connect_options();
-    let mut connection = options.connect().await.unwrap();
+    let mut connection = site.connect_options().connect().await.unwrap();
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
                where application_name = 'thread-store'";
     let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut connection).await.unwrap();

@@ -13,6 +13,7 @@ mod backup;
 mod client;
 mod faults;
 mod load;
+mod network;
 #[path = "../api/program.rs"]
 mod program;
 #[path = "../api/support/readme.rs"]
