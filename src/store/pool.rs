@@ -28,6 +28,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use super::Caps;
 use crate::meters::meters;
 
 /// How long a request waits for a connection before it is answered with 503.
@@ -52,6 +53,8 @@ pub struct Options {
     pub pooler: Pooler,
     /// The way around it, for what needs a session: migrations, and hearing of other instances.
     pub direct: Option<Box<PgConnectOptions>>,
+    /// What users may take up.
+    pub caps: Caps,
 }
 
 /// A server for which nothing is set.
@@ -62,6 +65,7 @@ impl Default for Options {
             timeout: Duration::from_secs(10),
             pooler: Pooler::None,
             direct: None,
+            caps: Caps::default(),
         }
     }
 }
@@ -133,7 +137,7 @@ impl Pool {
     /// Connects.
     pub(super) async fn connect(
         options: PgConnectOptions,
-        Options { max_connections, timeout, pooler, direct }: Options,
+        Options { max_connections, timeout, pooler, direct, .. }: Options,
     ) -> Result<Pool, sqlx::Error> {
         let health = Arc::new(Health { started: Instant::now(), failed: AtomicU64::new(0) });
         let settings = PgPoolOptions::new()
