@@ -155,6 +155,15 @@ struct Arguments {
     #[arg(long, env = "MAX_STREAMS", default_value = "10000")]
     max_streams: String,
 
+    /// Most threads of one user, 1 to 1000000. More are refused with 403. Unset: any number
+    #[arg(long, env = "MAX_THREADS_PER_USER")]
+    max_threads_per_user: Option<String>,
+
+    /// Most bytes of the state of one thread as stored, 1024 to 1099511627776. More is refused
+    /// with 403. Unset: any number
+    #[arg(long, env = "MAX_STATE_BYTES")]
+    max_state_bytes: Option<String>,
+
     /// Seconds within which a new connection has to bring the head of a request, 1 to 3600
     #[arg(long, env = "HEADER_TIMEOUT", default_value = "10")]
     header_timeout: String,
@@ -248,6 +257,10 @@ pub struct Limits {
     pub requests: usize,
     /// Streams that are open at once.
     pub streams: usize,
+    /// Threads of one user, if that is bounded.
+    pub threads_per_user: Option<u32>,
+    /// Stored bytes of the state of one thread, if that is bounded.
+    pub state_bytes: Option<i64>,
     /// For a new connection to bring the head of its first request.
     pub header_timeout: Duration,
     /// For the body of a request to arrive.
@@ -262,6 +275,8 @@ impl Default for Limits {
             body_bytes: 300 * 1024 * 1024,
             requests: 2048,
             streams: 10_000,
+            threads_per_user: None,
+            state_bytes: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_mins(1),
         }
@@ -519,10 +534,15 @@ impl Arguments {
         let body = number("MAX_BODY_BYTES", &self.max_body_bytes, 314_572_800, 1024, 1 << 30)?;
         let requests = number("MAX_REQUESTS", &self.max_requests, 2048, 1, 1_000_000)?;
         let streams = number("MAX_STREAMS", &self.max_streams, 10_000, 0, 1_000_000)?;
+        let (threads, bytes) = (&self.max_threads_per_user, &self.max_state_bytes);
+        let threads_per_user = cap("MAX_THREADS_PER_USER", threads.as_deref(), 1, 1_000_000)?;
+        let state_bytes = cap("MAX_STATE_BYTES", bytes.as_deref(), 1024, 1 << 40)?;
         Ok(Limits {
             body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
             requests: usize::try_from(requests).unwrap_or(usize::MAX),
             streams: usize::try_from(streams).unwrap_or(usize::MAX),
+            threads_per_user: threads_per_user.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
+            state_bytes: state_bytes.map(|most| i64::try_from(most).unwrap_or(i64::MAX)),
             header_timeout: seconds("HEADER_TIMEOUT", &self.header_timeout, 10, 1, 3600)?,
             body_timeout: seconds("BODY_TIMEOUT", &self.body_timeout, 60, 1, 3600)?,
         })
@@ -727,6 +747,17 @@ fn number(
     }
 }
 
+/// A whole number within bounds, or nothing.
+fn cap(
+    setting: &'static str,
+    value: Option<&str>,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>, ConfigError> {
+    let value = value.map(str::trim).filter(|value| !value.is_empty());
+    value.map(|digits| number(setting, digits, most, least, most)).transpose()
+}
+
 fn seconds(
     setting: &'static str,
     value: &str,
@@ -859,6 +890,11 @@ mod tests {
             (["--max-body-bytes", "1k"], "MAX_BODY_BYTES"),
             (["--max-requests", "0"], "MAX_REQUESTS"),
             (["--max-streams", "1000001"], "MAX_STREAMS"),
+            (["--max-threads-per-user", "0"], "MAX_THREADS_PER_USER"),
+            (["--max-threads-per-user", "1000001"], "MAX_THREADS_PER_USER"),
+            (["--max-threads-per-user", "ten"], "MAX_THREADS_PER_USER"),
+            (["--max-state-bytes", "1023"], "MAX_STATE_BYTES"),
+            (["--max-state-bytes", "1GB"], "MAX_STATE_BYTES"),
             (["--header-timeout", "0"], "HEADER_TIMEOUT"),
             (["--body-timeout", "3601"], "BODY_TIMEOUT"),
             (["--shutdown-delay", "601"], "SHUTDOWN_DELAY"),
@@ -921,6 +957,7 @@ mod tests {
         let names = names.iter().chain(&["database-max-connections", "supabase-auth-cache-ttl"]);
         let names = names.chain(&["log-users", "metrics-port", "cors-allow-origins"]);
         let names = names.chain(&["max-body-bytes", "max-requests", "max-streams"]);
+        let names = names.chain(&["max-threads-per-user", "max-state-bytes"]);
         let names = names.chain(&["header-timeout", "body-timeout", "shutdown-delay"]);
         let empty: Vec<_> = names.map(|name| format!("--{name}=")).collect();
         let config = config(&empty.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();

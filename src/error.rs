@@ -54,6 +54,12 @@ pub enum Error {
     /// A client-chosen id that is in use.
     #[error("Thread with ID {0} already exists")]
     ThreadExists(Uuid),
+    /// As many threads as a user may have (`MAX_THREADS_PER_USER`).
+    #[error("A user can have at most {0} threads: delete some to make others")]
+    TooManyThreads(u32),
+    /// More state than a thread may have (`MAX_STATE_BYTES`).
+    #[error("The state of a thread can take at most {0} bytes: prune the thread to write more")]
+    StateTooLarge(i64),
     /// A path segment that is no thread id.
     #[error("Invalid thread ID: must be a UUID")]
     InvalidThreadId,
@@ -126,7 +132,10 @@ impl Error {
 
     fn status(&self) -> StatusCode {
         match self {
-            Error::Unauthenticated(_) => StatusCode::FORBIDDEN,
+            // No status that a client would repeat the request after: time does not help.
+            Error::Unauthenticated(_) | Error::TooManyThreads(_) | Error::StateTooLarge(_) => {
+                StatusCode::FORBIDDEN
+            }
             Error::Denied { status, .. } => *status,
             Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Error::ThreadNotFound(_)
@@ -199,6 +208,8 @@ impl From<WriteError> for Error {
             WriteError::Messages(refused) => Error::Invalid(refused.to_string()),
             WriteError::TooManyChannels => Error::Invalid(error.to_string()),
             WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id.to_string()),
+            WriteError::TooManyThreads(most) => Error::TooManyThreads(most),
+            WriteError::StateTooLarge(most) => Error::StateTooLarge(most),
             WriteError::Database(error) => error.into(),
         }
     }

@@ -332,6 +332,10 @@ async fn open_store(
         timeout: config.database_timeout,
         pooler: config.database_pooler,
         direct,
+        caps: store::Caps {
+            threads: config.limits.threads_per_user,
+            state_bytes: config.limits.state_bytes,
+        },
     };
     match config.schema {
         Schema::Check => Store::open_unchanged(database, options).await,

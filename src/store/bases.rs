@@ -11,6 +11,7 @@ use super::Update;
 use super::filter::Shape;
 use super::lanes::place;
 use super::pool::Connection;
+use super::storage::state_bytes;
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages::ids_to_look_up;
@@ -25,6 +26,9 @@ pub(super) struct Origin {
     /// Time of the next checkpoint: now, but later than the one before.
     pub(super) moment: DateTime<Utc>,
     pub(super) graph_id: Option<Raw>,
+    /// What its state takes, if that was measured.
+    #[sqlx(default)]
+    pub(super) state_bytes: i64,
     #[sqlx(skip)]
     pub(super) base: Option<Base>,
 }
@@ -65,6 +69,17 @@ pub(super) struct Asked<'a> {
     /// `None`: the transaction under way has made the thread.
     pub(super) scope: Option<&'a Scope>,
     pub(super) update: &'a Update,
+    /// `None`: as much as it takes.
+    pub(super) room: Option<Room>,
+}
+
+/// How large the state of a thread may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Bytes in all.
+    pub(super) most: i64,
+    /// Those that are taken. `None`: that has to be measured.
+    pub(super) taken: Option<i64>,
 }
 
 /// Reads what these updates, whose scopes must be of one shape, are written onto, in their order.
@@ -83,9 +98,13 @@ pub(super) async fn origins(
         "select asked.n, thread.created_at, thread.last_seq, \
              greatest(clock_timestamp(), thread.state_updated_at + interval '1 microsecond') \
                  as moment, \
-             thread.metadata -> 'graph_id' as graph_id, base.*, present.messages \
-         from unnest(",
+             thread.metadata -> 'graph_id' as graph_id, base.*, present.messages",
     );
+    let is_measured = asked.iter().any(|asked| asked.room.is_some_and(|room| room.taken.is_none()));
+    if is_measured {
+        sql.push(", ").push(state_bytes()).push(" as state_bytes");
+    }
+    sql.push(" from unnest(");
     sql.push_bind(asked.iter().map(|asked| asked.thread_id).collect::<Vec<_>>());
     let namespaces = asked.iter().map(|asked| asked.update.checkpoint_ns.clone());
     sql.push(", ").push_bind(namespaces.collect::<Vec<_>>());

@@ -1,12 +1,12 @@
 //! Copying a thread.
 
-use sqlx::QueryBuilder;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::Store;
-use super::Thread;
 use super::filter::{push_jsonb, push_where_thread};
 use super::read::read;
+use super::storage::state_bytes;
+use super::{Store, Thread, WriteError};
 use crate::auth::Scope;
 use crate::json::Object;
 
@@ -23,7 +23,8 @@ const STATE_TABLES: [(&str, &str); 4] = [
 ];
 
 impl Store {
-    /// Copies a thread with its state and history under a new id. `None`: no such thread.
+    /// Copies a thread with its state and history under a new id, for `owner`. `None`: no such
+    /// thread.
     ///
     /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its
     /// own timestamps, is idle, and does not end when the original does. A copy that `scope` does
@@ -32,15 +33,23 @@ impl Store {
     pub async fn copy_thread(
         &self,
         scope: &Scope,
+        owner: &Scope,
         thread_id: Uuid,
         copy_id: Uuid,
         stamped: &Object,
-    ) -> Result<Option<Thread>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let mut sql = QueryBuilder::new("with source as ( select * from thread_store.thread");
-        push_where_thread(&mut sql, scope, thread_id);
+    ) -> Result<Option<Thread>, WriteError> {
+        let (mut transaction, _turn) = match self.begin_making(owner).await {
+            Err(at_cap @ WriteError::TooManyThreads(_)) => {
+                let source = self.progress(scope, thread_id).await?;
+                return source.map_or(Ok(None), |_| Err(at_cap));
+            }
+            begun => begun?,
+        };
+        let mut sql = QueryBuilder::new("with ");
+        let most = self.caps.state_bytes;
+        push_source(&mut sql, scope, thread_id, most);
         sql.push(
-            " ), copied as ( insert into thread_store.thread \
+            ", copied as ( insert into thread_store.thread \
              (thread_id, created_at, updated_at, state_updated_at, metadata, last_seq) \
              select ",
         );
@@ -63,16 +72,41 @@ impl Store {
                  where {table}.thread_id = (select source.thread_id from source) )"
             ));
         }
-        sql.push(" select thread_id from copied");
-        let copied: Option<Uuid> =
+        // Of a thread that is too large there is a row, but no copy.
+        sql.push(" select (select thread_id from copied) from ");
+        sql.push(if most.is_some() { "measured" } else { "source" });
+        let copied: Option<Option<Uuid>> =
             sql.build_query_scalar().fetch_optional(&mut transaction).await?;
-        if copied.is_none() {
-            return Ok(None);
+        match (copied, most) {
+            (None, _) => return Ok(None),
+            (Some(None), Some(most)) => return Err(WriteError::StateTooLarge(most)),
+            (Some(_), _) => {}
         }
         let thread = read(&mut transaction, scope, copy_id, false).await?;
         if thread.is_some() {
             transaction.commit().await?;
         }
         Ok(thread)
+    }
+}
+
+/// Appends `source`, the row of the thread to copy, if its state takes at most so many bytes. Whether
+/// or not it does it is in `measured`, if there is a bound.
+fn push_source(
+    sql: &mut QueryBuilder<Postgres>,
+    scope: &Scope,
+    thread_id: Uuid,
+    most: Option<i64>,
+) {
+    sql.push(if most.is_some() { "measured as ( select *, " } else { "source as ( select *" });
+    if most.is_some() {
+        sql.push(state_bytes()).push(" as state_bytes");
+    }
+    sql.push(" from thread_store.thread");
+    push_where_thread(sql, scope, thread_id);
+    sql.push(" )");
+    if let Some(most) = most {
+        sql.push(", source as ( select * from measured where state_bytes <= ");
+        sql.push_bind(most).push(" )");
     }
 }

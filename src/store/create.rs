@@ -7,7 +7,7 @@ use super::lanes::{Answers, Job};
 use super::model::ROW;
 use super::pool::{Connection, Pool};
 use super::values::push_join_newest_values;
-use super::{Store, Thread, Ttl};
+use super::{Store, Thread, Ttl, WriteError};
 use crate::auth::Scope;
 use crate::json::Object;
 
@@ -51,11 +51,16 @@ impl Store {
         scope: &Scope,
         new: NewThread,
         if_exists: IfExists,
-    ) -> Result<Created, sqlx::Error> {
+    ) -> Result<Created, WriteError> {
+        if self.caps.threads.is_some() {
+            // In a box of its own: without a cap nobody needs the room.
+            let making = self.create_thread_with_state(scope, scope, &new, if_exists, Vec::new());
+            return Box::pin(making).await;
+        }
         let thread_id = new.thread_id;
         match self.creations.answer(new).await? {
             Some(thread) => Ok(Created::New(Box::new(thread))),
-            None => self.existing_thread(scope, thread_id, if_exists).await,
+            None => Ok(self.existing_thread(scope, thread_id, if_exists).await?),
         }
     }
 
@@ -71,6 +76,22 @@ impl Store {
             IfExists::DoNothing => self.thread(scope, thread_id, false).await?,
         };
         Ok(existing.map_or(Created::Conflict, |thread| Created::Existing(Box::new(thread))))
+    }
+
+    /// What making a thread comes to for a user who may have no more. One that is there already,
+    /// and is theirs, would not have been made.
+    pub(super) async fn existing_thread_at_cap(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+        if_exists: IfExists,
+        at_cap: WriteError,
+    ) -> Result<Created, WriteError> {
+        let existing = self.thread(scope, thread_id, false).await?.ok_or(at_cap)?;
+        Ok(match if_exists {
+            IfExists::Raise => Created::Conflict,
+            IfExists::DoNothing => Created::Existing(Box::new(existing)),
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -110,6 +111,19 @@ fn visible(sql: &mut impl Target, scope: &Scope) {
         "(thread.expires_at is null or thread.expires_at > clock_timestamp() \
          or thread.ttl_strategy = 'keep_latest')",
     );
+}
+
+/// A name for a scope, which no other has and which is the same in every instance.
+pub(super) fn fingerprint(scope: &Scope) -> Uuid {
+    let mut columns = Columns::default();
+    visible(&mut columns, scope);
+    let parts = std::iter::once(&columns.sql).chain(&columns.values);
+    let hash = parts.fold(Sha256::new(), |hash, part| {
+        // With its length, so that parts cannot be taken for others.
+        hash.chain_update(part.len().to_be_bytes()).chain_update(part)
+    });
+    let hash = hash.finalize();
+    Uuid::from_u128(hash.iter().take(16).fold(0, |half, byte| half << 8 | u128::from(*byte)))
 }
 
 /// What the conditions of several scopes have in common: all but the values in them.

@@ -6,6 +6,7 @@
 
 mod bases;
 mod bounded;
+mod caps;
 mod changes;
 mod checkpoints;
 mod copies;
@@ -33,6 +34,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 pub(crate) use bounded::AnswerTooLarge;
+pub use caps::Caps;
 pub use changes::{Changes, Watch};
 pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
 pub use create::{Created, IfExists, NewThread};
@@ -63,7 +65,10 @@ const MOST_CHANNELS: usize = 1_000;
 pub struct Store {
     pool: Pool,
     changes: Changes,
+    caps: Caps,
     writers: Writers,
+    /// Those who make threads while there is a cap, by the fingerprint of their scope.
+    makers: Writers,
     reads: Lanes<Read>,
     listings: Lanes<Listing>,
     creations: Lanes<NewThread>,
@@ -71,7 +76,7 @@ pub struct Store {
     appends: Lanes<Append>,
 }
 
-/// Why state was not written.
+/// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The update cannot be applied. Nothing was written.
@@ -83,6 +88,12 @@ pub enum WriteError {
     /// The checkpoint to write onto does not exist.
     #[error("Checkpoint with ID {0} not found")]
     CheckpointNotFound(Uuid),
+    /// The user has as many threads as a user may have ([`Caps::threads`]).
+    #[error("a user can have at most {0} threads")]
+    TooManyThreads(u32),
+    /// The thread's state would be larger than it may be ([`Caps::state_bytes`]).
+    #[error("the state of a thread can take at most {0} bytes")]
+    StateTooLarge(i64),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -118,12 +129,14 @@ impl Store {
     }
 
     async fn connect(database: PgConnectOptions, options: Options) -> Result<Store, OpenError> {
-        let lanes = lanes(options.max_connections);
+        let (lanes, caps) = (lanes(options.max_connections), options.caps);
         let pool =
             Pool::connect(schema::ours(database), options).await.map_err(OpenError::Connect)?;
         Ok(Store {
             changes: Changes::new(pool.clone()),
+            caps,
             writers: Writers::default(),
+            makers: Writers::default(),
             reads: Lanes::new(pool.clone(), lanes),
             listings: Lanes::new(pool.clone(), lanes),
             creations: Lanes::new(pool.clone(), lanes),

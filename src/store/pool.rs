@@ -29,6 +29,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use super::Caps;
 use super::spare::{Spares, Taken};
 use crate::meters::meters;
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub pooler: Pooler,
     /// The way around it, for what needs a session: migrations, and hearing of other instances.
     pub direct: Option<Box<PgConnectOptions>>,
+    /// What users may take up.
+    pub caps: Caps,
 }
 
 /// A server for which nothing is set.
@@ -64,6 +67,7 @@ impl Default for Options {
             timeout: Duration::from_secs(10),
             pooler: Pooler::None,
             direct: None,
+            caps: Caps::default(),
         }
     }
 }
@@ -166,7 +170,7 @@ impl Pool {
     /// Connects.
     pub(super) async fn connect(
         options: PgConnectOptions,
-        Options { max_connections, timeout, pooler, direct }: Options,
+        Options { max_connections, timeout, pooler, direct, .. }: Options,
     ) -> Result<Pool, sqlx::Error> {
         let health = Health::new();
         let settings = PgPoolOptions::new()

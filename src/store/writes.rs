@@ -5,13 +5,14 @@ use indexmap::IndexMap;
 use sqlx::QueryBuilder;
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
-use super::bases::{Asked, Base, Origin, origins};
+use super::bases::{Asked, Base, Origin, Room, origins};
 use super::create::{insert, made};
 use super::filter::{Shape, push_where_thread};
 use super::inserts::{NewCheckpoint, insert_checkpoints};
 use super::lanes::{Answers, Job};
 use super::messages;
 use super::pool::{Connection, Pool};
+use super::storage::most_bytes_of;
 use super::writers::Turn;
 use super::{Changes, Created, IfExists, MOST_CHANNELS, NewThread, Store, WriteError};
 use crate::auth::Scope;
@@ -49,32 +50,56 @@ impl Store {
         update: Update,
     ) -> Result<Option<Uuid>, WriteError> {
         let turn = self.writers.turn(thread_id).await;
+        let room = self.caps.state_bytes.map(|most| Room { most, taken: None });
         let changes = self.changes.clone();
-        self.appends.answer(Append { scope, thread_id, update, changes, _turn: turn }).await
+        let append = Append { scope, thread_id, update, room, changes, _turn: turn };
+        Ok(self.appends.answer(append).await?.map(|written| written.checkpoint_id))
     }
 
-    /// Makes a thread and writes its first checkpoints: all of it, or nothing.
+    /// Makes a thread of `owner` and writes its first checkpoints: all of it, or nothing. `scope`
+    /// is for a thread that is there already.
     pub async fn create_thread_with_state(
         &self,
+        owner: &Scope,
         scope: &Scope,
         new: &NewThread,
         if_exists: IfExists,
         updates: Vec<Update>,
     ) -> Result<Created, WriteError> {
-        let mut transaction = self.pool.begin().await?;
-        if insert(&mut transaction, new).await?.is_none() {
+        let thread_id = new.thread_id;
+        let (mut transaction, _turn) = match self.begin_making(owner).await {
+            Err(at_cap @ WriteError::TooManyThreads(_)) => {
+                return self.existing_thread_at_cap(scope, thread_id, if_exists, at_cap).await;
+            }
+            begun => begun?,
+        };
+        let Some(mut thread) = insert(&mut transaction, new).await? else {
             drop(transaction);
-            return Ok(self.existing_thread(scope, new.thread_id, if_exists).await?);
-        }
+            return Ok(self.existing_thread(scope, thread_id, if_exists).await?);
+        };
         // Nobody else sees the row yet. It is ours even if its time is over.
+        let mut taken = 0;
         for update in &updates {
-            let asked = Asked { thread_id: new.thread_id, scope: None, update };
-            write_one(&mut transaction, &Shape::any(), asked).await?;
+            // What is there was all written here, so it need not be measured.
+            let room = self.caps.state_bytes.map(|most| Room { most, taken: Some(taken) });
+            let asked = Asked { thread_id, scope: None, update, room };
+            let written = write_one(&mut transaction, &Shape::any(), asked).await?;
+            taken += written.map_or(0, |written| written.bytes);
         }
-        let thread = made(&mut transaction, new.thread_id).await?;
+        if !updates.is_empty() {
+            thread = made(&mut transaction, thread_id).await?;
+        }
         transaction.commit().await?;
         Ok(Created::New(Box::new(thread)))
     }
+}
+
+/// A checkpoint that was written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    checkpoint_id: Uuid,
+    /// What it takes at most, if there is a cap.
+    bytes: i64,
 }
 
 /// A checkpoint to write to a thread.
@@ -82,6 +107,7 @@ pub(super) struct Append {
     scope: Scope,
     thread_id: Uuid,
     update: Update,
+    room: Option<Room>,
     changes: Changes,
     /// Held until it is done: no two of one thread are written together.
     _turn: Turn,
@@ -89,11 +115,12 @@ pub(super) struct Append {
 
 impl Append {
     fn asked(&self) -> Asked<'_> {
-        Asked { thread_id: self.thread_id, scope: Some(&self.scope), update: &self.update }
+        let Append { thread_id, scope, update, room, .. } = self;
+        Asked { thread_id: *thread_id, scope: Some(scope), update, room: *room }
     }
 
     /// Keeps everybody else from writing to the thread meanwhile.
-    async fn write_locked(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
+    async fn write_locked(&self, pool: &Pool) -> Result<Option<Written>, WriteError> {
         let mut transaction = pool.begin().await?;
         let mut sql = QueryBuilder::new("select from thread_store.thread");
         push_where_thread(&mut sql, &self.scope, self.thread_id);
@@ -109,7 +136,7 @@ impl Append {
 
 /// `None`: no such thread.
 impl Job for Append {
-    type Answer = Option<Uuid>;
+    type Answer = Option<Written>;
     type Error = WriteError;
     const KIND: &'static str = "update_state";
     type Key = Shape;
@@ -118,7 +145,7 @@ impl Job for Append {
         Shape::of(&self.scope)
     }
 
-    async fn alone(&self, pool: &Pool) -> Result<Option<Uuid>, WriteError> {
+    async fn alone(&self, pool: &Pool) -> Result<Option<Written>, WriteError> {
         let mut connection = pool.acquire().await?;
         let one = write(&mut connection, &self.key(), &[self.asked()]).await?;
         connection.commit().await?;
@@ -139,7 +166,7 @@ impl Job for Append {
         write(connection, shape, &asked).await
     }
 
-    fn committed(&self, answer: &Result<Option<Uuid>, WriteError>) {
+    fn committed(&self, answer: &Result<Option<Written>, WriteError>) {
         if let Ok(Some(_)) = answer {
             self.changes.announce(self.thread_id);
         }
@@ -150,7 +177,7 @@ async fn write_one(
     connection: &mut Connection,
     shape: &Shape,
     asked: Asked<'_>,
-) -> Result<Option<Uuid>, WriteError> {
+) -> Result<Option<Written>, WriteError> {
     let written = write(connection, shape, &[asked]).await?;
     // The transaction under way holds the row: nobody can have come between.
     written.into_iter().next().flatten().unwrap_or(Ok(None))
@@ -174,20 +201,21 @@ async fn write(
             answers.push(Some(Ok(None)));
             continue;
         };
-        match NewCheckpoint::onto(origin, asked) {
-            Ok(checkpoint) => {
+        match NewCheckpoint::onto(origin, asked).and_then(|new| new.that_fits(origin, asked)) {
+            Ok((checkpoint, bytes)) => {
                 answers.push(None);
-                new.push((number, checkpoint));
+                new.push((number, checkpoint, bytes));
             }
             Err(error) => answers.push(Some(Err(error))),
         }
     }
-    let new_ones: Vec<_> = new.iter().map(|(_, checkpoint)| checkpoint).collect();
+    let new_ones: Vec<_> = new.iter().map(|(_, checkpoint, _)| checkpoint).collect();
     for place in insert_checkpoints(connection, shape, &new_ones).await? {
-        if let Some((number, checkpoint)) = new.get(place)
+        if let Some((number, NewCheckpoint { checkpoint_id, .. }, bytes)) = new.get(place)
             && let Some(answer) = answers.get_mut(*number)
         {
-            *answer = Some(Ok(Some(checkpoint.checkpoint_id)));
+            let written = Written { checkpoint_id: *checkpoint_id, bytes: *bytes };
+            *answer = Some(Ok(Some(written)));
         }
     }
     Ok(answers)
@@ -238,6 +266,23 @@ impl<'a> NewCheckpoint<'a> {
             values: &update.channels,
             rows: plan.map(|plan| plan.rows).unwrap_or_default(),
         })
+    }
+
+    /// Refuses what its thread has no room for. With what it takes at most.
+    ///
+    /// What the thread took when it was read is what it takes at the insert, or more: only another
+    /// checkpoint makes it grow, and then nothing is inserted.
+    fn that_fits(
+        self,
+        origin: &Origin,
+        asked: &Asked<'_>,
+    ) -> Result<(NewCheckpoint<'a>, i64), WriteError> {
+        let Some(Room { most, taken }) = asked.room else { return Ok((self, 0)) };
+        let bytes = most_bytes_of(&self);
+        if taken.unwrap_or(origin.state_bytes).saturating_add(bytes) > most {
+            return Err(WriteError::StateTooLarge(most));
+        }
+        Ok((self, bytes))
     }
 }
 

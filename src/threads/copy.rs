@@ -18,6 +18,7 @@ use crate::json::Object;
     params(("thread_id" = Uuid, Path, description = "The thread")),
     responses(
         (status = 200, description = "The copy", body = Thread),
+        (status = 403, description = "No usable credentials, not allowed, or over `MAX_THREADS_PER_USER` or `MAX_STATE_BYTES`"),
         (status = 404, description = "No such thread, or not the caller's"),
     )
 )]
@@ -31,7 +32,7 @@ pub(super) async fn copy(
     // What the handler writes goes over the copied metadata: a copy belongs to who made it. The
     // reference server drops it, and leaves the copy to the owner of the original.
     let mut stamped = Object::default();
-    access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
-    let copy = app.store.copy_thread(&scope, thread_id, copy_id, &stamped).await?;
+    let owner = access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
+    let copy = app.store.copy_thread(&scope, &owner, thread_id, copy_id, &stamped).await?;
     copy.map(Json).ok_or(Error::ThreadNotFound(thread_id))
 }

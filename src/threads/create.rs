@@ -87,6 +87,7 @@ fn only_null() -> utoipa::openapi::Object {
     post, path = "/threads", tag = "threads", request_body = CreateThread,
     responses(
         (status = 200, description = "The thread", body = Thread),
+        (status = 403, description = "No usable credentials, not allowed, or over `MAX_THREADS_PER_USER` or `MAX_STATE_BYTES`"),
         (status = 409, description = "The id is in use"),
         (status = 422, description = "The body is not valid"),
     )
@@ -103,18 +104,17 @@ pub(super) async fn create(
     let mut metadata = metadata::accepted(body.metadata);
     let ttl = ttl::accepted(body.ttl)?;
     let updates = updates(body.supersteps.unwrap_or_default(), access.user())?;
-    let mut scope = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
-    if !updates.is_empty() {
-        scope = scope.and(access.on(Action::Update, &[thread_id]).await?);
-        scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
-    }
+    let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
     let new = NewThread { thread_id, metadata, ttl };
     let if_exists = body.if_exists.unwrap_or_default();
     let created = if updates.is_empty() {
-        app.store.create_thread(&scope, new, if_exists).await?
+        app.store.create_thread(&owner, new, if_exists).await?
     } else {
+        let scope = owner.clone().and(access.on(Action::Update, &[thread_id]).await?);
+        let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
+        let store = &app.store;
         // In a box of its own: most requests do not need the room.
-        Box::pin(app.store.create_thread_with_state(&scope, &new, if_exists, updates)).await?
+        Box::pin(store.create_thread_with_state(&owner, &scope, &new, if_exists, updates)).await?
     };
     match created {
         Created::New(thread) | Created::Existing(thread) => Ok(Json(*thread)),

@@ -70,6 +70,7 @@ pub(super) struct StateUpdated {
     params(("thread_id" = uuid::Uuid, Path, description = "The thread")),
     responses(
         (status = 200, description = "The new checkpoint", body = StateUpdated),
+        (status = 403, description = "No usable credentials, not allowed, or over `MAX_STATE_BYTES`"),
         (status = 404, description = "No such thread, or not the caller's, or no such checkpoint"),
         (status = 422, description = "The request is not valid"),
     )

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use wiremock::matchers::{body_partial_json, method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use crate::support::steps::{human, new_id, remove, texts};
+use crate::support::steps::{human, new_id, noise, remove, texts};
 use crate::support::{TestServer, User};
 
 /// What a run of the program said.
@@ -328,6 +328,41 @@ async fn refused_credentials_end_the_import_with_one_line_that_names_the_variabl
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("the source") && said.contains("without credentials: "), "{said}");
     assert_eq!((output.status.code(), to.count(json!({})).await), (Some(1), 0));
+}
+
+#[tokio::test]
+async fn caps_of_the_destination_are_reported_and_a_later_run_goes_on_from_there() {
+    let source = TestServer::start().await;
+    let from = source.user().await;
+    let destination = TestServer::start_with(|config| {
+        config.limits.threads_per_user = Some(2);
+        config.limits.state_bytes = Some(20_000);
+    })
+    .await;
+    let to = destination.user().await;
+    let long = from.thread(json!({})).await;
+    for _ in 0..3 {
+        from.write(&long, json!({ "k": noise(9_000) })).await;
+    }
+    for number in 0..3 {
+        eventful(&from, number).await;
+    }
+    let said =
+        import_with((&from.url, &from.token), (&to.url, &to.token), &["--concurrency", "1"]).await;
+    assert_eq!((said.code, to.count(json!({})).await), (Some(1), 2), "{}", said.report);
+    let refused = said.report.matches("A user can have at most 2 threads").count();
+    assert_eq!((refused, said.report.matches("(403").count()), (2, 3), "{}", said.report);
+    let too_long = format!("{long}  state 3 of 3: The state of a thread can take at most 20000 ");
+    assert!(said.report.contains(&too_long), "{}", said.report);
+    assert_eq!(to.history(&long).await.len(), 2);
+
+    // Without the caps the same command does the rest.
+    let uncapped = destination.start_beside().await;
+    let said = import(&from, &to.at(&uncapped)).await;
+    assert_eq!(said.succeeded().number("threads imported"), 2);
+    for id in from.found(json!({})).await {
+        assert_eq!(kept(&to, &id).await, kept(&from, &id).await);
+    }
 }
 
 /// A source that is no server of ours: `histories` by thread id, each newest first.

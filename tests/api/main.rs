@@ -10,6 +10,7 @@
 
 mod backup;
 mod bad_input;
+mod caps;
 mod checkpoints;
 mod clients;
 mod copy;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sqlx::Executor as _;
-use thread_store::config::Database;
+use thread_store::config::{Config, Database};
 
 use crate::support::TestServer;
 use crate::support::postgres::test_cluster;
@@ -15,7 +15,12 @@ const TIMES: usize = 8;
 
 /// A server whose statements' plans go to the log of its database.
 async fn explained() -> TestServer {
+    explained_with(|_| ()).await
+}
+
+async fn explained_with(configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_with(|config| {
+        configure(config);
         if let Database::External { url, .. } = &mut config.database {
             let explain = [
                 ("session_preload_libraries", "auto_explain"),
@@ -140,5 +145,42 @@ async fn an_owners_threads_are_found_by_index_and_listed_without_sorting() {
     assert!(texts.len() > 15, "{texts:#?}");
     for plan in others {
         assert!(!reads_all(&plan), "{plan:#}");
+    }
+}
+
+#[tokio::test]
+async fn caps_are_checked_in_ranges_of_indexes() {
+    let log = test_cluster().await.log();
+    let server = explained_with(|config| {
+        config.limits.threads_per_user = Some(1000);
+        config.limits.state_bytes = Some(1 << 20);
+    })
+    .await;
+    let user = server.user().await;
+    let threads = futures::future::join_all((0..20).map(|_| user.thread(json!({})))).await;
+    for thread in &threads {
+        user.write(thread, json!({ "messages": ["hello"], "n": 1 })).await;
+    }
+    server.pool.execute("vacuum analyze").await.unwrap();
+
+    let before = plans(&log).len();
+    for thread in &threads {
+        user.write(thread, json!({ "messages": ["hello"], "n": 2 })).await;
+        user.copy(thread).await;
+        user.thread(json!({})).await;
+    }
+    let checked = plans(&log).split_off(before);
+    let about = |text: &str| {
+        let is_about = |plan: &&Value| plan["Query Text"].to_string().contains(text);
+        checked.iter().filter(is_about).collect::<Vec<_>>()
+    };
+    let (counts, measures) = (about("as own"), about("as state_bytes"));
+    assert_eq!((counts.len(), measures.len()), (40, 40));
+    for plan in &checked {
+        assert!(!reads_all(plan), "{plan:#}");
+    }
+    for plan in counts {
+        let by_owner = |node: &&Value| node["Index Name"] == "thread_by_owner";
+        assert!(nodes(&plan["Plan"]).iter().any(by_owner), "{plan:#}");
     }
 }

@@ -164,3 +164,38 @@ async fn streams_follow_other_instances_without_a_way_around_the_pooler() {
         assert_eq!(event.unwrap().checkpoint_id(), written);
     }
 }
+
+/// What a cap takes to hold among servers ends with each transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_on_threads_holds_behind_the_pooler() {
+    let one = TestServer::start_with(|config| config.limits.threads_per_user = Some(5)).await;
+    let Some(bouncer) = PgBouncer::start(&one.database).await else { return };
+    let url = Box::new(bouncer.options(&one.database));
+    let sign_in = Url::parse(&one.url).unwrap();
+    let two = TestServer::start_with(|config| {
+        config.limits.threads_per_user = Some(5);
+        config.database = Database::External { url, direct: None };
+        config.database_pooler = Pooler::Transaction;
+        config.sign_in = SignIn::Supabase {
+            url: sign_in,
+            api_key: None,
+            mode: thread_store::auth::Mode::Remote,
+        };
+    })
+    .await;
+    let user = one.user().await;
+    let at = [user.clone(), user.at(&two)];
+    // Known to both, so that they race from the start.
+    for user in &at {
+        assert_eq!(user.count(json!({})).await, 0);
+    }
+    for _ in 0..8 {
+        let racing = at.iter().cycle().take(24).map(|user| user.post("/threads", json!({})));
+        let answers = futures::future::join_all(racing).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 5);
+        assert_eq!(answers.iter().filter(|answer| answer.status == 403).count(), 19);
+        let threads = at[1].found(json!({})).await;
+        let prune = json!({ "thread_ids": threads });
+        assert_eq!(at[1].post("/threads/prune", prune).await.expect(200)["pruned_count"], json!(5));
+    }
+}

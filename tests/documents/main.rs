@@ -101,6 +101,8 @@ fn a_wrong_setting_is_one_line_and_exit_code_64() -> Result<()> {
         ("METRICS_PORT", "70000", "takes a number from 0 to 65535"),
         ("CORS_ALLOW_ORIGINS", "app.example", "takes `*`, or origins"),
         ("MAX_BODY_BYTES", "1", "takes a number from 1024 to 1073741824"),
+        ("MAX_THREADS_PER_USER", "0", "takes a number from 1 to 1000000"),
+        ("MAX_STATE_BYTES", "1GB", "takes a number from 1024 to 1099511627776"),
         ("SHUTDOWN_DELAY", "1h", "takes a number from 0 to 600"),
     ] {
         refused(name, says, &program(&[], &[REQUIRED, (name, value)])?)?;

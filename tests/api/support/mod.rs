@@ -57,10 +57,18 @@ impl TestServer {
 
     /// Another instance on the same database, which takes the same tokens.
     pub(crate) async fn start_beside(&self) -> TestServer {
+        self.start_beside_with(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_beside_with(
+        &self,
+        configure: impl FnOnce(&mut Config),
+    ) -> TestServer {
         let data_dir = tempfile::tempdir().unwrap();
         let secret = Path::new("local-auth-secret");
         std::fs::copy(self.data_dir.path().join(secret), data_dir.path().join(secret)).unwrap();
-        Self::start_on(self.database.clone(), data_dir, |_| ()).await
+        Self::start_on(self.database.clone(), data_dir, configure).await
     }
 
     async fn start_on(

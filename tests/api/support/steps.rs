@@ -78,6 +78,12 @@ pub(crate) fn new_id() -> String {
     Uuid::new_v4().to_string()
 }
 
+/// Text that Postgres does not compress to less than half.
+pub(crate) fn noise(bytes: usize) -> String {
+    let ids = std::iter::repeat_with(|| Uuid::new_v4().simple().to_string());
+    ids.take(bytes.div_ceil(32)).collect::<String>()[..bytes].to_owned()
+}
+
 pub(crate) fn human(id: &str, content: &str) -> Value {
     json!({ "type": "human", "content": content, "id": id })
 }
