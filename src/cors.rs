@@ -1,11 +1,15 @@
 //! Cross-origin access. Unless `CORS_ALLOW_ORIGINS` says otherwise as the reference server grants
 //! it: any origin, no credentials (`THREADS_API.md` section 2).
 
-use axum::extract::Request;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::time::Duration;
+use tower::{Service, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::config::CorsOrigins;
@@ -36,10 +40,20 @@ pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
         .vary([header::ORIGIN])
 }
 
-/// Middleware around [`layer`] for what it does not do: no headers without an `Origin`, 400 for
-/// a preflight that asks for a method which does not exist, and 405 for an `OPTIONS` that is no
-/// preflight.
-pub(crate) async fn only_across_origins(request: Request, next: Next) -> Response {
+/// Middleware that sends requests from other origins the way `across`, which has the [`layer`]. It
+/// also does what that does not: 400 for a preflight that asks for a method which does not exist,
+/// and 405 for an `OPTIONS` that is no preflight.
+pub(crate) async fn across_origins<S>(
+    State(across): State<Arc<S>>,
+    request: Request,
+    next: Next,
+) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync,
+{
     let headers = request.headers();
     let has_origin = headers.contains_key(header::ORIGIN);
     let asks_for = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -56,11 +70,11 @@ pub(crate) async fn only_across_origins(request: Request, next: Next) -> Respons
             Some(_) => {}
         }
     }
-    let mut response = next.run(request).await;
-    if !has_origin {
-        let headers = response.headers_mut();
-        headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
-        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+    if has_origin {
+        let Ok(response) = S::clone(&across).oneshot(request).await;
+        return response;
     }
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
     response
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -93,13 +93,11 @@ fn around(routes: Router, config: &Config) -> Router {
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );
+    let finished = ServiceBuilder::new().map_response(last_headers).service(routes);
+    let across = ServiceBuilder::new().layer(cors::layer(&config.cors)).service(finished.clone());
     // Around the routes as a whole, so that a preflight is answered without looking at them.
-    Router::new().fallback_service(routes).layer(
-        ServiceBuilder::new()
-            .layer(from_fn(cors::only_across_origins))
-            .layer(cors::layer(&config.cors))
-            .map_response(last_headers),
-    )
+    let across_origins = from_fn_with_state(Arc::new(across), cors::across_origins);
+    Router::new().fallback_service(finished).layer(across_origins)
 }
 
 /// The routes add `allow` outside of their layers, to whatever those answered: also to a stranger

@@ -1,9 +1,9 @@
 //! Reading many rows that may each be large, up to a bound on memory.
 
 use futures::TryStreamExt;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::{PgArguments, PgColumn, PgRow};
 use sqlx::query::Query;
-use sqlx::{Column, Postgres, Row, ValueRef};
+use sqlx::{Column, Postgres, Row, TypeInfo, ValueRef};
 
 use super::pool::{Connection, Pool};
 
@@ -42,9 +42,11 @@ pub(super) async fn fetch_all(
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut rows = Vec::new();
     let mut bytes = 0;
+    let mut long = None;
     let mut stream = query.fetch(&mut *connection);
     while let Some(row) = stream.try_next().await? {
-        bytes += size_of(&row);
+        let long = long.get_or_insert_with(|| long_columns(&row));
+        bytes += long.iter().map(|column| length(&row, *column)).sum::<usize>();
         if bytes > MOST_BYTES && !rows.is_empty() {
             drop(stream);
             // Postgres would go on sending rows for whoever uses the connection next.
@@ -56,10 +58,14 @@ pub(super) async fn fetch_all(
     Ok(rows)
 }
 
-fn size_of(row: &PgRow) -> usize {
-    let values = row.columns().iter().filter_map(|column| row.try_get_raw(column.ordinal()).ok());
-    values
-        .filter(|value| !value.is_null())
-        .map(|value| value.as_bytes().map_or(0, <[u8]>::len))
-        .sum()
+/// The columns whose values have no fixed length.
+fn long_columns(row: &PgRow) -> Vec<usize> {
+    let is_long =
+        |column: &&PgColumn| ["JSON", "JSONB", "TEXT"].contains(&column.type_info().name());
+    row.columns().iter().filter(is_long).map(Column::ordinal).collect()
+}
+
+fn length(row: &PgRow, column: usize) -> usize {
+    let value = row.try_get_raw(column).ok().filter(|value| !value.is_null());
+    value.and_then(|value| value.as_bytes().ok()).map_or(0, <[u8]>::len)
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::lanes::{Answers, Job};
 use super::model::ROW;
 use super::pool::{Connection, Pool};
-use super::values::push_join_newest_values;
+use super::values::push_newest_values;
 use super::{Store, Thread, Ttl, WriteError};
 use crate::auth::Scope;
 use crate::json::Object;
@@ -189,8 +189,8 @@ pub(super) async fn made(
     thread_id: Uuid,
 ) -> Result<Thread, sqlx::Error> {
     let mut sql = QueryBuilder::new("select ");
-    sql.push(ROW).push(", state.values from thread_store.thread");
-    push_join_newest_values(&mut sql);
-    sql.push(" where thread.thread_id = ").push_bind(thread_id);
+    sql.push(ROW).push(", ");
+    push_newest_values(&mut sql);
+    sql.push(" from thread_store.thread where thread.thread_id = ").push_bind(thread_id);
     Thread::whole(&sql.build().fetch_one(connection).await?, false)
 }

@@ -232,6 +232,8 @@ impl<J: Job> Lane<J> {
         let mut connection = None;
         while let Some(batch) = self.shared.next() {
             self.answer(batch, &mut connection).await;
+            // Those who were answered may have something new to ask.
+            tokio::task::yield_now().await;
         }
     }
 

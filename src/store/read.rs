@@ -7,7 +7,7 @@ use super::filter::{Shape, push_where_thread};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::pool::{Connection, Pool};
-use super::values::push_join_newest_values;
+use super::values::push_newest_values;
 use super::{Store, Thread, bounded};
 use crate::auth::Scope;
 
@@ -50,7 +50,9 @@ impl Job for Read {
         jobs: &[Read],
     ) -> Result<Answers<Read>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select ");
-        sql.push(ROW).push(", state.values, asked.n from unnest(");
+        sql.push(ROW).push(", ");
+        push_newest_values(&mut sql);
+        sql.push(", asked.n from unnest(");
         sql.push_bind(jobs.iter().map(|job| job.thread_id).collect::<Vec<_>>());
         shape.push_values(&mut sql, jobs.iter().map(|job| &job.scope));
         sql.push(") with ordinality as asked (thread_id");
@@ -63,7 +65,6 @@ impl Job for Read {
         );
         shape.push_visible(&mut sql);
         sql.push(" offset 0 ) as thread");
-        push_join_newest_values(&mut sql);
         let mut answers: Vec<_> = jobs.iter().map(|_| Some(Ok(None))).collect();
         for row in bounded::fetch_all(connection, sql.build()).await? {
             let number = place(&row, 10)?;
@@ -83,8 +84,9 @@ pub(super) async fn read(
     with_ttl: bool,
 ) -> Result<Option<Thread>, sqlx::Error> {
     let mut sql = QueryBuilder::new("select ");
-    sql.push(ROW).push(", state.values from thread_store.thread");
-    push_join_newest_values(&mut sql);
+    sql.push(ROW).push(", ");
+    push_newest_values(&mut sql);
+    sql.push(" from thread_store.thread");
     push_where_thread(&mut sql, scope, thread_id);
     let row = sql.build().fetch_optional(executor).await?;
     row.map(|row| Thread::whole(&row, with_ttl)).transpose()

@@ -1,5 +1,7 @@
 //! Many threads: search and count.
 
+use std::cmp::Ordering;
+
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
@@ -8,7 +10,7 @@ use super::filter::{Shape, push_contains_planned, push_jsonb, push_visible, push
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::pool::{Connection, Pool};
-use super::values::push_join_newest_values;
+use super::values::{push_join_newest_values, push_newest_values};
 use super::{Status, Thread};
 use super::{Store, bounded};
 use crate::auth::Scope;
@@ -71,6 +73,20 @@ pub struct Behind {
 }
 
 impl Page {
+    /// Which of two whole threads comes first.
+    fn order(&self, one: &Thread, other: &Thread) -> Ordering {
+        let by_key = match self.sort_by {
+            SortKey::ThreadId => Ordering::Equal,
+            // By name, of which no two differ in case or accents alone.
+            SortKey::Status => one.status.cmp(&other.status),
+            SortKey::CreatedAt => one.created_at.cmp(&other.created_at),
+            SortKey::UpdatedAt => one.updated_at.cmp(&other.updated_at),
+            SortKey::StateUpdatedAt => one.state_updated_at.cmp(&other.state_updated_at),
+        };
+        let order = by_key.then_with(|| one.thread_id.cmp(&other.thread_id));
+        if self.ascending { order } else { order.reverse() }
+    }
+
     /// Whether the order is that of the index of owners.
     fn is_newest_first(&self) -> bool {
         self.sort_by == SortKey::UpdatedAt && !self.ascending
@@ -175,21 +191,26 @@ impl Columns {
         self.values && self.extracts.is_empty() && self.of_row.len() == ROW_COLUMNS.len()
     }
 
-    fn need_values(&self) -> bool {
-        self.values || self.extracts.iter().any(|extract| extract.root == Some(Root::Values))
+    /// Whether the values of a thread are used more than once.
+    fn join_values(&self) -> bool {
+        self.extracts.iter().any(|extract| extract.root == Some(Root::Values))
     }
 
     fn push(&self, sql: &mut QueryBuilder<Postgres>) {
         if self.are_whole() {
-            sql.push(ROW).push(", state.values");
+            sql.push(ROW).push(", ");
+            push_newest_values(sql);
             return;
         }
         sql.push("null");
         for column in &self.of_row {
             sql.push(", thread.").push(column);
         }
-        if self.values {
+        if self.values && self.join_values() {
             sql.push(", state.values");
+        } else if self.values {
+            sql.push(", ");
+            push_newest_values(sql);
         }
         for (number, extract) in self.extracts.iter().enumerate() {
             sql.push(", to_json(");
@@ -298,7 +319,7 @@ async fn search(
         sql.push(format_args!(" limit {} offset {}", page.limit, page.offset));
     }
     sql.push(" ) as thread");
-    if columns.need_values() {
+    if columns.join_values() {
         push_join_newest_values(&mut sql);
     }
     push_order(&mut sql, page);
@@ -336,7 +357,7 @@ async fn search_recent(
     push_order(&mut sql, page);
     sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
     sql.push(" ) as thread on true");
-    if columns.need_values() {
+    if columns.join_values() {
         push_join_newest_values(&mut sql);
     }
     push_order(&mut sql, page);
@@ -380,7 +401,9 @@ impl Job for Listing {
         jobs: &[Listing],
     ) -> Result<Answers<Listing>, sqlx::Error> {
         let mut sql = QueryBuilder::new("select ");
-        sql.push(ROW).push(", state.values, asked.n from unnest(");
+        sql.push(ROW).push(", ");
+        push_newest_values(&mut sql);
+        sql.push(", asked.n from unnest(");
         sql.push_bind(vec![true; jobs.len()]);
         shape.push_values(&mut sql, jobs.iter().map(|job| &job.scope));
         sql.push(") with ordinality as asked (is_asked");
@@ -390,14 +413,15 @@ impl Job for Listing {
         push_order(&mut sql, page);
         sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
         sql.push(" ) as thread");
-        push_join_newest_values(&mut sql);
-        sql.push(" order by asked.n, ");
-        push_keys(&mut sql, page);
         let mut answers: Vec<_> = jobs.iter().map(|_| Ok(Vec::new())).collect();
         for row in bounded::fetch_all(connection, sql.build()).await? {
             if let Some(Ok(threads)) = answers.get_mut(place(&row, 10)?) {
                 threads.push(Thread::whole(&row, false)?);
             }
+        }
+        // Postgres would sort all rows of the statement, which are nearly always in order.
+        for threads in answers.iter_mut().flatten() {
+            threads.sort_by(|one, other| page.order(one, other));
         }
         Ok(answers.into_iter().map(Some).collect())
     }

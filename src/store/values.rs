@@ -3,33 +3,43 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-/// Appends joins to a statement over `thread` that yield `state.values`, the JSON object of its
-/// newest values, and `head`, the newest checkpoint of the root namespace. A thread without state
-/// has nulls, and costs nothing.
+/// Appends an expression to the select list of a statement over `thread`: the JSON object of its
+/// newest values, null as long as there is no state. A thread without state costs nothing.
+pub(super) fn push_newest_values(sql: &mut QueryBuilder<Postgres>) {
+    sql.push("case when thread.last_seq > 0 then ( select ").push(values_of("head"));
+    sql.push(" from thread_store.checkpoint as head").push(HEAD).push(" ) end as values");
+}
+
+/// Appends joins to a statement over `thread` that yield the same as `state.values`, to be used more
+/// than once, and `head`, the newest checkpoint of the root namespace.
 pub(super) fn push_join_newest_values(sql: &mut QueryBuilder<Postgres>) {
-    sql.push(JOIN_HEAD);
+    sql.push(" left join lateral ( select head.* from thread_store.checkpoint as head");
+    sql.push(HEAD).push(" ) as head on true");
     push_join_values(sql, "head");
 }
 
-const JOIN_HEAD: &str = " left join lateral ( \
-         select * from thread_store.checkpoint \
-         where thread.last_seq > 0 \
-             and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' \
-         order by checkpoint.checkpoint_id desc \
-         limit 1 \
-     ) as head on true";
+/// The newest checkpoint, if there is any.
+const HEAD: &str = " where thread.last_seq > 0 \
+         and head.thread_id = thread.thread_id and head.checkpoint_ns = '' \
+     order by head.checkpoint_id desc \
+     limit 1";
 
 /// Appends a lateral join that yields `state.values`, the JSON object of the values of the row
 /// of `checkpoint` that is named `of` in the statement; null where that row is null.
+pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
+    sql.push(" cross join lateral ( select case when ").push(of);
+    sql.push(".checkpoint_id is not null then ").push(values_of(of));
+    sql.push(" end as values ) as state");
+}
+
+/// The JSON object of the values of a checkpoint.
 ///
 /// Cost: one index probe a channel, one range scan a branch for the messages.
-pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
+fn values_of(of: &str) -> String {
     // The text is put together by hand because the builders of json would parse and print
     // every value once more. Rows are looked up one by one, not joined: a join may read all of a
     // thread's rows if the planner takes them for few.
-    let template = " cross join lateral ( \
-            select case when $of.checkpoint_id is not null then ( \
-                '{' || concat_ws(',', \
+    let template = "( '{' || concat_ws(',', \
                     ( \
                         select string_agg(to_json(entry.key)::text || ':' || ( \
                             select channel_value.value::text from thread_store.channel_value \
@@ -54,9 +64,12 @@ pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
                                 select branch.parent_branch, branch.fork_seq, \
                                     least(branch.fork_end, lineage.position) \
                                 from lineage \
-                                join thread_store.branch \
-                                    on branch.thread_id = $of.thread_id \
-                                    and branch.branch = lineage.branch \
+                                cross join lateral ( \
+                                    select * from thread_store.branch \
+                                    where branch.thread_id = $of.thread_id \
+                                        and branch.branch = lineage.branch \
+                                    offset 0 \
+                                ) as branch \
                             ) \
                             select distinct on (written.position) \
                                 written.position, written.branch, written.seq \
@@ -73,8 +86,6 @@ pub(super) fn push_join_values(sql: &mut QueryBuilder<Postgres>, of: &str) {
                             order by written.position, written.seq desc \
                         ) as visible \
                     ) || case when $of.messages_end is not null then ']' end \
-                ) || '}' \
-            )::json end as values \
-        ) as state";
-    sql.push(template.replace("$of", of));
+                ) || '}' )::json";
+    template.replace("$of", of)
 }
