@@ -2,9 +2,9 @@
 //!
 //! A statement costs Postgres and this program far more than a row of it does: the round trip,
 //! the commit, waking up on both sides. So each kind of request has a few lanes. One that finds
-//! a lane free takes it, and runs its own plain statement. One that finds all of them taken
-//! waits, and the next lane that comes free answers all that wait in one statement. Without load
-//! nobody waits; under load batches grow by themselves.
+//! a lane free takes it, lets those who come at the same moment join, and runs its own plain
+//! statement if nobody does. One that finds all of them taken waits, and the next lane that comes
+//! free answers all that wait in one statement. Under load batches grow by themselves.
 
 use std::collections::VecDeque;
 use std::fmt;

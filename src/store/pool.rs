@@ -28,9 +28,10 @@ use sqlx::{
     Postgres, SqlStr,
 };
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use super::Caps;
-use super::spare::{Spares, Taken};
+use super::spare::{Doubtful, Spares, Taken};
 use crate::meters::meters;
 
 /// How long a request waits for a connection before it is answered with 503.
@@ -118,16 +119,16 @@ pub struct Pool {
 
 /// When a connection last failed, so that those that are idle since before are asked before they
 /// are used, or not used at all.
-struct Health {
+pub(super) struct Health {
     started: Instant,
     failed: Last,
     /// Failed without a word.
-    silent: Last,
+    pub(super) silent: Last,
 }
 
 /// When something last happened, in milliseconds since the start, from 1 on. 0: never.
 #[derive(Default)]
-struct Last(AtomicU64);
+pub(super) struct Last(AtomicU64);
 
 impl Health {
     fn new() -> Arc<Health> {
@@ -138,7 +139,7 @@ impl Health {
         })
     }
 
-    fn happened(&self, what: &Last) {
+    pub(super) fn happened(&self, what: &Last) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         what.0.store(now.max(1), Ordering::Relaxed);
     }
@@ -155,7 +156,11 @@ impl Health {
             return Ok(false);
         }
         if self.has_happened_within(&self.failed, idle_for) {
-            within(Instant::now() + PROBE_DEADLINE, connection.ping()).await?;
+            let answer = within(Instant::now() + PROBE_DEADLINE, connection.ping()).await;
+            if answer.as_ref().is_err_and(is_silence) {
+                self.happened(&self.silent);
+            }
+            answer?;
         }
         Ok(true)
     }
@@ -185,7 +190,7 @@ impl Pool {
                     Box::pin(async move { health.vouches(connection, idle.idle_for).await })
                 }
             });
-        let session = session(timeout);
+        let session = format!("{}; {KEEPALIVE}", session(timeout));
         let with_session = |settings: PgPoolOptions| {
             let session = session.clone();
             settings.after_connect(move |connection, _| {
@@ -193,7 +198,6 @@ impl Pool {
                 Box::pin(async move { connection.execute(session).await.map(drop) })
             })
         };
-        // The one that listens is never among them.
         let (statements, sessions, is_pooled) = match pooler {
             Pooler::None => {
                 // One more for the connection that listens for changes.
@@ -209,7 +213,7 @@ impl Pool {
                 (settings.connect_with(options).await?, sessions, true)
             }
         };
-        let spares = Spares::of(statements.clone(), max_connections);
+        let spares = Spares::of(statements.clone(), max_connections, Arc::clone(&health));
         Ok(Pool::over(statements, spares, sessions, is_pooled, timeout, health))
     }
 
@@ -305,12 +309,20 @@ impl Pool {
 
     async fn take(&self) -> Result<Taken, sqlx::Error> {
         loop {
-            let (mut taken, idle_for) = self.spares.take().await?;
+            let (taken, idle_for) = self.spares.take().await?;
             let Some(idle_for) = idle_for else { return Ok(taken) };
-            if matches!(self.health.vouches(&mut taken.connection, idle_for).await, Ok(true)) {
+            let mut doubtful = Doubtful::of(taken);
+            let Some(connection) = doubtful.connection() else { continue };
+            let is_good = match self.health.vouches(connection, idle_for).await {
+                Ok(is_good) => is_good,
+                Err(error) => {
+                    warn!(%error, "an idle connection to the database is given up");
+                    false
+                }
+            };
+            if is_good && let Some(taken) = doubtful.vouched_for() {
                 return Ok(taken);
             }
-            drop(taken.connection.detach());
         }
     }
 
@@ -326,9 +338,9 @@ impl Pool {
 impl From<PgPool> for Pool {
     fn from(pool: PgPool) -> Pool {
         // Whoever made it may use it too.
-        let spares = Spares::of(pool.clone(), 0);
-        let timeout = Options::default().timeout;
-        Pool::over(pool.clone(), spares, Some(pool), false, timeout, Health::new())
+        let (health, timeout) = (Health::new(), Options::default().timeout);
+        let spares = Spares::of(pool.clone(), 0, Arc::clone(&health));
+        Pool::over(pool.clone(), spares, Some(pool), false, timeout, health)
     }
 }
 
@@ -365,6 +377,12 @@ fn session(timeout: Duration) -> String {
          set jit = 'off'; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'"
     )
 }
+
+/// Postgres keeps the session of a connection that has vanished until TCP notices, which takes hours
+/// unless it asks. Asking also keeps a firewall from forgetting an idle one. Sockets of the file
+/// system ignore it.
+const KEEPALIVE: &str = "set tcp_keepalives_idle = 60; set tcp_keepalives_interval = 10; \
+     set tcp_keepalives_count = 6";
 
 /// What runs past its time is an outage: nobody knows what became of it.
 async fn within<T>(
@@ -427,7 +445,7 @@ impl Connection {
     }
 
     /// Makes what was done count, and lends the connection anew, if it can go on without a new
-    /// transaction. Giving it back and taking it again would cost a round trip.
+    /// transaction. Nobody else gets in between.
     pub(super) async fn kept(mut self) -> Result<Option<Connection>, sqlx::Error> {
         if self.in_transaction {
             return self.commit().await.map(|()| None);

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
+
+use super::pool::Health;
 
 /// How long a connection may stay away from sqlx.
 const AWAY: Duration = Duration::from_mins(1);
@@ -24,14 +26,41 @@ pub(super) struct Taken {
     since: Instant,
 }
 
+/// A connection of which there is doubt. Unless it was vouched for it is dropped, also if whoever
+/// asks goes away meanwhile: given back to sqlx it would hold its place until it answers.
+pub(super) struct Doubtful(Option<Taken>);
+
+impl Doubtful {
+    pub(super) fn of(taken: Taken) -> Doubtful {
+        Doubtful(Some(taken))
+    }
+
+    pub(super) fn connection(&mut self) -> Option<&mut PgConnection> {
+        self.0.as_mut().map(|taken| &mut *taken.connection)
+    }
+
+    pub(super) fn vouched_for(mut self) -> Option<Taken> {
+        self.0.take()
+    }
+}
+
+impl Drop for Doubtful {
+    fn drop(&mut self) {
+        if let Some(taken) = self.0.take() {
+            drop(taken.connection.detach());
+        }
+    }
+}
+
 /// The connections of a pool that nobody uses now and that sqlx does not know of.
 #[derive(Clone)]
 pub(super) struct Spares(Arc<Shared>);
 
 struct Shared {
     pool: PgPool,
-    /// Most of them.
+    /// Most connections that are away from sqlx, lent ones included.
     most: usize,
+    health: Arc<Health>,
     stack: Mutex<Stack>,
 }
 
@@ -49,10 +78,11 @@ struct Spare {
 }
 
 impl Spares {
-    /// At most `most` connections of a pool are kept: the others are for those who use it directly.
-    pub(super) fn of(pool: PgPool, most: u32) -> Spares {
+    /// At most `most` connections of a pool stay away from it: the others are for those who use it
+    /// directly.
+    pub(super) fn of(pool: PgPool, most: u32, health: Arc<Health>) -> Spares {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let shared = Arc::new(Shared { pool, most, stack: Mutex::default() });
+        let shared = Arc::new(Shared { pool, most, health, stack: Mutex::default() });
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(return_idle(Arc::downgrade(&shared)));
         }
@@ -84,7 +114,7 @@ impl Spares {
     pub(super) fn put(&self, taken: Taken) {
         let mut stack = self.0.stack();
         let is_wanted = stack.waiting == 0
-            && stack.spares.len() < self.0.most
+            && self.0.away() <= self.0.most
             && taken.since.elapsed() < AWAY
             && !self.0.pool.is_closed();
         if is_wanted {
@@ -92,15 +122,15 @@ impl Spares {
             return;
         }
         drop(stack);
-        return_to_pool(taken);
+        self.0.return_to_pool(taken);
     }
 
     /// Ends all connections, those that are lent once they are given back.
     pub(super) async fn close(&self) {
-        // Marked as closed by the first poll, before those that are here are given back.
+        // Marked as closed by now, so that nothing is put here any more.
         let closed = self.0.pool.close();
         for spare in std::mem::take(&mut self.0.stack().spares) {
-            return_to_pool(spare.taken);
+            self.0.return_to_pool(spare.taken);
         }
         closed.await;
     }
@@ -118,6 +148,23 @@ impl Drop for Shared {
 impl Shared {
     fn stack(&self) -> MutexGuard<'_, Stack> {
         self.stack.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many connections sqlx has opened and cannot lend now.
+    fn away(&self) -> usize {
+        let opened = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
+        opened.saturating_sub(self.pool.num_idle())
+    }
+
+    /// Without waiting. One that does not answer is dropped.
+    fn return_to_pool(&self, mut taken: Taken) {
+        let Ok(runtime) = Handle::try_current() else { return drop(taken.connection.detach()) };
+        let health = Arc::clone(&self.health);
+        runtime.spawn(async move {
+            if timeout(ANSWER, taken.connection.return_to_pool()).await.is_err() {
+                health.happened(&health.silent);
+            }
+        });
     }
 
     /// Those that were idle for long, and those that sqlx has not seen for long.
@@ -147,14 +194,6 @@ async fn return_idle(shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(AWAY).await;
         let Some(shared) = shared.upgrade() else { return };
-        shared.idle().into_iter().for_each(return_to_pool);
+        shared.idle().into_iter().for_each(|taken| shared.return_to_pool(taken));
     }
-}
-
-/// Without waiting. One that does not answer is dropped.
-fn return_to_pool(mut taken: Taken) {
-    let Ok(runtime) = Handle::try_current() else { return drop(taken.connection.detach()) };
-    runtime.spawn(async move {
-        let _ = timeout(ANSWER, taken.connection.return_to_pool()).await;
-    });
 }
