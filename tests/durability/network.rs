@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -295,4 +296,46 @@ async fn a_transaction_whose_connection_vanished_does_not_keep_its_locks() {
     // A try that got 503 may have been carried out.
     written.dedup();
     assert_eq!(written, [3, 2, 1, 0]);
+}
+
+/// One connection breaks, the others vanish: they are asked before they are used.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_while_a_connection_is_asked_leaves_its_place_to_others() {
+    let (site, relay) = behind_a_network().await;
+    let user = Client::sign_up(site.server_url(0)).await;
+    let thread = thread_of(&user).await;
+    for _ in 0..4 {
+        assert_eq!(ask_all(&user, &thread).await, [200; 7]);
+    }
+    let idle = connections_of(&site).await;
+    assert!(idle >= 4, "only {idle} connections");
+    assert_eq!(user.get(&thread).await.unwrap().0, 200);
+    // The next statement takes the connection that was used last.
+    let mut postgres = site.connect_options().connect().await.unwrap();
+    let end_the_last = "select pg_terminate_backend(pid) from pg_stat_activity \
+         where application_name = 'thread-store' order by state_change desc limit 1";
+    sqlx::query(end_the_last).execute(&mut postgres).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.forgets_all();
+    assert_eq!(user.get(&thread).await.unwrap().0, 503);
+    for _ in 0..idle {
+        let _ = tokio::time::timeout(Duration::from_millis(100), user.get(&thread)).await;
+    }
+    for _ in 0..4 {
+        assert_eq!(ask_all(&user, &thread).await, [200; 7]);
+    }
+    let mut tries = 0;
+    // But for the one that listens, which does not know yet.
+    while in_use(site.server_url(0)).await > 1 {
+        tries += 1;
+        assert!(tries < 100, "of {idle} connections some are still in use");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How many of its connections the server says it uses.
+async fn in_use(url: &str) -> i64 {
+    let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    let in_use = "thread_store_database_connections{state=\"in_use\"} ";
+    metrics.lines().find_map(|line| line.strip_prefix(in_use)).unwrap().parse().unwrap()
 }
