@@ -358,7 +358,8 @@ impl fmt::Debug for Pool {
 /// Settings under which statements run.
 ///
 /// One that waits for a lock or runs for longer is answered with 503, and frees its connection.
-/// Compiling a statement that looks expensive takes longer than any of ours. And a plan that reads
+/// Compiling a statement that looks expensive takes longer than any of ours, and so does starting
+/// processes that help with it. And a plan that reads
 /// all of a small table is the best one there is, until the table has grown.
 ///
 /// Statements are planned once: planning takes longer than running most of them, and Postgres would
@@ -374,7 +375,7 @@ fn session(timeout: Duration) -> String {
     format!(
         "set lock_timeout = {lock}; set statement_timeout = {milliseconds}; \
          set idle_in_transaction_session_timeout = {idle}; \
-         set jit = 'off'; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'"
+         set jit = 'off'; set max_parallel_workers_per_gather = 0; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'"
     )
 }
 
