@@ -1,16 +1,15 @@
 -- One case for wrk. harness.py says in the environment what is sent: BENCH_METHOD, BENCH_PATH,
--- BENCH_BODY, BENCH_TOKEN, and BENCH_IDS, a file of thread ids, of which each request takes any.
+-- BENCH_BODY, BENCH_TOKENS, and BENCH_IDS, a file of thread ids. Each request takes any token and id.
 
-local headers = {
-    ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN"),
-    ["Content-Type"] = "application/json",
-}
 local requests = {}
 
 local function add(path)
     local body = os.getenv("BENCH_BODY")
-    requests[#requests + 1] =
-        wrk.format(os.getenv("BENCH_METHOD"), path, headers, body ~= "" and body or nil)
+    for token in os.getenv("BENCH_TOKENS"):gmatch("%S+") do
+        local headers = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
+        requests[#requests + 1] =
+            wrk.format(os.getenv("BENCH_METHOD"), path, headers, body ~= "" and body or nil)
+    end
 end
 
 function init()

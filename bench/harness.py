@@ -289,6 +289,8 @@ class Case:
     holds: Callable[[object], bool]
     # Which ids `{id}` stands for; those of the user's threads unless said otherwise.
     ids: str = ""
+    # Who ask in any order, where it is not the user alone.
+    users: list[str] = field(default_factory=list)
     writes: bool = False
 
     def __post_init__(self):
@@ -315,6 +317,7 @@ def case_list():
         Case("create", "creator", "POST", "/threads", create, is_thread, writes=True),
         Case("get", "reader", "GET", "/threads/{id}", "", is_thread),
         Case("search", "reader", "POST", "/threads/search", search, has(10)),
+        Case("search_owners", "reader", "POST", "/threads/search", search, has(10), users=OWNERS),
         Case("search_filter", "reader", "POST", "/threads/search", search_filter, has(10)),
         Case("count", "reader", "POST", "/threads/count", "{}", lambda answer: answer == 100),
         Case("patch", "writer", "PATCH", "/threads/{id}", patch, is_thread, writes=True),
@@ -331,6 +334,9 @@ def case_list():
 # Each user is there for its cases, so that none disturbs another.
 USERS = ["creator", "reader", "writer", "talker", "listener", "speaker", "big"]
 USER_IDS = {user: str(uuid.uuid5(uuid.NAMESPACE_URL, user)) for user in USERS}
+# Those who own the rest of the threads of `bench/run`.
+OWNERS = [f"owner-{number}" for number in range(100)]
+USER_IDS |= {user: str(uuid.UUID(hashlib.md5(user.encode()).hexdigest())) for user in OWNERS}
 
 # Threads of each user. `reader` is the usual owner.
 RUN_THREADS = {"creator": 0, "reader": 100, "writer": 2000, "talker": 2000, "listener": 200}
@@ -461,7 +467,8 @@ def wrk(directory, target, case, connections, seconds):
     ids = directory / "ids"
     ids.write_text("".join(f"{thread_id}\n" for thread_id in target.ids.get(case.ids, [])))
     environment = {"BENCH_METHOD": case.method, "BENCH_PATH": case.path, "BENCH_BODY": case.body,
-                   "BENCH_TOKEN": target.token(case.user), "BENCH_IDS": str(ids),
+                   "BENCH_TOKENS": " ".join(target.token(user) for user in case.users or [case.user]),
+                   "BENCH_IDS": str(ids),
                    "BENCH_SEED": str(random.randrange(2**31))}
     if target.pid:
         forget_peak(target.pid)

@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::config::Limits;
 use crate::error::Error;
 use crate::json::{self, Object, Raw, Unstorable};
+use crate::pieces::Pieces;
 
 /// A JSON request body. `Content-Type` is never looked at, as on the reference server.
 #[derive(Debug)]
@@ -217,10 +218,11 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        // Enough for most answers, so that it need not grow.
-        let mut body = Vec::with_capacity(1024);
-        match serde_json::to_writer(&mut body, &self.0) {
-            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        let mut pieces = Pieces::new();
+        match serde_json::to_writer(&mut pieces, &self.0) {
+            Ok(()) => {
+                ([(header::CONTENT_TYPE, "application/json")], pieces.into_body()).into_response()
+            }
             Err(error) => {
                 Error::Internal(format!("serialising a response: {error}")).into_response()
             }

@@ -32,6 +32,7 @@ mod meters;
 mod migrate;
 mod not_served;
 mod openapi;
+mod pieces;
 mod system;
 mod time_padding;
 

@@ -1,6 +1,5 @@
 //! Reading many rows that may each be large, up to a bound on memory.
 
-use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgColumn, PgRow};
 use sqlx::query::Query;
 use sqlx::{Column, Postgres, Row, TypeInfo, ValueRef};
@@ -43,25 +42,22 @@ pub(super) async fn fetch_all(
     let mut rows = Vec::new();
     let mut bytes = 0;
     let mut long = None;
-    let mut stream = query.fetch(&mut *connection);
-    while let Some(row) = stream.try_next().await? {
+    let take = |row: PgRow| {
         let long = long.get_or_insert_with(|| long_columns(&row));
         bytes += long.iter().map(|column| length(&row, *column)).sum::<usize>();
         if bytes > MOST_BYTES && !rows.is_empty() {
-            drop(stream);
-            // Postgres would go on sending rows for whoever uses the connection next.
-            connection.leave_unread();
             return Err(sqlx::Error::Decode(Box::new(AnswerTooLarge)));
         }
         rows.push(row);
-    }
+        Ok(())
+    };
+    connection.each_row(query, take).await?;
     Ok(rows)
 }
 
-/// The columns whose values have no fixed length.
+/// The columns whose values may be long. Texts are names of ours.
 fn long_columns(row: &PgRow) -> Vec<usize> {
-    let is_long =
-        |column: &&PgColumn| ["JSON", "JSONB", "TEXT"].contains(&column.type_info().name());
+    let is_long = |column: &&PgColumn| ["JSON", "JSONB"].contains(&column.type_info().name());
     row.columns().iter().filter(is_long).map(Column::ordinal).collect()
 }
 

@@ -156,8 +156,9 @@ impl Store {
         if rows.is_empty() {
             return Ok(None);
         }
+        // Each row is let go of as soon as it is read: together they may be large.
         let read =
-            rows.iter().map(|row| Joined::from_row(row).map(|Joined(checkpoint)| checkpoint));
+            rows.into_iter().map(|row| Joined::from_row(&row).map(|Joined(checkpoint)| checkpoint));
         read.filter_map(Result::transpose).collect::<Result<_, _>>().map(Some)
     }
 

@@ -168,7 +168,7 @@ async fn insert_all(
         .bind(new.iter().map(|new| new.ttl.map(|ttl| ttl.strategy.as_str())).collect::<Vec<_>>())
         .fetch_all(executor)
         .await?;
-    rows.iter().map(|row| Thread::whole(row, false)).collect()
+    rows.iter().map(Thread::whole).collect()
 }
 
 /// An expired thread that was not swept yet must not hold its id.
@@ -192,5 +192,5 @@ pub(super) async fn made(
     sql.push(ROW).push(", ");
     push_newest_values(&mut sql);
     sql.push(" from thread_store.thread where thread.thread_id = ").push_bind(thread_id);
-    Thread::whole(&sql.build().fetch_one(connection).await?, false)
+    Thread::whole(&sql.build().fetch_one(connection).await?)
 }

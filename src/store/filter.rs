@@ -126,6 +126,14 @@ pub(super) fn fingerprint(scope: &Scope) -> Uuid {
     Uuid::from_u128(hash.iter().take(16).fold(0, |half, byte| half << 8 | u128::from(*byte)))
 }
 
+/// The values in the condition of a scope. Of two scopes of one [`Shape`] and with the same values
+/// each may see what the other may.
+pub(super) fn values_of(scope: &Scope) -> Vec<String> {
+    let mut columns = Columns::default();
+    visible(&mut columns, scope);
+    columns.values
+}
+
 /// What the conditions of several scopes have in common: all but the values in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -159,9 +167,7 @@ impl Shape {
     ) {
         let mut columns = vec![Vec::new(); self.values];
         for scope in scopes {
-            let mut one = Columns::default();
-            visible(&mut one, scope);
-            for (column, value) in columns.iter_mut().zip(one.values) {
+            for (column, value) in columns.iter_mut().zip(values_of(scope)) {
                 column.push(value);
             }
         }

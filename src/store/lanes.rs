@@ -5,9 +5,14 @@
 //! a lane free takes it, lets those who come at the same moment join, and runs its own plain
 //! statement if nobody does. One that finds all of them taken waits, and the next lane that comes
 //! free answers all that wait in one statement. Under load batches grow by themselves.
+//!
+//! A lane that is free waits too while the others answer more than a few at a time: two statements of
+//! eight are cheaper than one of twelve, one of three and one of one. Each lane then gets ready
+//! while another's statement runs.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,12 +30,16 @@ use crate::meters::SharedStatements;
 
 /// Most requests that one statement answers.
 const MOST_TOGETHER: usize = 128;
+/// A statement for so many costs each of them little more than a larger one would.
+const WORTHWHILE: usize = 8;
 /// Most requests of one kind that wait. Those beyond are answered with 503.
 const MOST_WAITING: usize = 10_000;
 
 /// How long a request that is answered alone may keep a lane: one that waits for a stranger's lock
 /// must not hold up the others.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a statement may take before the other lanes stop waiting for more requests.
+const SOON: Duration = Duration::from_millis(5);
 
 /// A request that can share a statement with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {
@@ -82,6 +91,22 @@ struct Queue<J: Job> {
     /// Whether the last lane that was taken has not begun yet. Until then nobody takes another.
     is_gathering: bool,
     waiting: VecDeque<Waiting<J>>,
+    /// Statements that are expected to end soon.
+    statements: usize,
+    /// Requests that they answer.
+    answered: usize,
+}
+
+impl<J: Job> Queue<J> {
+    fn has_free_lane(&self) -> bool {
+        self.free > 0 && !self.is_gathering
+    }
+
+    /// Whether so many requests should get a statement now. If not, one that ends soon looks again.
+    fn is_worthwhile(&self, requests: usize) -> bool {
+        let usual = self.answered.checked_div(self.statements).unwrap_or(0);
+        requests >= usual.min(WORTHWHILE)
+    }
 }
 
 struct Waiting<J: Job> {
@@ -95,6 +120,13 @@ struct Batch<J: Job> {
     key: J::Key,
     jobs: Vec<J>,
     callers: Vec<oneshot::Sender<Outcome<J>>>,
+    under_way: UnderWay<J>,
+}
+
+/// A statement that is expected to end soon, until this is dropped.
+struct UnderWay<J: Job> {
+    shared: Arc<Shared<J>>,
+    requests: usize,
 }
 
 enum Entered<J: Job> {
@@ -104,14 +136,19 @@ enum Entered<J: Job> {
 
 /// Who else is there when a lane begins.
 enum Gathered<J: Job> {
-    Nobody(J),
+    Nobody(J, UnderWay<J>),
     Others(oneshot::Receiver<Outcome<J>>),
 }
 
 impl<J: Job> Lanes<J> {
     pub(super) fn new(pool: Pool, lanes: usize) -> Lanes<J> {
-        let queue =
-            Mutex::new(Queue { free: lanes, is_gathering: false, waiting: VecDeque::new() });
+        let queue = Mutex::new(Queue {
+            free: lanes,
+            is_gathering: false,
+            waiting: VecDeque::new(),
+            statements: 0,
+            answered: 0,
+        });
         Lanes(Arc::new(Shared { pool, queue, meters: SharedStatements::of(J::KIND) }))
     }
 
@@ -128,12 +165,14 @@ impl<J: Job> Lanes<J> {
                 drop(lane);
                 received::<J>(answer).await
             }
-            Gathered::Nobody(job) => {
+            Gathered::Nobody(job, under_way) => {
                 // In a box of its own: most requests of a busy server do not need the room.
                 let mut answer = Box::pin(answer_alone(&job, &self.0.pool));
                 if let Ok(answer) = timeout(PATIENCE, &mut answer).await {
+                    drop(under_way);
                     return answer;
                 }
+                drop(under_way);
                 drop(lane);
                 answer.await
             }
@@ -142,7 +181,7 @@ impl<J: Job> Lanes<J> {
 
     fn enter(&self, job: J) -> Result<Entered<J>, J::Error> {
         let mut queue = self.0.queue();
-        if queue.free > 0 && !queue.is_gathering {
+        if queue.has_free_lane() && queue.is_worthwhile(queue.waiting.len() + 1) {
             queue.free -= 1;
             queue.is_gathering = true;
             let lane = Lane { shared: Arc::clone(&self.0), is_gathering: AtomicBool::new(true) };
@@ -178,8 +217,11 @@ impl<J: Job> Shared<J> {
 
     /// The one that has waited longest, with others that can share its statement. Callers who
     /// have gone are left out.
-    fn next(&self) -> Option<Batch<J>> {
+    fn next(self: &Arc<Self>) -> Option<Batch<J>> {
         let mut queue = self.queue();
+        if !queue.is_worthwhile(queue.waiting.len()) {
+            return None;
+        }
         let (mut jobs, mut callers, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let mut shared = None;
         while jobs.len() < MOST_TOGETHER
@@ -198,7 +240,37 @@ impl<J: Job> Shared<J> {
         for other in others.into_iter().rev() {
             queue.waiting.push_front(other);
         }
-        shared.map(|key| Batch { key, jobs, callers })
+        let key = shared?;
+        let under_way = self.begins(&mut queue, jobs.len());
+        Some(Batch { key, jobs, callers, under_way })
+    }
+
+    fn begins(self: &Arc<Self>, queue: &mut Queue<J>, requests: usize) -> UnderWay<J> {
+        queue.statements += 1;
+        queue.answered += requests;
+        UnderWay { shared: Arc::clone(self), requests }
+    }
+
+    /// Lets a free lane answer those that wait, if it is worthwhile.
+    fn go_on(self: &Arc<Self>, queue: &mut Queue<J>) {
+        let waiting = queue.waiting.len();
+        if waiting > 0
+            && queue.has_free_lane()
+            && queue.is_worthwhile(waiting)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            queue.free -= 1;
+            let shared = Arc::clone(self);
+            runtime.spawn(Lane { shared, is_gathering: AtomicBool::new(false) }.run());
+        }
+    }
+}
+
+impl<J: Job> Drop for UnderWay<J> {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.statements -= 1;
+        queue.answered -= self.requests;
     }
 }
 
@@ -214,10 +286,10 @@ impl<J: Job> Lane<J> {
         let mut queue = self.shared.queue();
         self.begin(&mut queue);
         if queue.waiting.is_empty() {
-            return Gathered::Nobody(job);
+            return Gathered::Nobody(job, self.shared.begins(&mut queue, 1));
         }
         let (waiting, answer) = Waiting::of(job);
-        queue.waiting.push_front(waiting);
+        queue.waiting.push_back(waiting);
         Gathered::Others(answer)
     }
 
@@ -238,13 +310,14 @@ impl<J: Job> Lane<J> {
     }
 
     /// `kept` is the connection of the batch before.
-    async fn answer(&self, Batch { key, jobs, callers }: Batch<J>, kept: &mut Option<Connection>) {
+    async fn answer(&self, batch: Batch<J>, kept: &mut Option<Connection>) {
+        let Batch { key, jobs, callers, under_way } = batch;
         let answers = match jobs.as_slice() {
             [_] => Ok(vec![None]),
             jobs => {
                 self.shared.meters.statements.increment(1);
                 self.shared.meters.requests.increment(jobs.len() as u64);
-                self.together(&key, jobs, kept).await
+                self.together(&key, jobs, kept, under_way).await
             }
         };
         let answers = match answers {
@@ -280,13 +353,28 @@ impl<J: Job> Lane<J> {
         key: &J::Key,
         jobs: &[J],
         kept: &mut Option<Connection>,
+        under_way: UnderWay<J>,
     ) -> Result<Answers<J>, sqlx::Error> {
-        let mut connection = match kept.take() {
-            Some(connection) => connection,
-            None => self.shared.pool.acquire().await?,
+        let connection = kept.take();
+        let answering = async {
+            let mut connection = match connection {
+                Some(connection) => connection,
+                None => self.shared.pool.acquire().await?,
+            };
+            let answers = J::together(&mut connection, key, jobs).await?;
+            Ok::<_, sqlx::Error>((answers, connection.kept().await?))
         };
-        let answers = J::together(&mut connection, key, jobs).await?;
-        *kept = connection.kept().await?;
+        let mut answering = pin!(answering);
+        let soon = timeout(SOON, &mut answering).await;
+        drop(under_way);
+        let answered = if let Ok(answered) = soon {
+            answered
+        } else {
+            self.shared.go_on(&mut self.shared.queue());
+            answering.await
+        };
+        let (answers, connection) = answered?;
+        *kept = connection;
         for (job, answer) in jobs.iter().zip(&answers) {
             if let Some(answer) = answer {
                 job.committed(answer);
@@ -306,12 +394,8 @@ impl<J: Job> Drop for Lane<J> {
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
         self.begin(&mut queue);
-        if queue.waiting.is_empty() {
-            queue.free += 1;
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let shared = Arc::clone(&self.shared);
-            runtime.spawn(Lane { shared, is_gathering: AtomicBool::new(false) }.run());
-        }
+        queue.free += 1;
+        self.shared.go_on(&mut queue);
     }
 }
 

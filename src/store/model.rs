@@ -1,7 +1,8 @@
 //! Threads, as they are stored and as clients see them.
 
 use serde::{Deserialize, Serialize, Serializer};
-use sqlx::postgres::PgRow;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgRow, PgTypeInfo, PgValueRef};
 use sqlx::{ColumnIndex, Decode, Postgres, Row, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Status; 4] = [Status::Idle, Status::Busy, Status::Interrupted, Status::Error];
+
     /// The name in the API and in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -34,6 +37,20 @@ impl Status {
             Status::Interrupted => "interrupted",
             Status::Error => "error",
         }
+    }
+}
+
+impl Type<Postgres> for Status {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl Decode<'_, Postgres> for Status {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        let name = value.as_str()?;
+        let status = Status::ALL.into_iter().find(|status| status.as_str() == name);
+        status.ok_or_else(|| format!("no such status: {name}").into())
     }
 }
 
@@ -69,7 +86,7 @@ pub struct Ttl {
 }
 
 /// A thread. All fields are always there (`DECISIONS.md` D13), unless a search selected some.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Thread {
     /// The id, a UUID in lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,8 +110,7 @@ pub struct Thread {
     pub metadata: Option<Raw>,
     /// Whether something is going on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Status)]
-    pub status: Option<String>,
+    pub status: Option<Status>,
     /// Always `{}`: the configuration of runs, of which there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
@@ -122,7 +138,7 @@ pub struct Thread {
 }
 
 /// When and how a thread ends.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TtlStatus {
     /// What happens then.
     #[schema(value_type = Strategy)]
@@ -139,7 +155,7 @@ pub struct TtlStatus {
 pub struct EmptyObject {}
 
 /// A value that may be null, unlike an absent one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Nullable<T>(pub Option<T>);
 
 impl<T: Serialize> Serialize for Nullable<T> {
@@ -151,12 +167,14 @@ impl<T: Serialize> Serialize for Nullable<T> {
 /// Columns of a row of `thread`, in the order in which [`Thread::whole`] reads them, `values`
 /// behind them.
 pub(super) const ROW: &str = "thread.thread_id, thread.created_at, thread.updated_at, \
-     thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, \
-     thread.ttl_strategy, thread.expires_at";
+     thread.state_updated_at, thread.metadata, thread.status";
+
+/// Columns that [`Thread::whole_with_ttl`] reads behind those of [`Thread::whole`].
+pub(super) const TTL: &str = "thread.ttl_minutes, thread.ttl_strategy, thread.expires_at";
 
 impl Thread {
-    /// A thread with all its fields, from a row that begins with [`ROW`] and `values`.
-    pub(super) fn whole(row: &PgRow, with_ttl: bool) -> Result<Thread, sqlx::Error> {
+    /// A thread with all its fields but when it ends, from a row that begins with [`ROW`] and `values`.
+    pub(super) fn whole(row: &PgRow) -> Result<Thread, sqlx::Error> {
         Ok(Thread {
             thread_id: row.try_get(0)?,
             created_at: row.try_get(1)?,
@@ -165,12 +183,17 @@ impl Thread {
             metadata: row.try_get(4)?,
             status: row.try_get(5)?,
             config: Some(EmptyObject {}),
-            values: Some(Nullable(row.try_get(9)?)),
+            values: Some(Nullable(row.try_get(6)?)),
             error: Some(Nullable(None)),
             interrupts: Some(EmptyObject {}),
-            ttl: if with_ttl { TtlStatus::of(row)? } else { None },
+            ttl: None,
             extracted: None,
         })
+    }
+
+    /// A thread with all its fields, from a row that begins with [`ROW`], `values` and [`TTL`].
+    pub(super) fn whole_with_ttl(row: &PgRow) -> Result<Thread, sqlx::Error> {
+        Ok(Thread { ttl: TtlStatus::of(row)?, ..Thread::whole(row)? })
     }
 
     /// A thread with the fields that a statement selects by name.
@@ -194,10 +217,10 @@ impl Thread {
 
 impl TtlStatus {
     fn of(row: &PgRow) -> Result<Option<TtlStatus>, sqlx::Error> {
-        let (Some(ttl_minutes), Some(strategy)) = (row.try_get(6)?, row.try_get(7)?) else {
+        let (Some(ttl_minutes), Some(strategy)) = (row.try_get(7)?, row.try_get(8)?) else {
             return Ok(None);
         };
-        Ok(Some(TtlStatus { strategy, ttl_minutes, expires_at: row.try_get(8)? }))
+        Ok(Some(TtlStatus { strategy, ttl_minutes, expires_at: row.try_get(9)? }))
     }
 }
 

@@ -23,6 +23,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
 };
+use sqlx::query::Query;
 use sqlx::{
     AssertSqlSafe, Connection as _, Describe, Either, Execute, Executor, PgConnection, PgPool,
     Postgres, SqlStr,
@@ -440,11 +441,6 @@ impl Connection {
         Ok(())
     }
 
-    /// For a connection on which more is coming than anybody wants to hear: it is not used again.
-    pub(super) fn leave_unread(&mut self) {
-        self.condition = Condition::Lost;
-    }
-
     /// Makes what was done count, and lends the connection anew, if it can go on without a new
     /// transaction. Nobody else gets in between.
     pub(super) async fn kept(mut self) -> Result<Option<Connection>, sqlx::Error> {
@@ -453,6 +449,43 @@ impl Connection {
         }
         self.ends = Instant::now() + self.timeout + GRACE;
         Ok(Some(self))
+    }
+
+    /// Runs a statement, and gives each of its rows to `take`. If that fails the rest stays unread, and
+    /// the connection is not used again.
+    pub(super) async fn each_row(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+        mut take: impl FnMut(PgRow) -> Result<(), sqlx::Error>,
+    ) -> Result<(), sqlx::Error> {
+        let Some(Taken { connection, .. }) = &mut self.lent else {
+            return Err(sqlx::Error::PoolClosed);
+        };
+        self.condition = Condition::UnderWay;
+        let mut rows = if self.is_pooled {
+            connection.fetch_many(Unnamed { statement: query })
+        } else {
+            connection.fetch_many(query)
+        };
+        let mut is_refused = false;
+        // One limit for all rows: one for each of them would cost more than reading it.
+        let outcome = within(self.ends, async {
+            while let Some(step) = rows.try_next().await? {
+                let Either::Right(row) = step else { continue };
+                take(row).inspect_err(|_| is_refused = true)?;
+            }
+            Ok(())
+        })
+        .await;
+        drop(rows);
+        if is_refused {
+            // Postgres would go on sending rows for whoever uses the connection next.
+            self.condition = Condition::Lost;
+        }
+        if outcome.is_ok() {
+            self.condition = Condition::Ready;
+        }
+        self.note(outcome)
     }
 
     async fn command(&mut self, command: &str) -> Result<(), sqlx::Error> {
@@ -497,6 +530,8 @@ impl Drop for Connection {
             return;
         }
         if self.condition == Condition::Ready && !self.in_transaction {
+            // What a large statement or answer took is not kept for the next.
+            taken.connection.shrink_buffers();
             self.spares.put(taken);
             return;
         }

@@ -1,11 +1,12 @@
 //! One thread.
 
+use sqlx::postgres::PgRow;
 use sqlx::{Executor, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::filter::{Shape, push_where_thread};
 use super::lanes::{Answers, Job, place};
-use super::model::ROW;
+use super::model::{ROW, TTL};
 use super::pool::{Connection, Pool};
 use super::values::push_newest_values;
 use super::{Store, Thread, bounded};
@@ -52,7 +53,7 @@ impl Job for Read {
         let mut sql = QueryBuilder::new("select ");
         sql.push(ROW).push(", ");
         push_newest_values(&mut sql);
-        sql.push(", asked.n from unnest(");
+        sql.push(", ").push(TTL).push(", asked.n from unnest(");
         sql.push_bind(jobs.iter().map(|job| job.thread_id).collect::<Vec<_>>());
         shape.push_values(&mut sql, jobs.iter().map(|job| &job.scope));
         sql.push(") with ordinality as asked (thread_id");
@@ -69,7 +70,7 @@ impl Job for Read {
         for row in bounded::fetch_all(connection, sql.build()).await? {
             let number = place(&row, 10)?;
             if let (Some(job), Some(answer)) = (jobs.get(number), answers.get_mut(number)) {
-                *answer = Some(Thread::whole(&row, job.with_ttl).map(Some));
+                *answer = Some(thread(&row, job.with_ttl).map(Some));
             }
         }
         Ok(answers)
@@ -86,8 +87,12 @@ pub(super) async fn read(
     let mut sql = QueryBuilder::new("select ");
     sql.push(ROW).push(", ");
     push_newest_values(&mut sql);
-    sql.push(" from thread_store.thread");
+    sql.push(", ").push(TTL).push(" from thread_store.thread");
     push_where_thread(&mut sql, scope, thread_id);
     let row = sql.build().fetch_optional(executor).await?;
-    row.map(|row| Thread::whole(&row, with_ttl)).transpose()
+    row.map(|row| thread(&row, with_ttl)).transpose()
+}
+
+fn thread(row: &PgRow, with_ttl: bool) -> Result<Thread, sqlx::Error> {
+    if with_ttl { Thread::whole_with_ttl(row) } else { Thread::whole(row) }
 }

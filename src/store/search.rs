@@ -2,11 +2,14 @@
 
 use std::cmp::Ordering;
 
+use indexmap::IndexMap;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::filter::{Shape, push_contains_planned, push_jsonb, push_visible, push_visible_planned};
+use super::filter::{
+    Shape, push_contains_planned, push_jsonb, push_visible, push_visible_planned, values_of,
+};
 use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::pool::{Connection, Pool};
@@ -78,7 +81,9 @@ impl Page {
         let by_key = match self.sort_by {
             SortKey::ThreadId => Ordering::Equal,
             // By name, of which no two differ in case or accents alone.
-            SortKey::Status => one.status.cmp(&other.status),
+            SortKey::Status => {
+                one.status.map(Status::as_str).cmp(&other.status.map(Status::as_str))
+            }
             SortKey::CreatedAt => one.created_at.cmp(&other.created_at),
             SortKey::UpdatedAt => one.updated_at.cmp(&other.updated_at),
             SortKey::StateUpdatedAt => one.state_updated_at.cmp(&other.state_updated_at),
@@ -234,7 +239,7 @@ impl Columns {
     /// Adds the extracted values to the thread of a row.
     fn read(&self, row: &PgRow) -> Result<Thread, sqlx::Error> {
         if self.are_whole() {
-            return Thread::whole(row, false);
+            return Thread::whole(row);
         }
         let mut thread = Thread::selected(row)?;
         if !self.extracts.is_empty() {
@@ -327,7 +332,7 @@ async fn search(
     // uses out of the connections' statement caches.
     let query = sql.build().persistent(criteria.is_empty() && columns.extracts.is_empty());
     let rows = bounded::fetch_all_from(pool, query).await?;
-    rows.iter().map(|row| columns.read(row)).collect()
+    rows.into_iter().map(|row| columns.read(&row)).collect()
 }
 
 /// Looks among the newest threads of an owner, of whom most have few: a plan that needs to know
@@ -365,10 +370,10 @@ async fn search_recent(
     let rows = bounded::fetch_all_from(pool, query).await?;
     let mut found = Vec::new();
     let mut seen = 0;
-    for row in &rows {
+    for row in rows {
         seen = row.try_get("seen")?;
         if row.try_get("is_found")? {
-            found.push(columns.read(row)?);
+            found.push(columns.read(&row)?);
         }
     }
     let is_full = i64::try_from(found.len()).is_ok_and(|found| found == page.limit);
@@ -400,12 +405,18 @@ impl Job for Listing {
         (shape, page): &(Shape, Page),
         jobs: &[Listing],
     ) -> Result<Answers<Listing>, sqlx::Error> {
+        // Those who may see the same ask for the same.
+        let mut scopes = IndexMap::new();
+        let lists: Vec<_> = jobs
+            .iter()
+            .map(|Listing { scope, .. }| scopes.insert_full(values_of(scope), scope).0)
+            .collect();
         let mut sql = QueryBuilder::new("select ");
         sql.push(ROW).push(", ");
         push_newest_values(&mut sql);
         sql.push(", asked.n from unnest(");
-        sql.push_bind(vec![true; jobs.len()]);
-        shape.push_values(&mut sql, jobs.iter().map(|job| &job.scope));
+        sql.push_bind(vec![true; scopes.len()]);
+        shape.push_values(&mut sql, scopes.values().copied());
         sql.push(") with ordinality as asked (is_asked");
         shape.push_names(&mut sql);
         sql.push(", n) cross join lateral ( select thread.* from thread_store.thread where ");
@@ -413,17 +424,18 @@ impl Job for Listing {
         push_order(&mut sql, page);
         sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
         sql.push(" ) as thread");
-        let mut answers: Vec<_> = jobs.iter().map(|_| Ok(Vec::new())).collect();
+        let mut found: Vec<_> = scopes.iter().map(|_| Vec::new()).collect();
         for row in bounded::fetch_all(connection, sql.build()).await? {
-            if let Some(Ok(threads)) = answers.get_mut(place(&row, 10)?) {
-                threads.push(Thread::whole(&row, false)?);
+            if let Some(threads) = found.get_mut(place(&row, 7)?) {
+                threads.push(Thread::whole(&row)?);
             }
         }
         // Postgres would sort all rows of the statement, which are nearly always in order.
-        for threads in answers.iter_mut().flatten() {
+        for threads in &mut found {
             threads.sort_by(|one, other| page.order(one, other));
         }
-        Ok(answers.into_iter().map(Some).collect())
+        let answers = lists.into_iter().map(|list| found.get(list).cloned().map(Ok));
+        Ok(answers.collect())
     }
 }
 

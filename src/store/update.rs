@@ -96,7 +96,7 @@ impl Job for Patch {
         push_updated(&mut sql);
         let mut answers: Vec<_> = jobs.iter().map(|_| None).collect();
         for row in sql.build().fetch_all(&mut *connection).await? {
-            let number = place(&row, 10)?;
+            let number = place(&row, 7)?;
             if let (Some(job), Some(answer)) = (jobs.get(number), answers.get_mut(number)) {
                 *answer = Some(Ok(job.thread(&mut *connection, &row).await?));
             }
@@ -128,8 +128,8 @@ impl Patch {
         executor: impl PgExecutor<'_>,
         row: &PgRow,
     ) -> Result<Option<Thread>, sqlx::Error> {
-        if row.try_get(11)? {
-            return Thread::whole(row, false).map(Some);
+        if row.try_get(8)? {
+            return Thread::whole(row).map(Some);
         }
         read(executor, &self.scope, self.thread_id, false).await
     }

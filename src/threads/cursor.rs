@@ -31,7 +31,7 @@ impl Cursor {
         let thread_id = thread.thread_id?;
         let value = match page.sort_by {
             SortKey::ThreadId => thread_id.to_string(),
-            SortKey::Status => thread.status.clone()?,
+            SortKey::Status => thread.status?.as_str().to_owned(),
             SortKey::CreatedAt => thread.created_at?.to_string(),
             SortKey::UpdatedAt => thread.updated_at?.to_string(),
             SortKey::StateUpdatedAt => thread.state_updated_at?.to_string(),

@@ -46,6 +46,7 @@ mod raw;
 mod revocation;
 mod schema;
 mod search;
+mod shared;
 mod sse;
 mod state;
 mod storage;

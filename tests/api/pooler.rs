@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
-use thread_store::config::{Database, SignIn};
+use thread_store::config::{Config, Database, SignIn};
 use thread_store::store::{OpenError, Options, Pooler, Store};
 use url::Url;
 
@@ -134,14 +134,16 @@ async fn nothing_that_is_set_for_our_statements_is_left_for_other_clients_of_the
     }
 }
 
-/// Writes through one instance, with streams on one that hears of nothing.
-#[tokio::test]
-async fn streams_follow_other_instances_without_a_way_around_the_pooler() {
-    let one = TestServer::start().await;
-    let Some(bouncer) = PgBouncer::start(&one.database).await else { return };
+/// A server on the same database, with nothing but a pooler in front of it, and for the same users.
+async fn second_instance(
+    one: &TestServer,
+    bouncer: &PgBouncer,
+    configure: impl FnOnce(&mut Config),
+) -> TestServer {
     let url = Box::new(bouncer.options(&one.database));
     let sign_in = Url::parse(&one.url).unwrap();
-    let two = TestServer::start_with(|config| {
+    TestServer::start_with(|config| {
+        configure(config);
         config.database = Database::External { url, direct: None };
         config.database_pooler = Pooler::Transaction;
         config.sign_in = SignIn::Supabase {
@@ -150,7 +152,15 @@ async fn streams_follow_other_instances_without_a_way_around_the_pooler() {
             mode: thread_store::auth::Mode::Remote,
         };
     })
-    .await;
+    .await
+}
+
+/// Writes through one instance, with streams on one that hears of nothing.
+#[tokio::test]
+async fn streams_follow_other_instances_without_a_way_around_the_pooler() {
+    let one = TestServer::start().await;
+    let Some(bouncer) = PgBouncer::start(&one.database).await else { return };
+    let two = second_instance(&one, &bouncer, |_| ()).await;
     let user = one.user().await;
     let thread = user.thread(json!({})).await;
     let mut events = Events::of(&user.at(&two), &thread).await;
@@ -168,21 +178,10 @@ async fn streams_follow_other_instances_without_a_way_around_the_pooler() {
 /// What a cap takes to hold among servers ends with each transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cap_on_threads_holds_behind_the_pooler() {
-    let one = TestServer::start_with(|config| config.limits.threads_per_user = Some(5)).await;
+    let with_cap = |config: &mut Config| config.limits.threads_per_user = Some(5);
+    let one = TestServer::start_with(with_cap).await;
     let Some(bouncer) = PgBouncer::start(&one.database).await else { return };
-    let url = Box::new(bouncer.options(&one.database));
-    let sign_in = Url::parse(&one.url).unwrap();
-    let two = TestServer::start_with(|config| {
-        config.limits.threads_per_user = Some(5);
-        config.database = Database::External { url, direct: None };
-        config.database_pooler = Pooler::Transaction;
-        config.sign_in = SignIn::Supabase {
-            url: sign_in,
-            api_key: None,
-            mode: thread_store::auth::Mode::Remote,
-        };
-    })
-    .await;
+    let two = second_instance(&one, &bouncer, with_cap).await;
     let user = one.user().await;
     let at = [user.clone(), user.at(&two)];
     // Known to both, so that they race from the start.

@@ -29,7 +29,7 @@ enum Request {
     Create { if_exists: &'static str, metadata: Value, minutes: Option<f64> },
     Patch { metadata: Value, minutes: Option<f64> },
     Append(Value),
-    List { limit: u8, offset: u8 },
+    List { by_other: bool, limit: u8, offset: u8 },
 }
 
 #[derive(Debug, Clone)]
@@ -81,7 +81,11 @@ fn case() -> impl Strategy<Value = Case> {
             .prop_map(|(metadata, minutes)| Request::Patch { metadata, minutes }),
         values().prop_map(Request::Append),
         values().prop_map(Request::Append),
-        (1..4_u8, 0..2_u8).prop_map(|(limit, offset)| Request::List { limit, offset }),
+        (any::<bool>(), 1..4_u8, 0..2_u8).prop_map(|(by_other, limit, offset)| Request::List {
+            by_other,
+            limit,
+            offset
+        }),
     ];
     let target = select(vec![
         Target::Own,
@@ -100,7 +104,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// One run of the cases: its users and threads are its own.
 struct Run {
-    /// By whom the requests are, of whom the foreign threads are, and of whom the lists are.
+    /// By whom the requests are, of whom the foreign threads are, and of whom most lists are.
     users: [User; 3],
     threads: Vec<String>,
     cases: Vec<Case>,
@@ -140,7 +144,7 @@ impl Run {
         let id = &self.threads[number];
         let path = format!("/threads/{id}");
         let ttl = |minutes: &Option<f64>| minutes.map(|minutes| json!({ "ttl": minutes }));
-        let [user, _, lister] = &self.users;
+        let [user, other, lister] = &self.users;
         match &self.cases[number].request {
             Request::Read { with_ttl: true } => user.get(&format!("{path}?include=ttl")).await,
             Request::Read { with_ttl: false } => user.get(&path).await,
@@ -162,7 +166,8 @@ impl Run {
             Request::Append(values) => {
                 user.post(&format!("{path}/state"), json!({ "values": values })).await
             }
-            Request::List { limit, offset } => {
+            Request::List { by_other, limit, offset } => {
+                let lister = if *by_other { other } else { lister };
                 lister.post("/threads/search", json!({ "limit": limit, "offset": offset })).await
             }
         }
