@@ -407,7 +407,8 @@ class Target:
         path = case.path
         if "{id}" in path:
             path = path.replace("{id}", self.ids[case.ids][0])
-        status, body = call(self.url, case.method, path, self.token(case.user), case.body or None)
+        user = case.users[0] if case.users else case.user
+        status, body = call(self.url, case.method, path, self.token(user), case.body or None)
         if status >= 300:
             return f"{status} {str(body)[:200]}"
         try:

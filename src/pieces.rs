@@ -13,8 +13,8 @@ use http_body::{Frame, SizeHint};
 
 /// Bytes of the first piece: enough for a thread or a page of them.
 const FIRST: usize = 4 * 1024;
-/// Bytes of any other.
-const OTHER: usize = 64 * 1024;
+/// Most bytes of any other. Each is larger than the one before.
+const MOST: usize = 64 * 1024;
 
 /// What is being written.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ impl Pieces {
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.room() == 0 {
-            let full = std::mem::replace(&mut self.last, Vec::with_capacity(OTHER));
-            self.full.push_back(full.into());
+            let next = Vec::with_capacity((self.last.len() * 4).min(MOST));
+            self.full.push_back(std::mem::replace(&mut self.last, next).into());
         }
         let (now, _) = bytes.split_at(bytes.len().min(self.room()));
         self.last.extend_from_slice(now);
@@ -91,15 +91,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_what_was_written_and_its_length_is_known() {
-        for length in [0, 1, FIRST - 1, FIRST, FIRST + 1, FIRST + OTHER, 3 * OTHER] {
+        for length in [0, 1, FIRST - 1, FIRST, FIRST + 1, 5 * FIRST, 3 * MOST] {
             let text: Vec<u8> = (0..length).map(|at| b"abcdefg"[at % 7]).collect();
-            let mut pieces = Pieces::new();
-            for part in text.chunks(1_000) {
-                pieces.write_all(part).unwrap();
+            for at_once in [1_000, 2 * MOST] {
+                let mut pieces = Pieces::new();
+                for part in text.chunks(at_once) {
+                    pieces.write_all(part).unwrap();
+                }
+                let body = pieces.into_body();
+                assert_eq!(body.size_hint().exact(), Some(length as u64));
+                assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), text, "{length}");
             }
-            let body = pieces.into_body();
-            assert_eq!(body.size_hint().exact(), Some(length as u64));
-            assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), text, "{length}");
         }
     }
 }

@@ -11,6 +11,8 @@ use sqlx::{Decode, Encode, Postgres, Type};
 
 /// When Postgres begins to count: 2000-01-01, in microseconds since 1970.
 const YEAR_2000: i64 = 946_684_800_000_000;
+/// The years that have four digits, from 1 to 9999, in microseconds since 1970.
+const YEARS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
 
 /// A moment read from Postgres, printed as the reference server prints it: RFC 3339 with
 /// microseconds and `+00:00`, never `Z` (`THREADS_API.md` section 2), and no fraction at all when
@@ -75,7 +77,9 @@ impl Encode<'_, Postgres> for Timestamp {
 impl Decode<'_, Postgres> for Timestamp {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         let since_2000 = <i64 as Decode<Postgres>>::decode(value)?;
-        let microseconds = since_2000.checked_add(YEAR_2000).ok_or("a moment out of range")?;
+        let microseconds =
+            since_2000.checked_add(YEAR_2000).filter(|moment| YEARS.contains(moment));
+        let microseconds = microseconds.ok_or("a moment out of range")?;
         Ok(Timestamp { microseconds })
     }
 }
@@ -114,6 +118,15 @@ mod tests {
         assert_eq!(print("2026-11-22T14:00:21.293053Z"), "2026-11-22T14:00:21.293053+00:00");
         assert_eq!(print("2026-11-22T14:00:21.000001Z"), "2026-11-22T14:00:21.000001+00:00");
         assert_eq!(print("2026-11-22T14:00:21.5Z"), "2026-11-22T14:00:21.500000+00:00");
+    }
+
+    #[test]
+    fn moments_before_1970_are_counted_downwards() {
+        assert_eq!(print("1969-12-31T23:59:59.999999Z"), "1969-12-31T23:59:59.999999+00:00");
+        assert_eq!(print("0001-01-01T00:00:00Z"), "0001-01-01T00:00:00+00:00");
+        let before =
+            Timestamp::from("1969-12-31T23:59:59.999999Z".parse::<DateTime<Utc>>().unwrap());
+        assert_eq!(before.milliseconds(), -1);
     }
 
     #[test]

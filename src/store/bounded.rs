@@ -8,7 +8,7 @@ use super::pool::{Connection, Pool};
 
 /// Most bytes of rows that one answer is made of. A single row may be larger: a thread must
 /// stay readable.
-const MOST_BYTES: usize = 128 * 1024 * 1024;
+pub(super) const MOST_BYTES: usize = 128 * 1024 * 1024;
 
 /// More than one answer can hold. Travels as a decoding error of the driver, so that reading
 /// has one error type; `error` tells it apart.

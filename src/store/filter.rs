@@ -165,9 +165,18 @@ impl Shape {
         sql: &mut QueryBuilder<Postgres>,
         scopes: impl Iterator<Item = &'a Scope>,
     ) {
+        self.push_columns(sql, scopes.map(values_of));
+    }
+
+    /// The same with what [`values_of`] those scopes are.
+    pub(super) fn push_columns(
+        &self,
+        sql: &mut QueryBuilder<Postgres>,
+        scopes: impl IntoIterator<Item = Vec<String>>,
+    ) {
         let mut columns = vec![Vec::new(); self.values];
-        for scope in scopes {
-            for (column, value) in columns.iter_mut().zip(values_of(scope)) {
+        for values in scopes {
+            for (column, value) in columns.iter_mut().zip(values) {
                 column.push(value);
             }
         }

@@ -242,6 +242,8 @@ impl<J: Job> Shared<J> {
         }
         let key = shared?;
         let under_way = self.begins(&mut queue, jobs.len());
+        // Those that cannot share it may be worth a statement of their own.
+        self.go_on(&mut queue);
         Some(Batch { key, jobs, callers, under_way })
     }
 
@@ -261,7 +263,11 @@ impl<J: Job> Shared<J> {
         {
             queue.free -= 1;
             let shared = Arc::clone(self);
-            runtime.spawn(Lane { shared, is_gathering: AtomicBool::new(false) }.run());
+            // Not a lane before it runs: a runtime that shuts down drops it here and now, and to end
+            // a lane takes the queue.
+            runtime.spawn(async move {
+                Lane { shared, is_gathering: AtomicBool::new(false) }.run().await;
+            });
         }
     }
 }
@@ -288,6 +294,7 @@ impl<J: Job> Lane<J> {
         if queue.waiting.is_empty() {
             return Gathered::Nobody(job, self.shared.begins(&mut queue, 1));
         }
+        // Behind those who wait already: the first one says who can share the next statement.
         let (waiting, answer) = Waiting::of(job);
         queue.waiting.push_back(waiting);
         Gathered::Others(answer)
@@ -340,8 +347,10 @@ impl<J: Job> Lane<J> {
         if alone.is_empty() {
             return;
         }
-        // They need connections too: nobody waits for one while holding another.
+        // They need connections too: nobody waits for one while holding another. And nobody waits for
+        // them.
         *kept = None;
+        self.shared.go_on(&mut self.shared.queue());
         let all = async { while alone.join_next().await.is_some() {} };
         if timeout(PATIENCE, all).await.is_err() {
             alone.detach_all();

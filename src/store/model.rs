@@ -110,6 +110,7 @@ pub struct Thread {
     pub metadata: Option<Raw>,
     /// Whether something is going on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, nullable = false)]
     pub status: Option<Status>,
     /// Always `{}`: the configuration of runs, of which there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,6 +190,13 @@ impl Thread {
             ttl: None,
             extracted: None,
         })
+    }
+
+    /// Bytes of what it holds that may be long.
+    pub(super) fn length(&self) -> usize {
+        let values = self.values.as_ref().and_then(|Nullable(values)| values.as_ref());
+        let long = self.metadata.iter().chain(values);
+        long.map(|json| json.text().len()).sum()
     }
 
     /// A thread with all its fields, from a row that begins with [`ROW`], `values` and [`TTL`].

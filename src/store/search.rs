@@ -7,6 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
+use super::bounded::{self, MOST_BYTES};
 use super::filter::{
     Shape, push_contains_planned, push_jsonb, push_visible, push_visible_planned, values_of,
 };
@@ -14,8 +15,7 @@ use super::lanes::{Answers, Job, place};
 use super::model::ROW;
 use super::pool::{Connection, Pool};
 use super::values::{push_join_newest_values, push_newest_values};
-use super::{Status, Thread};
-use super::{Store, bounded};
+use super::{Status, Store, Thread};
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
 
@@ -406,17 +406,20 @@ impl Job for Listing {
         jobs: &[Listing],
     ) -> Result<Answers<Listing>, sqlx::Error> {
         // Those who may see the same ask for the same.
-        let mut scopes = IndexMap::new();
-        let lists: Vec<_> = jobs
-            .iter()
-            .map(|Listing { scope, .. }| scopes.insert_full(values_of(scope), scope).0)
-            .collect();
+        let mut lists = IndexMap::new();
+        let list_of = |Listing { scope, .. }: &'_ Listing| {
+            let list = lists.entry(values_of(scope));
+            let place = list.index();
+            list.or_insert_with(List::default).callers += 1;
+            place
+        };
+        let places: Vec<_> = jobs.iter().map(list_of).collect();
         let mut sql = QueryBuilder::new("select ");
         sql.push(ROW).push(", ");
         push_newest_values(&mut sql);
         sql.push(", asked.n from unnest(");
-        sql.push_bind(vec![true; scopes.len()]);
-        shape.push_values(&mut sql, scopes.values().copied());
+        sql.push_bind(vec![true; lists.len()]);
+        shape.push_columns(&mut sql, lists.keys().cloned());
         sql.push(") with ordinality as asked (is_asked");
         shape.push_names(&mut sql);
         sql.push(", n) cross join lateral ( select thread.* from thread_store.thread where ");
@@ -424,18 +427,41 @@ impl Job for Listing {
         push_order(&mut sql, page);
         sql.push(" limit ").push_bind(page.limit).push(" offset ").push_bind(page.offset);
         sql.push(" ) as thread");
-        let mut found: Vec<_> = scopes.iter().map(|_| Vec::new()).collect();
         for row in bounded::fetch_all(connection, sql.build()).await? {
-            if let Some(threads) = found.get_mut(place(&row, 7)?) {
-                threads.push(Thread::whole(&row)?);
+            if let Some((_, list)) = lists.get_index_mut(place(&row, 7)?) {
+                list.threads.push(Thread::whole(&row)?);
             }
         }
         // Postgres would sort all rows of the statement, which are nearly always in order.
-        for threads in &mut found {
-            threads.sort_by(|one, other| page.order(one, other));
+        for list in lists.values_mut() {
+            list.threads.sort_by(|one, other| page.order(one, other));
         }
-        let answers = lists.into_iter().map(|list| found.get(list).cloned().map(Ok));
+        let mut copied = 0;
+        let answers = places.into_iter().map(|place| {
+            let (_, list) = lists.get_index_mut(place)?;
+            list.next(&mut copied).map(Ok)
+        });
         Ok(answers.collect())
+    }
+}
+
+/// What several callers asked for.
+#[derive(Default)]
+struct List {
+    threads: Vec<Thread>,
+    /// Those that have not got it yet.
+    callers: usize,
+}
+
+impl List {
+    /// For the next caller. `None` if all copies would take more memory than an answer may.
+    fn next(&mut self, copied: &mut usize) -> Option<Vec<Thread>> {
+        self.callers -= 1;
+        if self.callers == 0 {
+            return Some(std::mem::take(&mut self.threads));
+        }
+        *copied += self.threads.iter().map(Thread::length).sum::<usize>();
+        (*copied <= MOST_BYTES).then(|| self.threads.clone())
     }
 }
 

@@ -1,21 +1,27 @@
 //! What those notice of each other whose requests share a statement: nothing.
 
 use futures::future::join_all;
-use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::support::TestServer;
 
-/// Changes with the key `slow` take a while each, also within one statement.
+/// Changes with the key `slow` wait for a lock.
 const SLOW: &str = "
     create function slow() returns trigger language plpgsql as $$
     begin
-        perform pg_sleep(0.3);
+        perform pg_advisory_xact_lock_shared(1);
         return new;
     end $$;
     create trigger slow before update on thread_store.thread
         for each row when (new.metadata ? 'slow') execute function slow();
+";
+
+/// Statements that wait for that lock: process, beginning, and whether several share it.
+const WAITING: &str = "
+    select pid, query_start::text, query like '%unnest%'
+    from pg_stat_activity
+    where datname = current_database() and wait_event = 'advisory'
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,9 +48,6 @@ async fn lists_that_are_asked_for_at_once_are_each_users_own() {
         });
         join_all(lists).await;
     }
-    let metrics = server.nobody().get("/metrics").await.text;
-    let shared = "thread_store_database_shared_requests_total{kind=\"list\"} 0";
-    assert!(!metrics.contains(shared), "none shared a statement");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,30 +55,38 @@ async fn who_comes_later_does_not_wait_for_a_slow_statement_to_end() {
     let server = TestServer::start().await;
     server.pool.execute(SLOW).await.unwrap();
     let user = server.user().await;
-    let mut threads = Vec::new();
-    // An odd number: no two statements take equally long.
-    for _ in 0..10 {
-        threads.push(user.thread(json!({})).await);
-    }
-    let patch = async |id: &String, metadata: Value| {
-        user.patch(&format!("/threads/{id}"), json!({ "metadata": metadata })).await.expect(200);
+    let threads = [user.thread(json!({})).await, user.thread(json!({})).await];
+    let other = user.thread(json!({})).await;
+    let patch = async |id: &str, metadata: Value| {
+        user.patch(&format!("/threads/{id}"), json!({ "metadata": metadata })).await
     };
-    let (last, others) = threads.split_last().unwrap();
-    let mut slow: FuturesUnordered<_> =
-        others.iter().map(|id| patch(id, json!({ "slow": true }))).collect();
-    let later = async {
-        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-        patch(last, json!({})).await;
+    let waiting = async || {
+        let rows = sqlx::query_as::<_, (i32, String, bool)>(WAITING).fetch_all(&server.pool).await;
+        rows.unwrap()
     };
-    let mut later = std::pin::pin!(later);
-    let mut is_answered = false;
-    while !slow.is_empty() && !is_answered {
-        tokio::select! {
-            biased;
-            () = &mut later => is_answered = true,
-            done = slow.next() => assert!(done.is_some()),
+    let mut lock = server.pool.acquire().await.unwrap();
+    for attempt in 0.. {
+        assert!(attempt < 200, "no two requests ever shared a statement");
+        lock.execute("select pg_advisory_lock(1)").await.unwrap();
+        let slow = join_all(threads.iter().map(|id| patch(id, json!({ "slow": attempt }))));
+        let watched = async {
+            let mut slow = waiting().await;
+            // Until both are there, in one statement or in two.
+            while !slow.iter().any(|(.., is_shared)| *is_shared) && slow.len() < 2 {
+                slow = waiting().await;
+            }
+            let is_shared = slow.len() == 1;
+            if is_shared {
+                patch(&other, json!({})).await.expect(200);
+                assert_eq!(waiting().await, slow, "it waited for the statement of the others");
+            }
+            lock.execute("select pg_advisory_unlock(1)").await.unwrap();
+            is_shared
+        };
+        let (answers, is_shared) = tokio::join!(slow, watched);
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        if is_shared {
+            return;
         }
     }
-    assert!(is_answered && !slow.is_empty(), "it waited for all of them");
-    while slow.next().await.is_some() {}
 }
