@@ -94,19 +94,19 @@ pub struct Thread {
     pub thread_id: Option<Uuid>,
     /// When the thread was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, required)]
     pub created_at: Option<Timestamp>,
     /// When metadata or state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, required)]
     pub updated_at: Option<Timestamp>,
     /// When state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime, required)]
     pub state_updated_at: Option<Timestamp>,
     /// What the client keeps with the thread, and its owner.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, required)]
     pub metadata: Option<Raw>,
     /// Whether something is going on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ pub struct Thread {
     pub status: Option<Status>,
     /// Always `{}`: the configuration of runs, of which there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, required)]
     pub config: Option<EmptyObject>,
     /// The newest state, null as long as none was written.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ pub struct Thread {
     pub error: Option<Nullable<Raw>>,
     /// Always `{}`: what the last run waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, required)]
     pub interrupts: Option<EmptyObject>,
     /// When the thread ends, with `include=ttl` and if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
