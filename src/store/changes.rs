@@ -133,8 +133,11 @@ impl Changes {
     async fn listen(&self) {
         let Some(sessions) = self.pool.sessions() else { return };
         loop {
-            if let Err(error) = self.listen_until_lost(sessions).await {
-                warn!(%error, "lost the connection that hears of changes");
+            match self.listen_until_lost(sessions).await {
+                Ok(()) => {}
+                // The store is closed, and stays so.
+                Err(sqlx::Error::PoolClosed) => return,
+                Err(error) => warn!(%error, "lost the connection that hears of changes"),
             }
             tokio::time::sleep(RECONNECT).await;
         }
