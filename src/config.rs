@@ -144,7 +144,7 @@ struct Arguments {
     cors_allow_origins: String,
 
     /// Largest request body in bytes, 1024 to 1073741824
-    #[arg(long, env = "MAX_BODY_BYTES", default_value = "314572800")]
+    #[arg(long, env = "MAX_BODY_BYTES", default_value = "33554432")]
     max_body_bytes: String,
 
     /// Most requests for threads that are worked on at once, 1 to 1000000. More get 503
@@ -254,9 +254,13 @@ pub struct Limits {
     /// Largest request body in bytes.
     pub body_bytes: usize,
     /// Requests for threads that are worked on at once.
-    pub requests: usize,
+    pub requests: Bound,
     /// Streams that are open at once.
-    pub streams: usize,
+    pub streams: Bound,
+    /// Bytes of bodies that are read or worked on at once.
+    pub bodies: Bound,
+    /// Bytes of answers that are made, or that clients have not taken.
+    pub answers: Bound,
     /// Threads of one user, if that is bounded.
     pub threads_per_user: Option<u32>,
     /// Stored bytes of the state of one thread, if that is bounded.
@@ -267,14 +271,33 @@ pub struct Limits {
     pub body_timeout: Duration,
 }
 
+/// How much of something there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// For all users together.
+    pub all: u64,
+    /// For one user; strangers together count as one.
+    pub user: u64,
+}
+
+impl Bound {
+    /// So much, and the part of it for one user that is usual: enough for what one person does, and
+    /// little enough to leave the server to the others.
+    #[must_use]
+    pub fn of(all: u64, part: u64) -> Bound {
+        Bound { all, user: (all / part).max(1).min(all) }
+    }
+}
+
 /// The bounds of a server for which nothing is set.
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            // The reference server's own (`THREADS_API.md` section 2).
-            body_bytes: 300 * 1024 * 1024,
-            requests: 2048,
-            streams: 10_000,
+            body_bytes: 32 * 1024 * 1024,
+            requests: Bound::of(2048, 8),
+            streams: Bound::of(10_000, 8),
+            bodies: Bound::of(128 * 1024 * 1024, 4),
+            answers: Bound::of(128 * 1024 * 1024, 4),
             threads_per_user: None,
             state_bytes: None,
             header_timeout: Duration::from_secs(10),
@@ -531,7 +554,7 @@ impl Arguments {
     }
 
     fn limits(&self) -> Result<Limits, ConfigError> {
-        let body = number("MAX_BODY_BYTES", &self.max_body_bytes, 314_572_800, 1024, 1 << 30)?;
+        let body = number("MAX_BODY_BYTES", &self.max_body_bytes, 33_554_432, 1024, 1 << 30)?;
         let requests = number("MAX_REQUESTS", &self.max_requests, 2048, 1, 1_000_000)?;
         let streams = number("MAX_STREAMS", &self.max_streams, 10_000, 0, 1_000_000)?;
         let (threads, bytes) = (&self.max_threads_per_user, &self.max_state_bytes);
@@ -539,8 +562,10 @@ impl Arguments {
         let state_bytes = cap("MAX_STATE_BYTES", bytes.as_deref(), 1024, 1 << 40)?;
         Ok(Limits {
             body_bytes: usize::try_from(body).unwrap_or(usize::MAX),
-            requests: usize::try_from(requests).unwrap_or(usize::MAX),
-            streams: usize::try_from(streams).unwrap_or(usize::MAX),
+            requests: Bound::of(requests, 8),
+            streams: Bound::of(streams, 8),
+            bodies: Bound::of(4 * body.max(32 << 20), 4),
+            answers: Bound::of(128 << 20, 4),
             threads_per_user: threads_per_user.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
             state_bytes: state_bytes.map(|most| i64::try_from(most).unwrap_or(i64::MAX)),
             header_timeout: seconds("HEADER_TIMEOUT", &self.header_timeout, 10, 1, 3600)?,

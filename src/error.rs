@@ -4,6 +4,7 @@
 //! wrong inside stays inside: a 5xx body names no internals, and its cause travels as a
 //! response extension ([`Cause`]) to the access log, which writes it once.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::json::Unstorable;
-use crate::store::{AnswerTooLarge, WriteError};
+use crate::metrics::metrics;
+use crate::shares::Full;
+use crate::store;
 
 /// Why a request was not served. The text is what the client reads in `detail`.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +48,7 @@ pub enum Error {
     /// One of several threads that is missing or belongs to somebody else.
     #[error("At least one thread not found or not authorized")]
     SomeThreadNotFound,
-    /// A checkpoint to write onto that the thread does not have.
+    /// A checkpoint to write onto that the thread does not have, as the client has spelled it.
     #[error("Checkpoint with ID {0} not found")]
     CheckpointNotFound(String),
     /// A part of the LangGraph Server that this server does not have (D23).
@@ -54,12 +57,6 @@ pub enum Error {
     /// A client-chosen id that is in use.
     #[error("Thread with ID {0} already exists")]
     ThreadExists(Uuid),
-    /// As many threads as a user may have (`MAX_THREADS_PER_USER`).
-    #[error("A user can have at most {0} threads: delete some to make others")]
-    TooManyThreads(u32),
-    /// More state than a thread may have (`MAX_STATE_BYTES`).
-    #[error("The state of a thread can take at most {0} bytes: prune the thread to write more")]
-    StateTooLarge(i64),
     /// A path segment that is no thread id.
     #[error("Invalid thread ID: must be a UUID")]
     InvalidThreadId,
@@ -93,33 +90,88 @@ pub enum Error {
     /// The server was told to stop.
     #[error("The server is stopping, try again shortly")]
     Stopping,
-    /// More requests at once than the server takes on (`MAX_REQUESTS`).
+    /// The user has all of what one user may take up of a kind.
+    #[error("You have too many {0} at once, try again when some have ended")]
+    OverShare(Kind),
+    /// All users together have everything that there is of a kind.
     #[error("The server is busy, try again shortly")]
-    Busy,
-    /// More open streams than the server takes on (`MAX_STREAMS`).
-    #[error("Too many streams are open, try again shortly")]
-    TooManyStreams,
-    /// The database cannot be reached now.
-    #[error("The database is not available, try again shortly")]
-    DatabaseUnavailable(#[source] sqlx::Error),
-    /// The database refused a statement.
-    #[error("Internal Server Error")]
-    Database(#[source] sqlx::Error),
+    Busy(Kind),
+    /// The store refused, or could not do it.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// A bug of ours. The text is for the log.
     #[error("Internal Server Error")]
     Internal(String),
+}
+
+/// What users have shares of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Requests that are worked on.
+    Requests,
+    /// Open streams.
+    Streams,
+    /// Requests whose body is read or worked on.
+    Bodies,
+    /// Bytes of these bodies beyond the first 64 KiB of each.
+    BodyBytes,
+    /// Bytes of answers that the client has not taken.
+    AnswerBytes,
+    /// Requests whose token is being verified.
+    Verifications,
+}
+
+impl Kind {
+    /// All kinds.
+    pub(crate) const ALL: [Kind; 6] = [
+        Kind::Requests,
+        Kind::Streams,
+        Kind::Bodies,
+        Kind::BodyBytes,
+        Kind::AnswerBytes,
+        Kind::Verifications,
+    ];
+
+    /// What it is called in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Kind::Requests => "requests",
+            Kind::Streams => "streams",
+            Kind::Bodies => "bodies",
+            Kind::BodyBytes => "body_bytes",
+            Kind::AnswerBytes => "answer_bytes",
+            Kind::Verifications => "verifications",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Requests => "requests",
+            Kind::Streams => "open streams",
+            Kind::Bodies => "requests with bodies",
+            Kind::BodyBytes => "bytes in request bodies",
+            Kind::AnswerBytes => "bytes in answers that were not read",
+            Kind::Verifications => "tokens to verify",
+        })
+    }
 }
 
 /// The cause of a 5xx, for the access log alone.
 #[derive(Clone, Debug)]
 pub struct Cause(pub Arc<str>);
 
-/// Marks the answer that a thread is not there, or not for this user: the time that it takes must
-/// not tell which ([`time_padding`](crate::time_padding)).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hidden;
-
 impl Error {
+    /// A refusal because there is no room.
+    pub(crate) fn full(kind: Kind, full: Full) -> Error {
+        metrics().refused(kind, full).increment(1);
+        match full {
+            Full::Share => Error::OverShare(kind),
+            Full::Total => Error::Busy(kind),
+        }
+    }
+
     /// A refusal by a handler. One that is no 4xx counts as the handler's fault.
     pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
         let detail = detail.into();
@@ -132,10 +184,7 @@ impl Error {
 
     fn status(&self) -> StatusCode {
         match self {
-            // No status that a client would repeat the request after: time does not help.
-            Error::Unauthenticated(_) | Error::TooManyThreads(_) | Error::StateTooLarge(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Error::Unauthenticated(_) => StatusCode::FORBIDDEN,
             Error::Denied { status, .. } => *status,
             Error::InvalidToken(_) => StatusCode::UNAUTHORIZED,
             Error::ThreadNotFound(_)
@@ -154,14 +203,31 @@ impl Error {
             Error::AuthUnavailable { .. }
             | Error::Starting
             | Error::Stopping
-            | Error::Busy
-            | Error::TooManyStreams
-            | Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Database(_) | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            | Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::OverShare(_) => StatusCode::TOO_MANY_REQUESTS,
+            Error::Store(error) => status_of(error),
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// How long a client should wait after a 503.
+    /// What the client reads.
+    fn detail(&self) -> String {
+        match self {
+            Error::Store(store::Error::Unavailable(_) | store::Error::Overloaded) => {
+                "The database is not available, try again shortly".to_owned()
+            }
+            Error::Store(store::Error::Failed(_)) => "Internal Server Error".to_owned(),
+            Error::Store(store::Error::TooManyThreads(max)) => {
+                format!("A user can have at most {max} threads: delete some to create others")
+            }
+            Error::Store(store::Error::StateTooLarge(max)) => format!(
+                "The state of a thread can take at most {max} bytes: prune the thread to write more"
+            ),
+            error => error.to_string(),
+        }
+    }
+
+    /// How long a client should wait after a 429 or 503.
     fn retry_after(&self) -> Duration {
         match self {
             Error::AuthUnavailable { retry_after, .. } => *retry_after,
@@ -172,70 +238,34 @@ impl Error {
     fn cause(&self) -> Option<String> {
         match self {
             Error::AuthUnavailable { cause, .. } | Error::Internal(cause) => Some(cause.clone()),
-            Error::DatabaseUnavailable(source) | Error::Database(source) => {
-                Some(source.to_string())
-            }
+            Error::Store(error) if status_of(error).is_server_error() => Some(error.to_string()),
             _ => None,
         }
     }
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            error if AnswerTooLarge::is(error) => Error::Invalid(AnswerTooLarge.to_string()),
-            sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
-                Some(code) if is_too_much_data(code) => Error::Invalid(
-                    "a value in the request or in its answer is too large or too deeply nested"
-                        .into(),
-                ),
-                Some(code) if is_outage(code) => Error::DatabaseUnavailable(error),
-                _ => Error::Database(error),
-            },
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Error::DatabaseUnavailable(error),
-            _ => Error::Database(error),
+fn status_of(error: &store::Error) -> StatusCode {
+    use store::Error as E;
+    match error {
+        E::Unavailable(_) | E::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        E::ValueTooLarge | E::StateUnreadable(_) | E::Messages(_) | E::TooManyChannels => {
+            StatusCode::UNPROCESSABLE_ENTITY
         }
+        E::CheckpointNotFound(_) => StatusCode::NOT_FOUND,
+        // No status that a client would repeat the request after: time does not help.
+        E::TooManyThreads(_) | E::StateTooLarge(_) => StatusCode::FORBIDDEN,
+        E::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
-}
-
-impl From<WriteError> for Error {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::Messages(refused) => Error::Invalid(refused.to_string()),
-            WriteError::TooManyChannels => Error::Invalid(error.to_string()),
-            WriteError::CheckpointNotFound(id) => Error::CheckpointNotFound(id.to_string()),
-            WriteError::TooManyThreads(most) => Error::TooManyThreads(most),
-            WriteError::StateTooLarge(most) => Error::StateTooLarge(most),
-            WriteError::Database(error) => error.into(),
-        }
-    }
-}
-
-/// SQLSTATEs by which Postgres says that a value, not the statement, is the problem: program
-/// limits, and JSON or numbers out of range that [`crate::json::check`] let through.
-fn is_too_much_data(code: &str) -> bool {
-    code.starts_with("54") || matches!(code, "22003" | "22P02" | "22P05")
-}
-
-/// SQLSTATEs of a database that is starting, stopping, full, overloaded or read-only: waiting helps.
-fn is_outage(code: &str) -> bool {
-    let class = ["08", "53", "57P", "58", "40"];
-    class.iter().any(|class| code.starts_with(class))
-        || matches!(code, "25006" | "25P03" | "55P03" | "57014")
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let mut response = detail(self.status(), &self.to_string());
+        let mut response = detail(self.status(), &self.detail());
         if let Some(cause) = self.cause() {
             response.extensions_mut().insert(Cause(cause.into()));
         }
         let status = response.status();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let seconds = self.retry_after().as_secs().max(1);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
@@ -246,9 +276,6 @@ impl IntoResponse for Error {
                     HeaderValue::from_static("Bearer error=\"invalid_token\""),
                 );
             }
-            Error::ThreadNotFound(_) | Error::SomeThreadNotFound => {
-                response.extensions_mut().insert(Hidden);
-            }
             // The rest of the body would be read as another request.
             Error::BodyTooSlow(_) => {
                 let close = HeaderValue::from_static("close");
@@ -257,6 +284,12 @@ impl IntoResponse for Error {
             _ => {}
         }
         response
+    }
+}
+
+impl From<Error> for Response {
+    fn from(error: Error) -> Response {
+        error.into_response()
     }
 }
 

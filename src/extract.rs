@@ -2,43 +2,35 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::sync::Arc;
 
 use axum::RequestPartsExt;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{StatusCode, header, request::Parts};
+use axum::http::{header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::config::Limits;
+use crate::answer::{Chunks, Reserved};
 use crate::error::Error;
 use crate::json::{self, Object, Raw, Unstorable};
-use crate::pieces::Pieces;
+use crate::store::Held;
 
 /// A JSON request body. `Content-Type` is never looked at, as on the reference server.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+/// The bytes of a request's body, read by [`admit`](crate::admit) before the handler runs.
+#[derive(Clone)]
+pub(crate) struct Received(pub(crate) Bytes);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
-        let Limits { body_bytes: limit, body_timeout, .. } = app.limits;
-        let reading = tokio::time::timeout(body_timeout, Bytes::from_request(request, app));
-        let read = reading.await.map_err(|_| Error::BodyTooSlow(body_timeout))?;
-        let bytes = read.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(why)
-                if why.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                Error::BodyTooLarge { limit }
-            }
-            _ => Error::BodyUnreadable,
-        })?;
+    async fn from_request(mut request: Request, _: &S) -> Result<Self, Error> {
+        let received = request.extensions_mut().remove::<Received>();
+        let bytes = received.map(|Received(bytes)| bytes).unwrap_or_default();
         object(&bytes).map(Body)
     }
 }
@@ -99,7 +91,7 @@ fn explain<T: DeserializeOwned>(text: &str) -> Error {
 
 /// `serde_json` ends its messages with a line and column, which mean nothing for a body that
 /// the client's SDK wrote on one line.
-fn without_position(message: &str) -> &str {
+pub(crate) fn without_position(message: &str) -> &str {
     message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message)
 }
 
@@ -199,7 +191,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
 /// The beginning of what a client sent, for an error that repeats it.
 pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 300;
+    const LONGEST: usize = 200;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -218,10 +210,10 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut pieces = Pieces::new();
-        match serde_json::to_writer(&mut pieces, &self.0) {
+        let mut chunks = Chunks::new();
+        match serde_json::to_writer(&mut chunks, &self.0) {
             Ok(()) => {
-                ([(header::CONTENT_TYPE, "application/json")], pieces.into_body()).into_response()
+                ([(header::CONTENT_TYPE, "application/json")], chunks.into_body()).into_response()
             }
             Err(error) => {
                 Error::Internal(format!("serialising a response: {error}")).into_response()
@@ -229,6 +221,21 @@ impl<T: Serialize> IntoResponse for Json<T> {
         }
     }
 }
+
+impl<T: Serialize> IntoResponse for Reserving<T> {
+    fn into_response(self) -> Response {
+        let Reserving(Held { value, memory }) = self;
+        let mut response = Json(value).into_response();
+        if let Some(permit) = memory {
+            response.extensions_mut().insert(Reserved::new(permit));
+        }
+        response
+    }
+}
+
+/// A [`Json`] answer for which memory was reserved.
+#[derive(Debug)]
+pub struct Reserving<T>(pub Held<T>);
 
 /// An integer within bounds. As in JSON Schema, `2.0` is an integer and `true` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,6 +283,8 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Bounded<MIN, MAX>
 mod tests {
     use indexmap::IndexMap;
     use proptest::prelude::*;
+
+    use axum::http::StatusCode;
 
     use super::*;
     use crate::store::Status;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -14,13 +14,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
-use crate::access_log::AccessLog;
 use crate::app::App;
 use crate::config::Config;
 use crate::error::Error;
-use crate::{
-    access_log, admission, auth, cors, deadline, not_served, openapi, system, threads, time_padding,
-};
+use crate::{access_log, admit, cors, not_served, openapi, system, threads};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
@@ -28,12 +25,8 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router
         .merge(not_served::routes())
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .layer(
-            ServiceBuilder::new()
-                .layer(DefaultBodyLimit::max(app.limits.body_bytes))
-                // Around the fallbacks too: a stranger does not learn which paths exist.
-                .layer(from_fn_with_state(Arc::clone(&app), admit_user)),
-        );
+        // Around the fallbacks too: a stranger does not learn which paths exist.
+        .layer(from_fn_with_state(Arc::clone(&app), admit::admit));
     let public = match config.metrics_port {
         None => system::routes().merge(system::metrics_routes()),
         Some(_) => system::routes(),
@@ -46,18 +39,8 @@ pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router
     around(routes, config)
 }
 
-/// What a request for threads passes, in this order. One middleware, because each costs a request
-/// some allocations.
-async fn admit_user(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let limit = app.store.timeout();
-    let in_time = |request| deadline::within(limit, request, next);
-    let answer = auth::authenticate(&app, request, in_time);
-    // Whoever is held back takes nobody's place.
-    time_padding::hold_back(admission::admitted(&app.requests, answer)).await
-}
-
 async fn answer_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    deadline::within(limit, request, next).await
+    admit::in_time(limit, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// What is served until the database is open: that the server lives, and to come back later.
@@ -89,7 +72,7 @@ fn around(routes: Router, config: &Config) -> Router {
             .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
             .map_request(access_log::drop_long_request_id)
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(AccessLog(config.log_users))
+            .layer(from_fn_with_state(config.log_users, access_log::access_log))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );

@@ -6,23 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+#[cfg(feature = "local-auth")]
+use sqlx::postgres::PgPoolOptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
-use crate::app::App;
+use crate::app::{App, AppShares};
 use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
 use crate::config::{Config, Database, Schema, SignIn};
-use crate::connections::{Port, Routes};
+use crate::listener::{Port, Routes};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
 #[cfg(feature = "local-auth")]
 use crate::local_auth::{self, LocalAuth};
-use crate::meters::meters;
+use crate::metrics::{Metrics, metrics};
 use crate::router;
-use crate::store::{self, Changes, OpenError, Store};
-use crate::telemetry;
+use crate::store::{self, Changes, OpenError, PutOff, Store};
 
 /// How long requests under way may take once the server was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -114,7 +115,7 @@ impl Server {
         config: Config,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> Result<Server, StartError> {
-        let _ = meters();
+        let _ = metrics();
         let routes = Routes::new(router::starting(&config));
         let api = open_port("PORT", config.port, &config, routes.clone()).await?;
         let metrics_routes = Routes::new(router::metrics(None));
@@ -127,18 +128,19 @@ impl Server {
         };
         debug!("listening on {}, and starting", api.address());
         let (options, database, database_name) = open_database(&config).await?;
-        let store = match open_store(&config, options).await {
+        let shares = AppShares::new(&config.limits);
+        let store = match open_store(&config, options.clone(), &shares).await {
             Ok(store) => store,
             Err(error) => {
                 database.stop().await;
                 return Err(error.into());
             }
         };
-        let sign_in = sign_in(&config, api.address(), &store).await;
+        let sign_in = sign_in(&config, api.address(), options).await;
         match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
             Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, api.address(), &database_name);
-                let app = Arc::new(App::new(store, auth, config.limits));
+                let app = Arc::new(App::new(store, auth, config.limits, shares));
                 metrics_routes.put(router::metrics(Some(Arc::clone(&app))));
                 routes.put(router::router(Arc::clone(&app), sign_in_routes, &config));
                 info!("listening on {}", api.address());
@@ -235,7 +237,7 @@ fn background(store: &Store) -> JoinSet<()> {
     tasks.spawn(for_ever("metrics", || async {
         loop {
             tokio::time::sleep(METRICS_UPKEEP).await;
-            telemetry::metrics().run_upkeep();
+            Metrics::run_upkeep();
         }
     }));
     tasks
@@ -258,20 +260,21 @@ where
 
 /// Carries out what threads' ttl asks for, in small batches.
 async fn sweep(store: &Store) {
+    let mut put_off = PutOff::default();
     loop {
-        match store.sweep().await {
-            Ok(swept) if swept.deleted + swept.shrunk > 0 => {
-                meters().sweeps.increment(1);
-                meters().swept_deleted.increment(swept.deleted as u64);
-                meters().swept_shrunk.increment(swept.shrunk as u64);
-                info!(deleted = swept.deleted, shrunk = swept.shrunk, "swept expired threads");
+        match store.sweep(&mut put_off).await {
+            Ok(swept) if swept.deleted + swept.pruned > 0 => {
+                metrics().sweeps.increment(1);
+                metrics().swept_deleted.increment(swept.deleted as u64);
+                metrics().swept_pruned.increment(swept.pruned as u64);
+                info!(deleted = swept.deleted, pruned = swept.pruned, "swept expired threads");
                 if !swept.is_last {
                     continue;
                 }
             }
-            Ok(_) => meters().sweeps.increment(1),
+            Ok(_) => metrics().sweeps.increment(1),
             Err(error) => {
-                meters().failed_sweeps.increment(1);
+                metrics().failed_sweeps.increment(1);
                 warn!(%error, "could not sweep expired threads");
             }
         }
@@ -321,6 +324,7 @@ async fn open_database(
 async fn open_store(
     config: &Config,
     database: sqlx::postgres::PgConnectOptions,
+    shares: &AppShares,
 ) -> Result<Store, OpenError> {
     let direct = match &config.database {
         Database::External { direct, .. } => direct.clone(),
@@ -329,13 +333,15 @@ async fn open_store(
     };
     let options = store::Options {
         max_connections: config.database_max_connections,
+        connections_per_user: (config.database_max_connections / 4).max(1),
         timeout: config.database_timeout,
         pooler: config.database_pooler,
         direct,
-        caps: store::Caps {
+        quotas: store::Quotas {
             threads: config.limits.threads_per_user,
             state_bytes: config.limits.state_bytes,
         },
+        memory: shares.answer_bytes.clone(),
     };
     match config.schema {
         Schema::Check => Store::open_unchanged(database, options).await,
@@ -350,7 +356,7 @@ async fn open_store(
 async fn sign_in(
     config: &Config,
     address: SocketAddr,
-    store: &Store,
+    database: sqlx::postgres::PgConnectOptions,
 ) -> Result<(Box<dyn Authenticate>, Option<Router>), StartError> {
     let ttl = config.auth_cache_ttl;
     match &config.sign_in {
@@ -370,7 +376,13 @@ async fn sign_in(
         SignIn::Local => {
             let url = url::Url::parse(&format!("http://{address}"))?;
             let issuer = format!("http://{address}/auth/v1");
-            let local = LocalAuth::open(store.pool().clone(), &config.data_dir, issuer).await?;
+            let direct = match &config.database {
+                Database::External { direct: Some(direct), .. } => (**direct).clone(),
+                _ => database,
+            };
+            // Its own connections: few people sign in at once.
+            let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(direct);
+            let local = LocalAuth::open(pool, &config.data_dir, issuer).await?;
             let supabase = Supabase::new(&url, None, crate::auth::Mode::Remote, ttl)?;
             Ok((Box::new(supabase), Some(local.router())))
         }

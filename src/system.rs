@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::error::Error;
 use crate::extract::{Json, Query};
-use crate::meters::meters;
+use crate::error::Kind;
+use crate::metrics::{Gauges, metrics as all_metrics};
 
 /// The routes of this area, `/metrics` apart.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -65,7 +66,7 @@ async fn root() -> Json<Ok> {
     ))]
 async fn ok(State(app): State<Arc<App>>, query: Query) -> Result<Json<Ok>, Error> {
     if checks_database(&query) {
-        app.store.ping().await.map_err(Error::DatabaseUnavailable)?;
+        app.store.ping().await?;
     }
     Result::Ok(Json(Ok { ok: true }))
 }
@@ -108,7 +109,7 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Readiness>, Error> {
     if app.draining.is_cancelled() {
         return Err(Error::Stopping);
     }
-    app.store.ping().await.map_err(Error::DatabaseUnavailable)?;
+    app.store.ping().await?;
     let auth = match app.auth.is_available() {
         None => Condition::Unknown,
         Some(true) => Condition::Up,
@@ -161,5 +162,11 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 
 fn rendered(app: Option<&App>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (StatusCode::OK, content_type, meters().render(app)).into_response()
+    let gauges = app.map(|app| Gauges {
+        is_ready: !app.draining.is_cancelled(),
+        shares: Kind::ALL.map(|kind| (kind, app.shares.of(kind))).to_vec(),
+        single_connections: app.store.single_connections(),
+        connections: app.store.connections(),
+    });
+    (StatusCode::OK, content_type, all_metrics().render(gauges)).into_response()
 }

@@ -1,21 +1,14 @@
-//! Log lines and metrics.
+//! Log lines.
 
 use std::io::{self, BufWriter, IsTerminal, Write, stderr};
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Logging};
-use crate::meters::HISTOGRAMS;
-
-/// Upper bounds of the buckets of every duration, in seconds.
-const SECONDS: [f64; 12] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// How long lines gather that come right behind others.
 const GATHERING: Duration = Duration::from_millis(2);
@@ -55,23 +48,4 @@ impl<W: Write> Write for Gathering<W> {
         std::thread::sleep(GATHERING);
         Ok(())
     }
-}
-
-/// The metrics of this process, recorded from the first call on.
-pub fn metrics() -> &'static PrometheusHandle {
-    static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
-    METRICS.get_or_init(|| {
-        let recorder = HISTOGRAMS
-            .into_iter()
-            .try_fold(PrometheusBuilder::new(), |builder, name| {
-                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
-            })
-            .unwrap_or_else(|_| PrometheusBuilder::new())
-            .build_recorder();
-        let handle = recorder.handle();
-        // Only a second recorder in one process can be refused, and this is the only place
-        // that makes one.
-        let _ = metrics::set_global_recorder(recorder);
-        handle
-    })
 }

@@ -14,6 +14,7 @@ use super::{Scope, User};
 use crate::app::App;
 use crate::error::Error;
 use crate::json::Object;
+use crate::shares::Holder;
 
 /// The authenticated user of a request.
 #[derive(Debug)]
@@ -52,6 +53,12 @@ impl Access {
     pub async fn renewed(&self, credentials: &Credentials) -> Result<Access, Error> {
         let user = self.app.auth.authenticate(&credentials.0).await?;
         Ok(Access { user, app: Arc::clone(&self.app), path: self.path.clone() })
+    }
+
+    /// On whose account the request is served.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder::user(&self.user.identity)
     }
 
     /// Who is asking.

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 
 use super::User;
-use crate::app::App;
 use crate::error::Error;
 
 /// Turns a request's credentials into a user.
@@ -33,27 +30,5 @@ impl Authenticate for Box<dyn Authenticate> {
 
     fn is_available(&self) -> Option<bool> {
         (**self).is_available()
-    }
-}
-
-/// Lets a request pass to `next` with its [`User`] as an extension, or answers for it.
-///
-/// It stands before the routes and their fallbacks, so that without credentials nothing can
-/// be learnt, not even which paths exist.
-pub(crate) async fn authenticate<F: Future<Output = Response>>(
-    app: &App,
-    request: Request,
-    next: impl FnOnce(Request) -> F,
-) -> Response {
-    let (mut parts, body) = request.into_parts();
-    match app.auth.authenticate(&parts).await {
-        Ok(user) => {
-            parts.extensions.insert(Arc::clone(&user));
-            let mut response = next(Request::from_parts(parts, body)).await;
-            // For the access log.
-            response.extensions_mut().insert(user);
-            response
-        }
-        Err(error) => error.into_response(),
     }
 }

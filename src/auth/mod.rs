@@ -8,7 +8,7 @@
 //! a `Scope`, so a query without an authorization decision does not compile.
 //!
 //! ```
-//! use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything};
+//! use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything, Tenant};
 //!
 //! fn policy(authenticate: impl Authenticate) -> Auth {
 //!     Auth::new(authenticate).on(Everything, private).expect("the first handler of its slot")
@@ -16,8 +16,8 @@
 //!
 //! /// Private threads, as `add_owner` makes them.
 //! fn private(event: &mut Event<'_>) -> Decision {
-//!     let owner = event.user.identity.as_str().into();
-//!     Decision::Filter(event.stamp("owner", owner))
+//!     let owner = event.user.identity.as_str();
+//!     Decision::Within { tenant: Tenant::of(owner), filter: event.stamp("owner", owner.into()) }
 //! }
 //! ```
 
@@ -36,7 +36,6 @@ mod user;
 
 pub use access::{Access, Credentials};
 pub use authenticate::Authenticate;
-pub(crate) use authenticate::authenticate;
 pub use bearer::BearerToken;
 pub use filter::Filter;
 pub use oidc::{NoIssuer, Oidc};
@@ -44,6 +43,6 @@ pub use on::{
     Action, Auth, Decision, Event, Everything, On, Resource, Slot, SlotTaken, add_owner,
     private_threads,
 };
-pub use scope::Scope;
+pub use scope::{Scope, Tenant};
 pub use supabase::{Mode, Supabase};
 pub use user::User;

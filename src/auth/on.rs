@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use futures::future::{BoxFuture, ready};
 use uuid::Uuid;
 
-use super::{Authenticate, Filter, Scope, User};
+use super::{Authenticate, Filter, Scope, Tenant, User};
 use crate::error::Error;
 use crate::json::{Object, Raw};
 
@@ -120,6 +120,15 @@ pub enum Decision {
     },
     /// It may be taken on the threads that pass. To others the answer is as if there were none.
     Filter(Filter),
+    /// The same for a policy under which every thread that passes belongs to one tenant, so that no
+    /// statement looks anywhere else. A thread that is created under this decision gets the tenant
+    /// for life: all actions on it have to name the same one.
+    Within {
+        /// What the threads belong to.
+        tenant: Tenant,
+        /// The condition on their metadata.
+        filter: Filter,
+    },
 }
 
 impl Decision {
@@ -191,8 +200,11 @@ impl Auth {
             return Err(Error::denied(StatusCode::FORBIDDEN, "Forbidden"));
         };
         match handler.on(&mut event).await {
-            Decision::Allow => Ok(Scope::new(None)),
-            Decision::Filter(filter) => Ok(Scope::new(Some(filter))),
+            Decision::Allow => Ok(Scope::new(event.user, None, None)),
+            Decision::Filter(filter) => Ok(Scope::new(event.user, None, Some(filter))),
+            Decision::Within { tenant, filter } => {
+                Ok(Scope::new(event.user, Some(tenant), Some(filter)))
+            }
             Decision::Deny { status, detail } => Err(Error::denied(status, detail)),
         }
     }
@@ -205,10 +217,11 @@ impl fmt::Debug for Auth {
 }
 
 /// Private threads, the rule of the tutorial: stamps `{"owner": identity}` over whatever the
-/// client sent, and gives the same as the filter.
+/// client sent, and gives the same as the filter. A thread belongs to its owner.
 pub fn add_owner(event: &mut Event<'_>) -> Decision {
-    let identity = Raw::from(event.user.identity.as_str());
-    Decision::Filter(event.stamp("owner", identity))
+    let identity = event.user.identity.as_str();
+    let tenant = Tenant::of(identity);
+    Decision::Within { tenant, filter: event.stamp("owner", Raw::from(identity)) }
 }
 
 /// The policy of the program: every user sees their own threads, and nobody else's.

@@ -26,7 +26,7 @@ use super::upstream::{self, Unreadable};
 use super::user::words;
 use super::{Authenticate, User};
 use crate::error::Error;
-use crate::meters::meters;
+use crate::metrics::metrics;
 
 /// The audience of the tokens of signed-in users.
 const AUDIENCE: &str = "authenticated";
@@ -192,7 +192,7 @@ impl Project {
     async fn ask(&self, token: &BearerToken) -> Answer {
         let started = Instant::now();
         let answer = self.ask_for_user(token).await;
-        let calls = &meters().auth_user_calls;
+        let calls = &metrics().auth_user_calls;
         let ended = match &answer {
             Answer::Final(Ok(_)) => &calls.accepted,
             Answer::Final(Err(Refusal::BadToken | Refusal::Refused)) => &calls.refused,

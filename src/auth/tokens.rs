@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::User;
 use super::bearer::{BearerToken, UnverifiedClaims};
 use crate::error::Error;
-use crate::meters::meters;
+use crate::metrics::metrics;
 
 /// For one verification, waiting for its turn included.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -139,7 +139,7 @@ impl<V: Verify> Tokens<V> {
         if let Some(accepted) = &self.accepted
             && let Some(accepted) = accepted.get(&hash).await
         {
-            meters().auth_hits.increment(1);
+            metrics().auth_hits.increment(1);
             return Ok(accepted.user);
         }
         // In a box of its own: most requests do not need the room.
@@ -152,7 +152,7 @@ impl<V: Verify> Tokens<V> {
         if left().is_zero() || self.bad.contains_key(&hash) {
             return Err((&Refusal::BadToken).into());
         }
-        meters().auth_misses.increment(1);
+        metrics().auth_misses.increment(1);
         let verification = async {
             let user = self.in_turn(&token, &claims, hash).await?;
             // What is left now: verification took its time.
@@ -190,7 +190,7 @@ impl<V: Verify> Tokens<V> {
     }
 
     fn note(&self, is_available: bool) {
-        meters().auth_available.set(f64::from(is_available));
+        metrics().auth_available.set(f64::from(is_available));
         *self.available.write().unwrap_or_else(PoisonError::into_inner) = Some(is_available);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Response, redirect};
 use url::Url;
 
-use crate::meters::meters;
+use crate::metrics::metrics;
 
 /// For a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ pub(super) async fn fetch_json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, String> {
     let started = Instant::now();
     let fetched = get_json(client, url).await;
-    let calls = &meters().auth_key_calls;
+    let calls = &metrics().auth_key_calls;
     let ended = if fetched.is_ok() { &calls.accepted } else { &calls.unavailable };
     ended.record(started.elapsed());
     fetched

@@ -1,46 +1,55 @@
 //! JSON text that is passed through, and objects taken apart one level deep.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
+use sqlx::postgres::{PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Decode, Type, TypeInfo, ValueRef};
 
 /// One JSON value as compact text: the digits and the key order are those of its source.
-#[derive(Debug, Clone, Default, Serialize)]
-#[serde(transparent)]
-pub struct Raw(Box<RawValue>);
+#[derive(Clone)]
+pub struct Raw(Box<str>);
+
+/// The name by which `serde_json` knows text that it is to write as it is.
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 impl Raw {
     /// `{}`.
     #[must_use]
     pub fn empty_object() -> Raw {
-        Raw(RawValue::from_string("{}".to_owned()).unwrap_or_default())
+        Raw("{}".into())
     }
 
     /// The text, without white space between tokens.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 
     /// Takes JSON text, dropping the white space between its tokens.
     pub fn from_text(text: &str) -> Result<Raw, serde_json::Error> {
-        RawValue::from_string(compact(text).into_owned()).map(Raw)
+        serde_json::from_str(text)
+    }
+
+    /// Takes compact JSON text that was checked when it was stored, and is not checked again.
+    #[must_use]
+    pub(crate) fn stored(text: impl Into<Box<str>>) -> Raw {
+        Raw(text.into())
     }
 
     /// The JSON text of a value of our own.
     pub fn of(value: &impl Serialize) -> Result<Raw, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(Raw)
+        serde_json::to_string(value).map(Raw::stored)
     }
 
     /// The text itself.
     #[must_use]
     pub fn into_text(self) -> String {
-        Box::<str>::from(self.0).into_string()
+        self.0.into_string()
     }
 
     /// Whether this is `null`.
@@ -61,12 +70,34 @@ impl Raw {
     }
 }
 
+/// `null`.
+impl Default for Raw {
+    fn default() -> Raw {
+        Raw("null".into())
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Raw").field(&self.text()).finish()
+    }
+}
+
+/// As `serde_json` serialises its own `RawValue`, which would check the text once more.
+impl Serialize for Raw {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
+        raw.serialize_field(RAW_VALUE, self.text())?;
+        raw.end()
+    }
+}
+
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Box::<RawValue>::deserialize(deserializer)?;
         match compact(value.get()) {
-            Cow::Borrowed(_) => Ok(Raw(value)),
-            Cow::Owned(text) => RawValue::from_string(text).map(Raw).map_err(D::Error::custom),
+            Cow::Borrowed(_) => Ok(Raw(value.into())),
+            Cow::Owned(text) => Ok(Raw::stored(text)),
         }
     }
 }
@@ -74,7 +105,7 @@ impl<'de> Deserialize<'de> for Raw {
 impl From<&str> for Raw {
     /// A JSON string.
     fn from(text: &str) -> Raw {
-        Raw(serde_json::value::to_raw_value(text).unwrap_or_default())
+        Raw::of(&text).unwrap_or_default()
     }
 }
 
@@ -94,6 +125,12 @@ impl Type<Postgres> for Raw {
     }
 }
 
+impl PgHasArrayType for Raw {
+    fn array_type_info() -> PgTypeInfo {
+        <sqlx::types::JsonValue as PgHasArrayType>::array_type_info()
+    }
+}
+
 impl Decode<'_, Postgres> for Raw {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         let is_binary_jsonb =
@@ -101,7 +138,7 @@ impl Decode<'_, Postgres> for Raw {
         let text = value.as_str()?;
         // The binary form of jsonb is its text behind a version byte of 1.
         let text = if is_binary_jsonb { text.trim_start_matches('\u{1}') } else { text };
-        Ok(Raw::from_text(text)?)
+        Ok(Raw::stored(compact(text)))
     }
 }
 

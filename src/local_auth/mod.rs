@@ -24,10 +24,9 @@ mod user;
 
 use std::{fmt, io, path::Path, path::PathBuf, sync::Arc};
 
-use sqlx::migrate::MigrateError;
+use sqlx::{PgPool, migrate::MigrateError};
 
 use self::{jwt::Jwt, password::Passwords, store::Store};
-use crate::store::Pool;
 
 /// Why the local sign-in could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +35,6 @@ pub enum Error {
     /// Its tables could not be made or brought up to date.
     #[error("could not prepare the tables of the local sign-in")]
     Migrate(#[from] MigrateError),
-    /// There is nothing but a transaction pooler, and migrations need a session.
-    #[error("its tables cannot be made over a transaction pooler: set DATABASE_DIRECT_URL")]
-    NoSession,
     /// Its signing secret could neither be read nor made.
     #[error("could not read or make the signing secret {}", path.display())]
     Secret {
@@ -68,13 +64,12 @@ impl LocalAuth {
     /// `data_dir`, or makes one there on the first run. `issuer` becomes the
     /// `iss` claim of every token: the public address that ends in `/auth/v1`.
     pub async fn open(
-        pool: impl Into<Pool>,
+        pool: PgPool,
         data_dir: &Path,
         issuer: String,
     ) -> Result<Self, Error> {
-        let pool = pool.into();
         let secret = secret::load_or_create(data_dir)?;
-        store::migrate(pool.sessions().ok_or(Error::NoSession)?).await?;
+        store::migrate(&pool).await?;
         Ok(Self {
             store: Store::new(pool),
             jwt: Arc::new(Jwt::new(&secret, issuer)),

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use sqlx::{FromRow, PgPool, migrate::MigrateError, types::Json};
+use sqlx::{FromRow, PgPool, Postgres, Transaction, migrate::MigrateError, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -10,7 +10,6 @@ use super::{
     error::Refusal,
     model::{Object, Refresh, Session, User},
 };
-use crate::store::{Connection, Pool};
 
 /// Brings the schema `local_auth` up to date. Its list of migrations lives in
 /// that schema too, apart from the server's own.
@@ -24,12 +23,12 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 /// The tables of the local sign-in.
 #[derive(Clone)]
 pub(super) struct Store {
-    pool: Pool,
+    pool: PgPool,
 }
 
 /// Changes that are committed together, or not at all when dropped.
 pub(super) struct Work {
-    transaction: Connection,
+    transaction: Transaction<'static, Postgres>,
 }
 
 #[derive(FromRow)]
@@ -40,7 +39,7 @@ struct CallerRow {
 }
 
 impl Store {
-    pub(super) fn new(pool: Pool) -> Self {
+    pub(super) fn new(pool: PgPool) -> Self {
         Self { pool }
     }
 
@@ -100,7 +99,7 @@ impl Work {
              where id = $1",
         )
         .bind(id)
-        .fetch_optional(&mut self.transaction)
+        .fetch_optional(&mut *self.transaction)
         .await?;
         Ok(user)
     }
@@ -122,7 +121,7 @@ impl Work {
         .bind(email.as_str())
         .bind(password_hash.expose_secret())
         .bind(Json(user_metadata))
-        .fetch_optional(&mut self.transaction)
+        .fetch_optional(&mut *self.transaction)
         .await?;
         Ok(user)
     }
@@ -154,7 +153,7 @@ impl Work {
         .bind(email.map(Email::as_str))
         .bind(password_hash.map(ExposeSecret::expose_secret))
         .bind(Json(data))
-        .fetch_optional(&mut self.transaction)
+        .fetch_optional(&mut *self.transaction)
         .await
         .map_err(|error| match error.as_database_error() {
             Some(database) if database.is_unique_violation() => Refusal::email_exists(),
@@ -183,7 +182,7 @@ impl Work {
         )
         .bind(user)
         .bind(compared_hash.expose_secret())
-        .fetch_optional(&mut self.transaction)
+        .fetch_optional(&mut *self.transaction)
         .await?;
         let Some(user) = user else {
             return Ok(None);
@@ -194,7 +193,7 @@ impl Work {
              returning id, created_at",
         )
         .bind(user.id)
-        .fetch_one(&mut self.transaction)
+        .fetch_one(&mut *self.transaction)
         .await?;
         Ok(Some((user, session)))
     }
@@ -212,7 +211,7 @@ impl Work {
         .bind(sha256(token))
         .bind(session)
         .bind(counter)
-        .execute(&mut self.transaction)
+        .execute(&mut *self.transaction)
         .await?;
         Ok(())
     }
@@ -234,7 +233,7 @@ impl Work {
              for update of sessions",
         )
         .bind(sha256(token))
-        .fetch_optional(&mut self.transaction)
+        .fetch_optional(&mut *self.transaction)
         .await?;
         Ok(refresh)
     }
@@ -254,7 +253,7 @@ impl Work {
         )
         .bind(session)
         .bind(counter)
-        .fetch_optional(&mut self.transaction)
+        .fetch_optional(&mut *self.transaction)
         .await?;
         Ok(recently.unwrap_or(false))
     }
@@ -273,7 +272,7 @@ impl Work {
         )
         .bind(session)
         .bind(counter)
-        .execute(&mut self.transaction)
+        .execute(&mut *self.transaction)
         .await?;
         Ok(())
     }
@@ -286,7 +285,7 @@ impl Work {
                and refresh_revoked_at is null",
         )
         .bind(session)
-        .execute(&mut self.transaction)
+        .execute(&mut *self.transaction)
         .await?;
         Ok(())
     }
@@ -297,7 +296,7 @@ impl Work {
              where id = $1",
         )
         .bind(session)
-        .execute(&mut self.transaction)
+        .execute(&mut *self.transaction)
         .await?;
         Ok(())
     }
@@ -322,7 +321,7 @@ impl Work {
         )
         .bind(user)
         .bind(keep)
-        .execute(&mut self.transaction)
+        .execute(&mut *self.transaction)
         .await?;
         Ok(())
     }

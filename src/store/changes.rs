@@ -10,14 +10,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
-use sqlx::{Executor as _, PgPool};
+use sqlx::postgres::{PgArguments, PgListener, PgRow};
+use sqlx::query::Query;
+use sqlx::{Executor as _, PgPool, Postgres, Row as _};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::pool::{Pool, too_late};
+use super::pool::{Account, Pool, too_late};
+use super::sql::Statement;
+use crate::shares::Holder;
 
 /// Name of the notification channel.
 const CHANNEL: &str = "thread_store_state";
@@ -38,11 +41,28 @@ const IDS_IN_A_PAYLOAD: usize = 200;
 /// Announcements that wait for the database. More are dropped and left to the recheck.
 const QUEUE: usize = 10_000;
 
+/// The threads that are watched, with their tenants.
+type Watched = Arc<Mutex<HashMap<Uuid, (i64, watch::Sender<u64>)>>>;
+
+/// Threads that streams watch, with the checkpoints that they have had.
+pub(super) static RECHECK_ALL: Statement = Statement::new(
+    "changes/recheck",
+    "
+    select thread.thread_id, thread.last_seq
+    from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
+    join thread_store.thread
+        on thread.tenant = asked.tenant and thread.thread_id = asked.thread_id
+    where thread.expires_at is null or thread.expires_at > statement_timestamp()",
+);
+
+/// Tells the other instances.
+pub(super) static NOTIFY: Statement = Statement::new("changes/notify", "select pg_notify($1, $2)");
+
 /// The watched threads of this instance, and the way to announce changes to all instances.
 #[derive(Debug, Clone)]
 pub struct Changes {
     pool: Pool,
-    watched: Arc<Mutex<HashMap<Uuid, watch::Sender<u64>>>>,
+    watched: Watched,
     queue: mpsc::Sender<Uuid>,
     /// Held by the one `run` that sends.
     queued: Arc<AsyncMutex<mpsc::Receiver<Uuid>>>,
@@ -55,7 +75,7 @@ pub struct Changes {
 pub struct Watch {
     thread_id: Uuid,
     news: Option<watch::Receiver<u64>>,
-    watched: Arc<Mutex<HashMap<Uuid, watch::Sender<u64>>>>,
+    watched: Watched,
 }
 
 impl Changes {
@@ -65,11 +85,11 @@ impl Changes {
         Changes { pool, watched: Arc::default(), queue, queued, instance: Uuid::new_v4() }
     }
 
-    /// Watches a thread from now on.
-    #[must_use]
-    pub fn watch(&self, thread_id: Uuid) -> Watch {
+    /// Watches a thread of a tenant from now on.
+    pub(super) fn watch(&self, tenant: i64, thread_id: Uuid) -> Watch {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = watched.entry(thread_id).or_insert_with(|| watch::channel(0).0);
+        let (_, sender) =
+            watched.entry(thread_id).or_insert_with(|| (tenant, watch::channel(0).0));
         let news = Some(sender.subscribe());
         Watch { thread_id, news, watched: Arc::clone(&self.watched) }
     }
@@ -82,14 +102,14 @@ impl Changes {
 
     fn wake(&self, thread_id: Uuid) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = watched.get(&thread_id) {
+        if let Some((_, sender)) = watched.get(&thread_id) {
             sender.send_modify(|count| *count += 1);
         }
     }
 
     fn wake_all(&self) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        for sender in watched.values() {
+        for (_, sender) in watched.values() {
             sender.send_modify(|count| *count += 1);
         }
     }
@@ -100,8 +120,19 @@ impl Changes {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn watched_ids(&self) -> Vec<Uuid> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    fn watched_ids(&self) -> (Vec<i64>, Vec<Uuid>) {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.iter().map(|(id, (tenant, _))| (*tenant, *id)).unzip()
+    }
+
+    async fn run_alone(
+        &self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
+        let rows = lease.fetch_all(query).await?;
+        lease.commit().await?;
+        Ok(rows)
     }
 
     /// Runs the exchange with other instances, for as long as it is polled.
@@ -116,12 +147,9 @@ impl Changes {
         while queued.recv_many(&mut batch, IDS_IN_A_PAYLOAD).await > 0 {
             let ids: HashSet<_> = batch.drain(..).collect();
             let payload: Vec<_> = ids.iter().map(Uuid::to_string).collect();
-            let sent = sqlx::query("select pg_notify($1, $2)")
-                .bind(CHANNEL)
-                .bind(format!("{}:{}", self.instance, payload.join(",")))
-                .execute(&self.pool)
-                .await;
-            if let Err(error) = sent {
+            let payload = format!("{}:{}", self.instance, payload.join(","));
+            let notify = sqlx::query(NOTIFY.text()).bind(CHANNEL).bind(payload);
+            if let Err(error) = self.run_alone(notify).await {
                 warn!(%error, "could not announce changes: streams on other instances lag");
             }
             tokio::time::sleep(PAUSE).await;
@@ -172,21 +200,16 @@ impl Changes {
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
             tokio::time::sleep(pause).await;
-            let ids = self.watched_ids();
+            let (tenants, ids) = self.watched_ids();
             if ids.is_empty() {
                 seen.clear();
                 continue;
             }
-            let now: Result<Vec<(Uuid, i64)>, _> = sqlx::query_as(
-                "select thread_id, last_seq from thread_store.thread \
-                 where thread_id = any($1) \
-                     and (expires_at is null or expires_at > clock_timestamp())",
-            )
-            .bind(&ids)
-            .fetch_all(&self.pool)
-            .await;
-            let Ok(now) = now else { continue };
-            let now: HashMap<_, _> = now.into_iter().collect();
+            let recheck = sqlx::query(RECHECK_ALL.text()).bind(tenants).bind(&ids);
+            let now = self.run_alone(recheck).await.and_then(|rows| {
+                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+            });
+            let Ok::<HashMap<Uuid, i64>, _>(now) = now else { continue };
             for id in ids {
                 // A thread that is gone is news too: its streams end.
                 if !now.contains_key(&id) || seen.get(&id) != now.get(&id) {
@@ -216,7 +239,7 @@ impl Drop for Watch {
         // The receiver goes first, so that the last watch of a thread sees none left.
         self.news = None;
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.get(&self.thread_id).is_some_and(|sender| sender.receiver_count() == 0) {
+        if watched.get(&self.thread_id).is_some_and(|(_, sender)| sender.receiver_count() == 0) {
             watched.remove(&self.thread_id);
         }
     }

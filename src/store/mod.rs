@@ -1,102 +1,128 @@
 //! Threads in Postgres. The only module that holds SQL of the thread store.
 //!
-//! Every function that answers a client takes a [`Scope`](crate::auth::Scope) first and puts
-//! its filter into every statement (`filter::push_visible`). Nothing found is `None`; only
-//! faults are errors.
+//! Every function that answers a client takes a [`Scope`](crate::auth::Scope) first and puts its
+//! filter into every statement. Nothing found is `None`; only faults and refusals are errors.
+//!
+//! Each file of `threads` and `state` is one operation, with its SQL as one text that can be read
+//! from top to bottom. Many requests share a statement (`batch`); `sql` fills the holes of a text,
+//! and `pool` runs it.
 
-mod bases;
-mod bounded;
-mod caps;
+mod batch;
 mod changes;
-mod checkpoints;
-mod copies;
-mod create;
-mod filter;
-mod inserts;
-mod lanes;
-mod messages;
-mod model;
+mod error;
+mod keyed_lock;
+mod operation;
 mod pool;
-mod prune;
-mod read;
 mod schema;
-mod search;
-mod spare;
-mod storage;
-mod update;
-mod values;
-mod writers;
-mod writes;
+mod sql;
+mod state;
+mod thread;
+mod threads;
 
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
-pub(crate) use bounded::AnswerTooLarge;
-pub use caps::Caps;
 pub use changes::{Changes, Watch};
-pub use checkpoints::{Channels, Checkpoint, Position, Progress, Selection};
-pub use create::{Created, IfExists, NewThread};
-pub use model::{EmptyObject, Nullable, Status, Strategy, Thread, Ttl, TtlStatus};
-#[cfg(feature = "local-auth")]
-pub(crate) use pool::Connection;
-pub(crate) use pool::too_late;
-pub use pool::{Options, Pool, Pooler};
-pub use prune::Swept;
+pub use error::Error;
+pub use operation::Held;
+pub use pool::Pooler;
 pub use schema::{OpenError, check_schema, migrate, migrator};
-pub use search::{Behind, Columns, Criteria, Extract, Page, Root, SortKey, Step};
-pub use storage::Storage;
-pub use writes::{Update, first_checkpoint_id_of};
+pub use state::{
+    Channels, Checkpoint, History, Position, Progress, Selection, Storage, Update,
+    first_checkpoint_id_of,
+};
+pub use thread::{Status, Strategy, Thread, Ttl, TtlStatus};
+pub use threads::{
+    Behind, Created, Criteria, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey,
+    Swept, TtlChange,
+};
 
-use lanes::Lanes;
-use read::Read;
-use schema::refuse_unknown_pooler;
-use search::Listing;
-use update::Patch;
-use writers::Writers;
-use writes::Append;
+pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
+pub(crate) use pool::DATABASE_WAIT;
 
-/// Channels of a thread, beside `messages`: each checkpoint names them all.
-const MOST_CHANNELS: usize = 1_000;
+use crate::auth::Scope;
+use crate::shares::{Holder, Shares};
+use batch::{Batcher, Workers};
+use keyed_lock::KeyedLock;
+use pool::{Account, Pool, PoolOptions};
+use state::{Append, ReadProgress, ReadStates};
+use threads::{Change, Get, Insert, Search};
+
+/// Bytes of all answers that are being made or sent, unless the server says otherwise.
+const MEMORY: u64 = 128 * 1024 * 1024;
+
+/// How a store uses its database.
+#[derive(Clone)]
+pub struct Options {
+    /// Most connections for statements. One more listens for changes, one more cancels statements.
+    pub max_connections: u32,
+    /// Most of them for the statements of one user that share none with others.
+    pub connections_per_user: u32,
+    /// How long a request may spend on the database.
+    pub timeout: Duration,
+    /// What is between this program and Postgres.
+    pub pooler: Pooler,
+    /// The way around it, for what needs a session: migrations, and hearing of other instances.
+    pub direct: Option<Box<PgConnectOptions>>,
+    /// What users may have stored.
+    pub quotas: Quotas,
+    /// Bytes of answers that are being made or sent.
+    pub memory: Shares,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            max_connections: 16,
+            connections_per_user: 4,
+            timeout: Duration::from_secs(10),
+            pooler: Pooler::None,
+            direct: None,
+            quotas: Quotas::default(),
+            memory: Shares::new(MEMORY, MEMORY / 4),
+        }
+    }
+}
+
+/// By hand, because the connect options print their password.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("max_connections", &self.max_connections)
+            .field("timeout", &self.timeout)
+            .field("pooler", &self.pooler)
+            .field("is_direct", &self.direct.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// So many connections, and nothing else set.
+impl From<u32> for Options {
+    fn from(max_connections: u32) -> Options {
+        Options { max_connections, ..Options::default() }
+    }
+}
 
 /// The database of threads.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
     changes: Changes,
-    caps: Caps,
-    writers: Writers,
-    /// Those who make threads while there is a cap, by the fingerprint of their scope.
-    makers: Writers,
-    reads: Lanes<Read>,
-    listings: Lanes<Listing>,
-    creations: Lanes<NewThread>,
-    updates: Lanes<Patch>,
-    appends: Lanes<Append>,
-}
-
-/// Why nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The update cannot be applied. Nothing was written.
-    #[error(transparent)]
-    Messages(#[from] crate::messages::Refused),
-    /// More channels than a checkpoint may have.
-    #[error("values: a thread can have at most {MOST_CHANNELS} keys beside messages")]
-    TooManyChannels,
-    /// The checkpoint to write onto does not exist.
-    #[error("Checkpoint with ID {0} not found")]
-    CheckpointNotFound(Uuid),
-    /// The user has as many threads as a user may have ([`Caps::threads`]).
-    #[error("a user can have at most {0} threads")]
-    TooManyThreads(u32),
-    /// The thread's state would be larger than it may be ([`Caps::state_bytes`]).
-    #[error("the state of a thread can take at most {0} bytes")]
-    StateTooLarge(i64),
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    quotas: Quotas,
+    memory: Shares,
+    /// Those who write to a thread, by the thread and what they may see.
+    writers: KeyedLock<(Uuid, i64)>,
+    /// Those who create threads while there is a quota, by what they may see.
+    creators: KeyedLock<i64>,
+    gets: Batcher<Get>,
+    searches: Batcher<Search>,
+    inserts: Batcher<Insert>,
+    changes_of_threads: Batcher<Change>,
+    appends: Batcher<Append>,
+    reads: Batcher<ReadStates>,
+    progresses: Batcher<ReadProgress>,
 }
 
 impl Store {
@@ -108,7 +134,7 @@ impl Store {
         options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
         let options = options.into();
-        refuse_unknown_pooler(&database, &options).await?;
+        schema::refuse_unknown_pooler(&database, options.pooler).await?;
         match (&options.direct, options.pooler) {
             (Some(direct), _) => migrate(direct).await.map(drop)?,
             (None, Pooler::None) => migrate(&database).await.map(drop)?,
@@ -123,43 +149,67 @@ impl Store {
         options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
         let options = options.into();
-        refuse_unknown_pooler(&database, &options).await?;
+        schema::refuse_unknown_pooler(&database, options.pooler).await?;
         check_schema(&database).await?;
         Store::connect(database, options).await
     }
 
     async fn connect(database: PgConnectOptions, options: Options) -> Result<Store, OpenError> {
-        let (lanes, caps) = (lanes(options.max_connections), options.caps);
-        let pool =
-            Pool::connect(schema::ours(database), options).await.map_err(OpenError::Connect)?;
+        let is_split = schema::is_split(&database).await?;
+        let settings = PoolOptions {
+            max_connections: options.max_connections,
+            per_holder: options.connections_per_user,
+            timeout: options.timeout,
+            pooler: options.pooler,
+            direct: options.direct.map(|direct| schema::ours(*direct)),
+            is_split,
+        };
+        let pool = Pool::connect(schema::ours(database), settings).await;
+        let pool = pool.map_err(OpenError::Connect)?;
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let each = processors.max(2).min(pool.batches());
+        let workers = Workers::new(pool.batches(), each);
         Ok(Store {
             changes: Changes::new(pool.clone()),
-            caps,
-            writers: Writers::default(),
-            makers: Writers::default(),
-            reads: Lanes::new(pool.clone(), lanes),
-            listings: Lanes::new(pool.clone(), lanes),
-            creations: Lanes::new(pool.clone(), lanes),
-            updates: Lanes::new(pool.clone(), lanes),
-            appends: Lanes::new(pool.clone(), lanes),
+            quotas: options.quotas,
+            memory: options.memory,
+            writers: KeyedLock::default(),
+            creators: KeyedLock::default(),
+            gets: Batcher::new(pool.clone(), workers.clone()),
+            searches: Batcher::new(pool.clone(), workers.clone()),
+            inserts: Batcher::new(pool.clone(), workers.clone()),
+            changes_of_threads: Batcher::new(pool.clone(), workers.clone()),
+            appends: Batcher::new(pool.clone(), workers.clone()),
+            reads: Batcher::new(pool.clone(), workers.clone()),
+            progresses: Batcher::new(pool.clone(), workers),
             pool,
         })
     }
 
     /// Whether the database answers and has the schema that [`open`](Store::open) left there.
-    pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("select from thread_store.thread limit 0").execute(&self.pool).await.map(drop)
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
+        lease.execute(sqlx::query(schema::PING.text())).await?;
+        Ok(lease.commit().await?)
     }
 
-    /// The connection pool, for the parts of the server that keep tables of their own.
+    /// How long a request may spend on the database.
     #[must_use]
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    pub fn timeout(&self) -> Duration {
+        self.pool.timeout()
     }
 
-    /// How long a request may take up the database.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.pool.timeout()
+    /// How many connections for statements are open, how many of them are idle, and how many there
+    /// can be.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize, usize) {
+        self.pool.size()
+    }
+
+    /// The connections for single requests, of which each user has a share.
+    #[must_use]
+    pub fn single_connections(&self) -> &Shares {
+        self.pool.singles()
     }
 
     /// News of state that was written, by this instance or another.
@@ -168,16 +218,19 @@ impl Store {
         &self.changes
     }
 
-    /// Ends all connections, waiting for statements under way.
+    /// Watches a thread from now on. `None`: there is no such thread.
+    pub async fn watch(&self, scope: &Scope, thread_id: Uuid) -> Result<Option<Watch>, Error> {
+        let asked = self.asked_about(scope, thread_id).await?;
+        Ok(asked.map(|asked| self.changes.watch(asked.tenant, thread_id)))
+    }
+
+    /// Closes all connections, waiting for statements under way.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
-/// Statements of one kind that run at once: as many as this machine has processors, and few enough
-/// to leave connections for the other kinds.
-fn lanes(max_connections: u32) -> usize {
-    let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let most = usize::try_from(max_connections / 4).unwrap_or(usize::MAX);
-    processors.max(2).min(most.max(1))
+/// The error for a request that timed out.
+pub(crate) fn too_late() -> Error {
+    Error::from(pool::too_late())
 }

@@ -9,7 +9,8 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
-use super::pool::{Options, Pooler, is_behind_transaction_pooler};
+use super::pool::{Pooler, is_behind_transaction_pooler};
+use super::sql::Statement;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
@@ -22,6 +23,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Oldest supported Postgres, as `server_version_num` counts.
 const OLDEST_POSTGRES: i32 = 140_000;
+
+/// Whether the schema is there.
+pub(super) static PING: Statement =
+    Statement::new("schema/ping", "select from thread_store.thread limit 0");
 
 /// Why a store cannot be opened. Its text is one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -138,9 +143,9 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
 /// fail now and then, or worse. That must not be found out under load.
 pub(super) async fn refuse_unknown_pooler(
     database: &PgConnectOptions,
-    options: &Options,
+    pooler: Pooler,
 ) -> Result<(), OpenError> {
-    if options.pooler == Pooler::Transaction {
+    if pooler == Pooler::Transaction {
         return Ok(());
     }
     let (mut one, mut other) = (connect(database).await?, connect(database).await?);
@@ -151,6 +156,31 @@ pub(super) async fn refuse_unknown_pooler(
         return Err(OpenError::TransactionPooler);
     }
     Ok(())
+}
+
+/// Whether the tables are split by tenant: partitioned, or distributed over the nodes of a cluster.
+pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenError> {
+    let mut connection = connect(options).await?;
+    let split = async {
+        let is_partitioned = raw_sql(
+            "select coalesce((select relkind = 'p' from pg_class \
+             where oid = to_regclass('thread_store.thread')), false), \
+             to_regclass('pg_dist_partition') is not null",
+        );
+        let row = connection.fetch_one(is_partitioned).await?;
+        let (is_partitioned, has_citus): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+        if is_partitioned || !has_citus {
+            return Ok(is_partitioned);
+        }
+        let is_distributed = raw_sql(
+            "select exists (select from pg_dist_partition \
+             where logicalrelid = to_regclass('thread_store.thread') and partmethod = 'h')",
+        );
+        connection.fetch_one(is_distributed).await?.try_get(0)
+    };
+    let split = split.await;
+    let _ = connection.close().await;
+    split.map_err(OpenError::Connect)
 }
 
 /// Options that all our connections share.

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::Extension;
 use uuid::Uuid;
 
-use super::Thread;
+use super::view::{ThreadSchema, ThreadView};
+use crate::access_log::Written;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Json, ThreadId};
+use crate::extract::{Reserving, ThreadId};
 use crate::json::Object;
 
 /// Copy a thread with its state and history
@@ -17,7 +20,7 @@ use crate::json::Object;
     post, path = "/threads/{thread_id}/copy", tag = "threads",
     params(("thread_id" = Uuid, Path, description = "The thread")),
     responses(
-        (status = 200, description = "The copy", body = Thread),
+        (status = 200, description = "The copy", body = ThreadSchema),
         (status = 403, description = "No usable credentials, not allowed, or over `MAX_THREADS_PER_USER` or `MAX_STATE_BYTES`"),
         (status = 404, description = "No such thread, or not the caller's"),
     )
@@ -26,7 +29,7 @@ pub(super) async fn copy(
     State(app): State<Arc<App>>,
     access: Access,
     ThreadId(thread_id): ThreadId,
-) -> Result<Json<Thread>, Error> {
+) -> Result<Response, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
     let copy_id = Uuid::now_v7();
     // What the handler writes goes over the copied metadata: a copy belongs to who made it. The
@@ -34,5 +37,7 @@ pub(super) async fn copy(
     let mut stamped = Object::default();
     let owner = access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
     let copy = app.store.copy_thread(&scope, &owner, thread_id, copy_id, &stamped).await?;
-    copy.map(Json).ok_or(Error::ThreadNotFound(thread_id))
+    let copy = copy.ok_or(Error::ThreadNotFound(thread_id))?;
+    let written = Extension(Written(vec![copy_id]));
+    Ok((written, Reserving(copy.map(ThreadView::from))).into_response())
 }

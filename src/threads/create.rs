@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{
@@ -12,11 +14,13 @@ use uuid::Uuid;
 
 use super::ttl::{self, TtlRequest};
 use super::update_state::{ValuesForms, add_values, check_name};
-use super::{Thread, metadata};
+use super::metadata;
+use super::view::{ThreadSchema, ThreadView};
+use crate::access_log::Written;
 use crate::app::App;
 use crate::auth::{Access, Action, User};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, name, parse_uuid, present};
+use crate::extract::{Body, ObjectOf, Reserving, name, parse_uuid, present};
 use crate::json::{Object, Raw};
 use crate::store::{Created, IfExists, NewThread, Update};
 
@@ -86,7 +90,7 @@ fn only_null() -> utoipa::openapi::Object {
 #[utoipa::path(
     post, path = "/threads", tag = "threads", request_body = CreateThread,
     responses(
-        (status = 200, description = "The thread", body = Thread),
+        (status = 200, description = "The thread", body = ThreadSchema),
         (status = 403, description = "No usable credentials, not allowed, or over `MAX_THREADS_PER_USER` or `MAX_STATE_BYTES`"),
         (status = 409, description = "The id is in use"),
         (status = 422, description = "The body is not valid"),
@@ -96,7 +100,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     access: Access,
     Body(body): Body<CreateThread>,
-) -> Result<Json<Thread>, Error> {
+) -> Result<Response, Error> {
     let thread_id = match body.thread_id.as_deref() {
         None | Some("") => Uuid::now_v7(),
         Some(text) => parse_uuid(text).ok_or(Error::InvalidThreadId)?,
@@ -107,19 +111,18 @@ pub(super) async fn create(
     let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
     let new = NewThread { thread_id, metadata, ttl };
     let if_exists = body.if_exists.unwrap_or_default();
-    let created = if updates.is_empty() {
-        app.store.create_thread(&owner, new, if_exists).await?
-    } else {
-        let scope = owner.clone().and(access.on(Action::Update, &[thread_id]).await?);
-        let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
-        let store = &app.store;
-        // In a box of its own: most requests do not need the room.
-        Box::pin(store.create_thread_with_state(&owner, &scope, &new, if_exists, updates)).await?
-    };
-    match created {
-        Created::New(thread) | Created::Existing(thread) => Ok(Json(*thread)),
-        Created::Conflict => Err(Error::ThreadExists(thread_id)),
+    let mut scope = owner.clone();
+    if !updates.is_empty() {
+        scope = scope.and(access.on(Action::Update, &[thread_id]).await?);
+        scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
     }
+    let (written, thread) = match app.store.create_thread(&owner, &scope, new, if_exists, updates).await? {
+        Created::New(thread) => (vec![thread_id], thread),
+        Created::Existing(thread) => (Vec::new(), thread),
+        Created::Conflict => return Err(Error::ThreadExists(thread_id)),
+    };
+    let written = Extension(Written(written));
+    Ok((written, Reserving(thread.map(ThreadView::from))).into_response())
 }
 
 fn updates(supersteps: Vec<ObjectOf<Superstep>>, user: &User) -> Result<Vec<Update>, Error> {

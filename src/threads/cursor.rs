@@ -8,9 +8,8 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Thread;
 use crate::error::Error;
-use crate::store::{Behind, Page, SortKey, Status};
+use crate::store::{Behind, Page, SortKey, Status, Thread};
 use crate::time::Timestamp;
 
 /// The last thread of a page, by what the search was sorted by.
@@ -26,18 +25,18 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Behind a thread that ended a page. `None` if the fields that say where were not selected.
-    pub(super) fn behind(thread: &Thread, page: &Page, number: i64) -> Option<Cursor> {
-        let thread_id = thread.thread_id?;
+    /// Behind a thread that ended a page.
+    pub(super) fn behind(thread: &Thread, page: &Page, number: i64) -> Cursor {
+        let thread_id = thread.thread_id;
         let value = match page.sort_by {
             SortKey::ThreadId => thread_id.to_string(),
-            SortKey::Status => thread.status?.as_str().to_owned(),
-            SortKey::CreatedAt => thread.created_at?.to_string(),
-            SortKey::UpdatedAt => thread.updated_at?.to_string(),
-            SortKey::StateUpdatedAt => thread.state_updated_at?.to_string(),
+            SortKey::Status => thread.status.as_str().to_owned(),
+            SortKey::CreatedAt => thread.created_at.to_string(),
+            SortKey::UpdatedAt => thread.updated_at.to_string(),
+            SortKey::StateUpdatedAt => thread.state_updated_at.to_string(),
         };
         let (sort_by, ascending) = (page.sort_by, page.ascending);
-        Some(Cursor { sort_by, ascending, value, thread_id, number })
+        Cursor { sort_by, ascending, value, thread_id, number }
     }
 
     /// Reads what [`Cursor::to_text`] wrote, for a page that has to have the same order.

@@ -1,14 +1,19 @@
 //! `extract` of a search: single values from inside threads.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
+use serde_json::value::RawValue;
 
 use crate::error::Error;
-use crate::store::{Extract, Root, Step};
+use crate::json::{Object, Raw};
+use crate::store::Thread;
 
-/// Most extracts of one search (`THREADS_API.md` section 4).
-const MOST: usize = 10;
-/// Longest path in steps.
-const LONGEST: usize = 64;
+/// Most extracts of one search, as on the reference server.
+const MAX_EXTRACTS: usize = 10;
+/// Most steps of a path.
+const MAX_STEPS: usize = 64;
 
 /// Names that a result cannot be called, because fields of a thread are.
 const RESERVED: [&str; 12] = [
@@ -33,10 +38,79 @@ const ROOTS: [(&str, Root); 4] = [
     ("values", Root::Values),
 ];
 
+/// A value from inside a thread.
+#[derive(Debug, Clone)]
+pub(super) struct Extract {
+    /// What the client calls it.
+    alias: String,
+    /// The field. `None`: the path leads nowhere, the value is null.
+    root: Option<Root>,
+    /// The way from there.
+    path: Vec<Step>,
+}
+
+/// A field that values can be taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Values,
+    Metadata,
+    Config,
+    Interrupts,
+}
+
+/// One step into JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    /// Into an object.
+    Key(String),
+    /// Into an array; negative from its end.
+    Index(i32),
+}
+
+impl Extract {
+    /// Whether the values of the thread are needed.
+    pub(super) fn needs_values(&self) -> bool {
+        self.root == Some(Root::Values)
+    }
+}
+
+/// What is extracted from a thread, by alias.
+pub(super) fn extracted(thread: &Thread, extracts: &[Extract]) -> Object {
+    let empty = Raw::empty_object();
+    let of = |extract: &Extract| {
+        let root = match extract.root? {
+            Root::Values => thread.values.as_ref()?,
+            Root::Metadata => &thread.metadata,
+            Root::Config | Root::Interrupts => &empty,
+        };
+        let found = extract.path.iter().try_fold(root.text(), |json, step| step.into(json))?;
+        Raw::from_text(found).ok()
+    };
+    extracts.iter().map(|extract| (extract.alias.clone(), of(extract).unwrap_or_default())).collect()
+}
+
+impl Step {
+    /// The value that a step into a JSON text leads to.
+    fn into<'a>(&self, json: &'a str) -> Option<&'a str> {
+        match self {
+            Step::Key(key) => {
+                let object: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(json).ok()?;
+                object.get(key.as_str()).map(|value| value.get())
+            }
+            Step::Index(index) => {
+                let list: Vec<&'a RawValue> = serde_json::from_str(json).ok()?;
+                let behind = usize::try_from(index.unsigned_abs()).ok()?;
+                let place = if *index < 0 { list.len().checked_sub(behind)? } else { behind };
+                list.get(place).map(|value| value.get())
+            }
+        }
+    }
+}
+
 /// Reads what a client wants extracted, by alias.
 pub(super) fn read(sent: IndexMap<String, String>) -> Result<Vec<Extract>, Error> {
-    if sent.len() > MOST {
-        return Err(Error::Invalid(format!("extract: at most {MOST} values can be extracted")));
+    if sent.len() > MAX_EXTRACTS {
+        return Err(Error::Invalid(format!("extract: at most {MAX_EXTRACTS} values can be extracted")));
     }
     sent.into_iter().map(|(alias, path)| one(alias, &path)).collect()
 }
@@ -69,8 +143,8 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
     };
     // A path that is malformed leads nowhere, like one to a field that is not there.
     match steps(path.get(root_name.len()..).unwrap_or_default()) {
-        Some(steps) if steps.len() > LONGEST => {
-            Err(Error::Invalid(format!("Extract path for '{alias}' has more than {LONGEST} steps")))
+        Some(steps) if steps.len() > MAX_STEPS => {
+            Err(Error::Invalid(format!("Extract path for '{alias}' has more than {MAX_STEPS} steps")))
         }
         Some(path) => Ok(Extract { alias, root: Some(*root), path }),
         None => Ok(Extract { alias, root: None, path: Vec::new() }),
@@ -155,7 +229,7 @@ mod tests {
                 prop_assert!(read.path.is_empty());
                 return Ok(());
             };
-            prop_assert!(read.path.len() <= LONGEST);
+            prop_assert!(read.path.len() <= MAX_STEPS);
             let mut written = ROOTS.iter().find(|(_, known)| *known == root).unwrap().0.to_owned();
             for step in &read.path {
                 match step {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::Thread;
+use super::view::{Selected, ThreadSchema, ThreadView};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Json, Query, ThreadId};
+use crate::extract::{Query, Reserving, ThreadId};
 
 /// Read a thread
 #[utoipa::path(
@@ -18,7 +18,7 @@ use crate::extract::{Json, Query, ThreadId};
         ("include" = Option<Vec<String>>, Query, description = "`ttl`; anything else is ignored"),
     ),
     responses(
-        (status = 200, description = "The thread", body = Thread),
+        (status = 200, description = "The thread", body = ThreadSchema),
         (status = 404, description = "No such thread, or not the caller's"),
     )
 )]
@@ -27,9 +27,11 @@ pub(super) async fn get(
     access: Access,
     ThreadId(thread_id): ThreadId,
     query: Query,
-) -> Result<Json<Thread>, Error> {
+) -> Result<Reserving<ThreadView>, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
     let with_ttl = query.list("include").any(|name| name == "ttl");
-    let thread = app.store.thread(&scope, thread_id, with_ttl).await?;
-    thread.map(Json).ok_or(Error::ThreadNotFound(thread_id))
+    let thread = app.store.thread(&scope, thread_id).await?;
+    let thread = thread.ok_or(Error::ThreadNotFound(thread_id))?;
+    let selected = Selected { fields: None, with_ttl };
+    Ok(Reserving(thread.map(|thread| ThreadView::new(thread, selected, None))))
 }

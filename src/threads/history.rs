@@ -15,12 +15,12 @@ use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{
-    Body, Bounded, Json, ObjectOf, Query, ThreadId, excerpt, names, parse_uuid, present,
+    Body, Bounded, ObjectOf, Query, Reserving, ThreadId, excerpt, names, parse_uuid, present,
 };
 use crate::json::{Object, Raw};
 use crate::store::Selection;
 
-/// Checkpoints in an answer when no limit is given (`DECISIONS.md` D8).
+/// Checkpoints in an answer when no limit is given (D8).
 const DEFAULT_LIMIT: i64 = 10;
 
 type Limit = Bounded<1, 1000>;
@@ -45,7 +45,7 @@ pub(super) async fn get_history(
     access: Access,
     ThreadId(thread_id): ThreadId,
     query: Query,
-) -> Result<Json<Vec<StateSnapshot>>, Error> {
+) -> Result<Reserving<Vec<StateSnapshot>>, Error> {
     let limit = match query.get("limit") {
         None => DEFAULT_LIMIT,
         Some(text) => text
@@ -85,7 +85,7 @@ pub(super) struct HistoryQuery {
     select: Option<Vec<Selected>>,
 }
 
-/// A checkpoint in any of the forms that SDKs send (`DECISIONS.md` D9).
+/// A checkpoint in any of the forms that SDKs send (D9).
 #[derive(Debug)]
 struct Before(String);
 
@@ -149,7 +149,7 @@ pub(super) async fn post_history(
     access: Access,
     ThreadId(thread_id): ThreadId,
     Body(body): Body<HistoryQuery>,
-) -> Result<Json<Vec<StateSnapshot>>, Error> {
+) -> Result<Reserving<Vec<StateSnapshot>>, Error> {
     let ObjectOf(at) = body.checkpoint.unwrap_or_default();
     let before = body.before.map(|before| checkpoint_id(&before.0)).transpose()?;
     let selection = Selection {
@@ -174,12 +174,12 @@ async fn read(
     selection: &Selection,
     limit: i64,
     wanted: &Wanted,
-) -> Result<Json<Vec<StateSnapshot>>, Error> {
+) -> Result<Reserving<Vec<StateSnapshot>>, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
     let channels = wanted.channels();
     let found = app.store.checkpoints(&scope, thread_id, selection, limit, &channels).await?;
-    let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.into_iter();
+    let found = found.ok_or(Error::ThreadNotFound(thread_id))?;
     let ns = &selection.checkpoint_ns;
-    let states = stored.map(|stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted));
-    Ok(Json(states.collect()))
+    let state = |stored| StateSnapshot::new(thread_id, ns, None, Some(stored), wanted);
+    Ok(Reserving(found.map(|found| found.checkpoints.into_iter().map(state).collect())))
 }

@@ -1,5 +1,5 @@
-//! The threads API, one file an endpoint. The facts are in the contract (`THREADS_API.md`),
-//! the differences in the README's compatibility table.
+//! The threads API, one file for each endpoint. Where it differs from the reference server, the README's
+//! compatibility table says so: D1, D2 and so on are its rows.
 
 mod copy;
 mod count;
@@ -19,6 +19,7 @@ mod stream;
 mod ttl;
 mod update;
 mod update_state;
+mod view;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use axum::routing::{MethodFilter, on};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use crate::store::{Status, Strategy, Thread, Ttl};
+pub use crate::store::{Status, Strategy, Ttl};
 
 pub(crate) use snapshot::SelectedNames;
 pub(crate) use stream::StreamModes;

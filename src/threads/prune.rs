@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Strategy;
+use crate::access_log::Written;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
@@ -43,7 +45,7 @@ pub(super) async fn prune(
     State(app): State<Arc<App>>,
     access: Access,
     Body(body): Body<PruneThreads>,
-) -> Result<Json<Pruned>, Error> {
+) -> Result<(Extension<Written>, Json<Pruned>), Error> {
     let ids = body.thread_ids.iter().map(|id| parse_uuid(id).ok_or(Error::InvalidThreadId));
     let mut thread_ids = ids.collect::<Result<Vec<_>, _>>()?;
     thread_ids.sort_unstable();
@@ -51,5 +53,6 @@ pub(super) async fn prune(
     let scope = access.on(Action::Delete, &thread_ids).await?;
     let strategy = body.strategy.unwrap_or_default();
     let pruned = app.store.prune_threads(&scope, &thread_ids, strategy).await?;
-    pruned.map(|pruned_count| Json(Pruned { pruned_count })).ok_or(Error::SomeThreadNotFound)
+    let pruned_count = pruned.ok_or(Error::SomeThreadNotFound)?;
+    Ok((Extension(Written(thread_ids)), Json(Pruned { pruned_count })))
 }

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
 use indexmap::IndexMap;
 use serde::Deserialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::cursor::Cursor;
-use super::{Status, Thread, extract_path};
+use super::extract_path::{self, Extract};
+use super::view::{Selected, ThreadField, ThreadSchema, ThreadView};
+use super::Status;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, excerpt, name, names, parse_uuid, present};
+use crate::extract::{Body, Bounded, Reserving, excerpt, name, names, parse_uuid, present};
 use crate::json::Object;
-use crate::store::{Columns, Criteria, Extract, Page, SortKey};
+use crate::store::{Criteria, Found, Page, SortKey, Thread};
 
 const PAGINATION_TOTAL: HeaderName = HeaderName::from_static("x-pagination-total");
 const PAGINATION_NEXT: HeaderName = HeaderName::from_static("x-pagination-next");
@@ -73,75 +75,6 @@ pub(super) struct SearchThreads {
     extract: Option<IndexMap<String, String>>,
 }
 
-/// A field of a thread that a search can select.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum ThreadField {
-    ThreadId,
-    CreatedAt,
-    UpdatedAt,
-    StateUpdatedAt,
-    Metadata,
-    Config,
-    Status,
-    Values,
-    Interrupts,
-}
-
-impl ThreadField {
-    /// The field as a column of the thread's own row, if it is one.
-    fn column(self) -> Option<&'static str> {
-        match self {
-            ThreadField::ThreadId => Some("thread_id"),
-            ThreadField::CreatedAt => Some("created_at"),
-            ThreadField::UpdatedAt => Some("updated_at"),
-            ThreadField::StateUpdatedAt => Some("state_updated_at"),
-            ThreadField::Metadata => Some("metadata"),
-            ThreadField::Status => Some("status"),
-            ThreadField::Config | ThreadField::Values | ThreadField::Interrupts => None,
-        }
-    }
-}
-
-/// The fields of the threads in an answer. `None`: all.
-struct Selected(Option<Vec<ThreadField>>);
-
-impl Selected {
-    fn has(&self, field: ThreadField) -> bool {
-        self.0.as_ref().is_none_or(|fields| fields.contains(&field))
-    }
-
-    fn columns(&self, extracts: Vec<Extract>) -> Columns {
-        let row = [
-            ThreadField::ThreadId,
-            ThreadField::CreatedAt,
-            ThreadField::UpdatedAt,
-            ThreadField::StateUpdatedAt,
-            ThreadField::Metadata,
-            ThreadField::Status,
-        ];
-        let of_row = row.into_iter().filter(|field| self.has(*field));
-        Columns {
-            of_row: of_row.filter_map(ThreadField::column).collect(),
-            values: self.has(ThreadField::Values),
-            extracts,
-        }
-    }
-
-    /// Drops the fields that no column stands for.
-    fn trim(&self, thread: &mut Thread) {
-        if self.0.is_some() {
-            thread.error = None;
-        }
-        if !self.has(ThreadField::Config) {
-            thread.config = None;
-        }
-        if !self.has(ThreadField::Interrupts) {
-            thread.interrupts = None;
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum SortOrder {
@@ -181,12 +114,12 @@ impl SearchThreads {
     }
 }
 
-/// A [`Thread`] of which a search selected some fields, for the document.
+/// A thread of which a search selected some fields, for the document.
 struct SelectedThread;
 
 impl PartialSchema for SelectedThread {
     fn schema() -> RefOr<Schema> {
-        let mut schema = Thread::schema();
+        let mut schema = ThreadSchema::schema();
         if let RefOr::T(Schema::Object(thread)) = &mut schema {
             thread.required.clear();
         }
@@ -196,7 +129,7 @@ impl PartialSchema for SelectedThread {
 
 impl ToSchema for SelectedThread {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        Thread::schemas(schemas);
+        ThreadSchema::schemas(schemas);
     }
 }
 
@@ -218,30 +151,63 @@ pub(super) async fn search(
     Body(mut body): Body<SearchThreads>,
 ) -> Result<Response, Error> {
     let (page, before) = body.page()?;
-    let selected = Selected(body.select.take().filter(|fields| !fields.is_empty()));
-    let columns = selected.columns(extract_path::read(body.extract.take().unwrap_or_default())?);
+    let fields = body.select.take().filter(|fields| !fields.is_empty());
+    let selected = Selected { fields, with_ttl: false };
+    let extracts = extract_path::read(body.extract.take().unwrap_or_default())?;
+    let with_values = selected.has(ThreadField::Values) || extracts.iter().any(Extract::needs_values);
     let mut criteria = body.criteria()?;
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     // One more than asked for tells whether there is a next page.
     let beyond = Page { limit: page.limit + 1, ..page.clone() };
-    let mut threads = app.store.search_threads(scope, &criteria, beyond, &columns).await?;
-    let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let has_more = threads.len() > wanted;
-    threads.truncate(wanted);
+    let found = app.store.search_threads(&scope, &criteria, beyond, with_values).await?;
+    let mut headers = HeaderMap::new();
+    let threads = found.map(|Found { mut threads, is_cut }| {
+        let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let has_more = is_cut || threads.len() > wanted;
+        threads.truncate(wanted);
+        headers = pagination(&page, before, &threads, has_more, &selected);
+        let view = |thread| {
+            let extracted =
+                (!extracts.is_empty()).then(|| extract_path::extracted(&thread, &extracts));
+            ThreadView::new(thread, selected.clone(), extracted)
+        };
+        threads.into_iter().map(view).collect::<Vec<_>>()
+    });
+    Ok((headers, Reserving(threads)).into_response())
+}
+
+/// Where the next page begins. `before` is the number of threads before the first page.
+fn pagination(
+    page: &Page,
+    before: i64,
+    threads: &[Thread],
+    has_more: bool,
+    selected: &Selected,
+) -> HeaderMap {
     let length = i64::try_from(threads.len()).unwrap_or(i64::MAX);
     let end = before.saturating_add(page.offset).saturating_add(length);
     let total = if has_more { end.saturating_add(1) } else { end };
-    let next = has_more.then(|| [(PAGINATION_NEXT, end.to_string())]);
-    let last = threads.last().filter(|_| has_more);
-    let cursor = last.and_then(|last| Cursor::behind(last, &page, end)?.to_text());
-    for thread in &mut threads {
-        selected.trim(thread);
+    let mut headers = HeaderMap::from_iter([(PAGINATION_TOTAL, total.into())]);
+    if has_more {
+        headers.insert(PAGINATION_NEXT, end.into());
+        let last = threads.last().filter(|_| is_selected(page.sort_by, selected));
+        let cursor = last.and_then(|last| Cursor::behind(last, page, end).to_text());
+        if let Some(cursor) = cursor.and_then(|cursor| cursor.parse().ok()) {
+            headers.insert(PAGINATION_CURSOR, cursor);
+        }
     }
-    Ok((
-        [(PAGINATION_TOTAL, total.to_string())],
-        next.map(AppendHeaders),
-        cursor.map(|cursor| AppendHeaders([(PAGINATION_CURSOR, cursor)])),
-        Json(threads),
-    )
-        .into_response())
+    headers
+}
+
+/// Whether the fields that say where a page ends are selected: what a client did not ask for is not
+/// in its cursor either.
+fn is_selected(sort_by: SortKey, selected: &Selected) -> bool {
+    let key = match sort_by {
+        SortKey::ThreadId => ThreadField::ThreadId,
+        SortKey::Status => ThreadField::Status,
+        SortKey::CreatedAt => ThreadField::CreatedAt,
+        SortKey::UpdatedAt => ThreadField::UpdatedAt,
+        SortKey::StateUpdatedAt => ThreadField::StateUpdatedAt,
+    };
+    selected.has(ThreadField::ThreadId) && selected.has(key)
 }

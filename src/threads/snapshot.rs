@@ -1,13 +1,12 @@
 //! State as clients see it.
 
 use serde::de::IntoDeserializer as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::json::Raw;
-use crate::store::Nullable;
 use crate::store::{Channels, Checkpoint};
 use crate::time::Timestamp;
 
@@ -54,6 +53,16 @@ pub(super) struct StateSnapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     parent_checkpoint_id: Option<Nullable<String>>,
+}
+
+/// A value that may be null, unlike an absent one.
+#[derive(Debug, Clone)]
+pub(super) struct Nullable<T>(Option<T>);
+
+impl<T: Serialize> Serialize for Nullable<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
 }
 
 /// A field of the state of a thread.

@@ -14,7 +14,7 @@ use super::snapshot::{
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, Query, Segment, ThreadId, names, present};
+use crate::extract::{Body, ObjectOf, Query, Reserving, Segment, ThreadId, names, present};
 use crate::store::Selection;
 
 /// Read the newest state
@@ -36,7 +36,7 @@ pub(super) async fn get_state(
     access: Access,
     ThreadId(thread_id): ThreadId,
     query: Query,
-) -> Result<Json<StateSnapshot>, Error> {
+) -> Result<Reserving<StateSnapshot>, Error> {
     let wanted = Wanted::named(query.list("select"))?;
     read(&app, &access, thread_id, &CheckpointQuery::default(), &wanted).await
 }
@@ -62,7 +62,7 @@ pub(super) async fn get_state_at(
     ThreadId(thread_id): ThreadId,
     Segment(checkpoint_id): Segment,
     query: Query,
-) -> Result<Json<StateSnapshot>, Error> {
+) -> Result<Reserving<StateSnapshot>, Error> {
     let at = CheckpointQuery::of(checkpoint_id);
     let wanted = Wanted::named(query.list("select"))?;
     read(&app, &access, thread_id, &at, &wanted).await
@@ -100,7 +100,7 @@ pub(super) async fn post_state_checkpoint(
     access: Access,
     ThreadId(thread_id): ThreadId,
     Body(body): Body<StateAtCheckpoint>,
-) -> Result<Json<StateSnapshot>, Error> {
+) -> Result<Reserving<StateSnapshot>, Error> {
     read(&app, &access, thread_id, &body.checkpoint.0, &Wanted::new(body.select)).await
 }
 
@@ -110,14 +110,17 @@ async fn read(
     thread_id: Uuid,
     at: &CheckpointQuery,
     wanted: &Wanted,
-) -> Result<Json<StateSnapshot>, Error> {
+) -> Result<Reserving<StateSnapshot>, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
     let selection =
         Selection { checkpoint_ns: at.ns(), checkpoint_id: at.id(), ..Selection::default() };
     let channels = wanted.channels();
     let found = app.store.checkpoints(&scope, thread_id, &selection, 1, &channels).await?;
-    let stored = found.ok_or(Error::ThreadNotFound(thread_id))?.pop();
+    let found = found.ok_or(Error::ThreadNotFound(thread_id))?;
     let asked_for = at.checkpoint_id.as_deref().filter(|id| !id.is_empty());
     let ns = &selection.checkpoint_ns;
-    Ok(Json(StateSnapshot::new(thread_id, ns, asked_for, stored, wanted)))
+    Ok(Reserving(found.map(|mut found| {
+        let stored = found.checkpoints.pop();
+        StateSnapshot::new(thread_id, ns, asked_for, stored, wanted)
+    })))
 }

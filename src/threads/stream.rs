@@ -6,22 +6,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::stream::{self, Stream};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::snapshot::{StateSnapshot, Wanted};
 use crate::app::App;
 use crate::auth::{Access, Action, Credentials, Scope};
-use crate::error::Error;
+use crate::answer::counted_bytes;
+use crate::error::{Error, Kind};
 use crate::extract::{Query, ThreadId, excerpt};
-use crate::meters::meters;
-use crate::store::{Checkpoint, Position, Watch, first_checkpoint_id_of};
+use crate::json::Raw;
+use crate::shares::Permit;
+use crate::store::{self, Checkpoint, Held, Position, Watch, first_checkpoint_id_of};
 
 /// How often a comment is sent on a silent stream, so that proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -68,12 +70,10 @@ pub(super) async fn stream(
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
     let since = headers.get("last-event-id").map(last_event_id).transpose()?;
     let scope = access.on(Action::Read, &[thread_id]).await?;
-    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        meters().refused_streams.increment(1);
-        Error::TooManyStreams
-    })?;
+    let place = app.shares.take(Kind::Streams, access.holder(), 1)?;
     // Watching comes first: what is written from here on is either news or behind `last_seq`.
-    let watch = app.store.changes().watch(thread_id);
+    let watch = app.store.watch(&scope, thread_id).await?;
+    let watch = watch.ok_or(Error::ThreadNotFound(thread_id))?;
     let progress = app.store.progress(&scope, thread_id).await?;
     let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
     let created_at = progress.created_at;
@@ -95,14 +95,15 @@ pub(super) async fn stream(
         is_behind: since.is_some(),
         position: since.unwrap_or(now),
         ready: VecDeque::new(),
+        memory: None,
     };
-    let events = Sse::new(follow.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
-    let mut response = events.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Asks nginx not to hold events back.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Asks nginx not to hold events back.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(follow.events())).into_response())
 }
 
 /// The modes asked for, in both spellings of the parameter, as a list or as a JSON list.
@@ -146,13 +147,15 @@ struct Follow {
     scope: Scope,
     thread_id: Uuid,
     watch: Watch,
-    /// Its share of `MAX_STREAMS`.
-    _place: OwnedSemaphorePermit,
+    /// Its place among the open streams.
+    _place: Permit,
     sends_state: bool,
     /// Whether there may be something to send that no wake-up will tell of.
     is_behind: bool,
     position: Position,
     ready: VecDeque<Checkpoint>,
+    /// What was reserved for them, if they are large.
+    memory: Option<Permit>,
 }
 
 #[derive(Serialize)]
@@ -162,37 +165,46 @@ struct StateUpdate {
 }
 
 impl Follow {
-    fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+    fn events(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         stream::unfold(Some(self), async |follow| {
             let mut follow = follow?;
             let stopping = follow.app.stopping.clone();
             tokio::select! {
                 event = follow.next() => event.map(|event| (Ok(event), Some(follow))),
                 () = stopping.cancelled() => {
-                    let goodbye = Event::default().retry(RETRY).comment("the server is stopping");
-                    Some((Ok(goodbye), None))
+                    let wait = RETRY.as_millis();
+                    let goodbye = format!(": the server is stopping\nretry: {wait}\n\n");
+                    Some((Ok(goodbye.into()), None))
                 }
             }
         })
     }
 
-    /// The next event. `None`: the thread is gone, or the user may not see it any more.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next event, or a heartbeat. `None`: the thread is gone, or the user may not see it any
+    /// more.
+    async fn next(&mut self) -> Option<Bytes> {
+        let silent_until = Instant::now() + HEARTBEAT;
         loop {
             if let Some(checkpoint) = self.ready.pop_front() {
-                return Some(self.event(checkpoint));
+                return Some(self.event(checkpoint).await);
             }
+            self.memory = None;
             // A silent stream outlives its token's end by no more than this.
+            let wait = CHECK.min(silent_until.saturating_duration_since(Instant::now()));
             let has_news =
-                self.is_behind || tokio::time::timeout(CHECK, self.watch.changed()).await.is_ok();
+                self.is_behind || tokio::time::timeout(wait, self.watch.changed()).await.is_ok();
             let may_read_the_same = self.check().await?;
             if !has_news && may_read_the_same {
+                if Instant::now() >= silent_until {
+                    return Some(Bytes::from_static(b":\n\n"));
+                }
                 continue;
             }
             match self.fetch().await {
-                Ok(Some(checkpoints)) => {
+                Ok(Some(Held { value: checkpoints, memory })) => {
                     self.is_behind = !checkpoints.is_empty();
                     self.ready = checkpoints.into();
+                    self.memory = memory;
                 }
                 Ok(None) => return None,
                 Err(error) => {
@@ -222,26 +234,32 @@ impl Follow {
         Some(is_same)
     }
 
-    async fn fetch(&self) -> Result<Option<Vec<Checkpoint>>, sqlx::Error> {
+    async fn fetch(&self) -> Result<Option<Held<Vec<Checkpoint>>>, store::Error> {
         let (store, scope, id) = (&self.app.store, &self.scope, self.thread_id);
         if self.sends_state {
-            return store.checkpoints_since(scope, id, &self.position, BATCH).await;
+            let found = store.checkpoints_since(scope, id, &self.position, BATCH).await?;
+            return Ok(found.map(|found| found.map(|found| found.checkpoints)));
         }
         let progress = store.progress(scope, id).await?;
         // A thread made later under the same id is another one.
         let is_there = progress.is_some_and(|now| now.created_at == self.position.created_at);
-        Ok(is_there.then(Vec::new))
+        Ok(is_there.then(|| Held { value: Vec::new(), memory: None }))
     }
 
-    fn event(&mut self, checkpoint: Checkpoint) -> Event {
+    /// The event of a checkpoint. Its bytes count as the user's until the client has taken them.
+    async fn event(&mut self, checkpoint: Checkpoint) -> Bytes {
         let id = format!("{}-{}", checkpoint.created_at.milliseconds(), checkpoint.seq);
         self.position.not_before = checkpoint.checkpoint_id;
         self.position.seq = checkpoint.seq;
         let (thread_id, all) = (self.thread_id, Wanted::default());
         let state = StateSnapshot::new(thread_id, "", None, Some(checkpoint), &all);
-        let event = Event::default().event("state_update").id(id);
-        event
-            .json_data(StateUpdate { state, thread_id })
-            .unwrap_or_else(|_| Event::default().comment("a state could not be printed"))
+        let data = Raw::of(&StateUpdate { state, thread_id }).unwrap_or_default();
+        let event = format!("event: state_update\ndata: {}\nid: {id}\n\n", data.text());
+        let length = event.len() as u64;
+        let permit = match &mut self.memory {
+            Some(memory) => memory.split(length),
+            None => self.app.shares.answer_bytes.take(self.access.holder(), length).await,
+        };
+        counted_bytes(event.into(), permit)
     }
 }

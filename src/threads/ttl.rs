@@ -5,7 +5,9 @@ use utoipa::ToSchema;
 
 use super::{Strategy, Ttl};
 use crate::error::Error;
-use crate::extract::{ObjectOf, name, present};
+use crate::extract::{ObjectOf, name, present, without_position};
+use crate::json::Raw;
+use crate::store::TtlChange;
 
 /// Longest time in minutes, some 1,900 years: the end must be a date that every client can read.
 const LONGEST: f64 = 1e9;
@@ -23,16 +25,37 @@ pub(super) struct TtlRequest {
     strategy: Option<Strategy>,
 }
 
-/// The ttl to store for what a client sent (`DECISIONS.md` D15).
+/// The ttl of a new thread (D15).
 pub(super) fn accepted(sent: Option<ObjectOf<TtlRequest>>) -> Result<Option<Ttl>, Error> {
-    let given = sent.and_then(|ObjectOf(sent)| Some((sent.ttl?, sent.strategy)));
-    let Some((minutes, strategy)) = given else {
-        return Ok(None);
+    let Some(ObjectOf(sent)) = sent else { return Ok(None) };
+    let Some(minutes) = sent.ttl else {
+        return Err(Error::Invalid("ttl.ttl: a number of minutes is missing".into()));
     };
+    let strategy = sent.strategy.unwrap_or_default();
+    Ok(Some(Ttl { minutes: checked(minutes)?, strategy }))
+}
+
+/// The change of a thread's ttl (D26): null takes it away, and what is not named stays.
+pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
+    let Some(sent) = sent else { return Ok(None) };
+    if sent.is_null() {
+        return Ok(Some(TtlChange::Clear));
+    }
+    let ObjectOf(sent) = sent
+        .parse::<ObjectOf<TtlRequest>>()
+        .map_err(|error| Error::Invalid(format!("ttl: {}", without_position(&error.to_string()))))?;
+    match (sent.ttl, sent.strategy) {
+        (Some(minutes), strategy) => Ok(Some(TtlChange::Minutes(checked(minutes)?, strategy))),
+        (None, Some(strategy)) => Ok(Some(TtlChange::Strategy(strategy))),
+        (None, None) => Err(Error::Invalid("ttl: neither `ttl` nor `strategy` is there".into())),
+    }
+}
+
+fn checked(minutes: f64) -> Result<f64, Error> {
     if !(minutes > 0.0 && minutes <= LONGEST) {
         return Err(Error::Invalid(format!(
             "ttl.ttl: {minutes} is not a number of minutes above 0 and up to {LONGEST}"
         )));
     }
-    Ok(Some(Ttl { minutes, strategy: strategy.unwrap_or_default() }))
+    Ok(minutes)
 }

@@ -9,12 +9,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::ttl::{self, TtlRequest};
-use super::{Thread, metadata};
+use super::metadata;
+use super::view::{ThreadSchema, ThreadView};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, ThreadId, present};
-use crate::json::Object;
+use crate::extract::{Body, Reserving, ThreadId, present};
+use crate::json::{Object, Raw};
+use crate::store::Patch;
 
 /// What to change in a thread.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -23,10 +25,11 @@ pub(super) struct UpdateThread {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
-    /// How long to keep the thread, from now on. Absent: as before.
+    /// How long to keep the thread, from now on. Absent: as before. Null: for ever. Without a `strategy`
+    /// the thread keeps the one it has; with nothing else, only the strategy changes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<TtlRequest>, nullable = false)]
-    ttl: Option<ObjectOf<TtlRequest>>,
+    #[schema(value_type = Option<TtlRequest>)]
+    ttl: Option<Raw>,
 }
 
 /// Change a thread
@@ -37,7 +40,7 @@ pub(super) struct UpdateThread {
         ("Prefer" = Option<String>, Header, nullable = false, description = "`return=minimal` for an empty 204"),
     ),
     responses(
-        (status = 200, description = "The thread", body = Thread),
+        (status = 200, description = "The thread", body = ThreadSchema),
         (status = 204, description = "Done, with `Prefer: return=minimal`"),
         (status = 404, description = "No such thread, or not the caller's"),
         (status = 422, description = "The body is not valid"),
@@ -51,17 +54,18 @@ pub(super) async fn update(
     Body(body): Body<UpdateThread>,
 ) -> Result<Response, Error> {
     let mut metadata = metadata::accepted(body.metadata);
-    let ttl = ttl::accepted(body.ttl)?;
+    let ttl = ttl::changed(body.ttl)?;
     let mut scope = access.on_metadata(Action::Update, &[thread_id], &mut metadata).await?;
     if ttl.is_some() {
         // Who sets an end arranges for a deletion.
         scope = scope.and(access.on(Action::Delete, &[thread_id]).await?);
     }
-    let updated = app.store.update_thread(scope, thread_id, &metadata, ttl).await?;
+    let patch = Patch { metadata, ttl };
+    let updated = app.store.update_thread(&scope, thread_id, &patch).await?;
     let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
     // The reference server compares the whole value: other spellings return the thread.
     if headers.get("prefer").is_some_and(|value| value == "return=minimal") {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(Json(thread).into_response())
+    Ok(Reserving(thread.map(ThreadView::from)).into_response())
 }

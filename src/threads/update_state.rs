@@ -15,14 +15,14 @@ use crate::error::Error;
 use crate::extract::{Body, Json, ObjectOf, ThreadId, excerpt, present};
 use crate::json::{Object, Raw};
 use crate::messages::{self, CHANNEL as MESSAGES};
-use crate::store::{Update, WriteError};
+use crate::store::{self, Update};
 
 /// Longest name of a channel, a namespace or a node in bytes: the first two are part of an index,
 /// and the last is kept with each checkpoint.
-pub(super) const LONGEST_NAME: usize = 1024;
+pub(super) const MAX_NAME: usize = 1024;
 
 /// Longest namespace of checkpoints in bytes, for the same reason.
-const LONGEST_NAMESPACE: usize = 1024;
+const MAX_NAMESPACE: usize = 1024;
 
 /// A change of state.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,9 +85,9 @@ pub(super) async fn update_state(
     check_name("checkpoint.checkpoint_ns", at.checkpoint_ns.as_deref())?;
     check_name("as_node", body.as_node.as_deref())?;
     at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
-    if at.ns().len() > LONGEST_NAMESPACE {
+    if at.ns().len() > MAX_NAMESPACE {
         return Err(Error::Invalid(format!(
-            "checkpoint.checkpoint_ns: longer than {LONGEST_NAMESPACE} bytes"
+            "checkpoint.checkpoint_ns: longer than {MAX_NAMESPACE} bytes"
         )));
     }
     let mut update = Update {
@@ -103,10 +103,10 @@ pub(super) async fn update_state(
     // Both, as on the reference server: the answer tells of the state.
     let scope = access.on(Action::Update, &[thread_id]).await?;
     let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
-    let written = app.store.update_state(scope, thread_id, update).await;
+    let written = app.store.update_state(&scope, thread_id, update).await;
     let written = written.map_err(|error| match (error, &at.checkpoint_id) {
         // As it was sent: it may be no id at all.
-        (WriteError::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(excerpt(sent)),
+        (store::Error::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(excerpt(sent)),
         (error, _) => error.into(),
     })?;
     let checkpoint_id = written.ok_or(Error::ThreadNotFound(thread_id))?.to_string();
@@ -120,8 +120,8 @@ pub(super) async fn update_state(
 
 /// Refuses a name that is too long to be kept.
 pub(super) fn check_name(field: &str, name: Option<&str>) -> Result<(), Error> {
-    if name.is_some_and(|name| name.len() > LONGEST_NAME) {
-        return Err(Error::Invalid(format!("{field}: longer than {LONGEST_NAME} bytes")));
+    if name.is_some_and(|name| name.len() > MAX_NAME) {
+        return Err(Error::Invalid(format!("{field}: longer than {MAX_NAME} bytes")));
     }
     Ok(())
 }
@@ -139,9 +139,9 @@ pub(super) fn add_values(update: &mut Update, values: &Raw, field: &str) -> Resu
         if channel == MESSAGES {
             let changes = update.messages.get_or_insert_default();
             changes.extend(messages::read(&value).map_err(|refused| refused_in(field, &refused))?);
-        } else if channel.len() > LONGEST_NAME {
+        } else if channel.len() > MAX_NAME {
             return Err(Error::Invalid(format!(
-                "{field}: a key is longer than {LONGEST_NAME} bytes"
+                "{field}: a key is longer than {MAX_NAME} bytes"
             )));
         } else {
             update.channels.insert(channel, value);

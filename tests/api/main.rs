@@ -55,7 +55,6 @@ mod supersteps;
 mod support;
 mod system;
 mod team;
-mod timing;
 mod token_cache;
 mod ttl;
 mod tutorial;

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use thread_store::store::Store;
+use thread_store::store::{PutOff, Store};
 
 use crate::delete::rows;
 use crate::support::TestServer;
@@ -10,7 +10,7 @@ use crate::support::steps::{human, messages};
 
 async fn sweep(server: &TestServer) {
     let store = Store::open(server.database.clone(), 2).await.unwrap();
-    while !store.sweep().await.unwrap().is_last {}
+    while !store.sweep(&mut PutOff::default()).await.unwrap().is_last {}
     store.close().await;
 }
 

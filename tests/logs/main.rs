@@ -25,7 +25,7 @@ use reqwest::{Client, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
-use thread_store::app::App;
+use thread_store::app::{App, AppShares};
 use thread_store::auth::{Auth, Everything, Mode, Supabase as Users, User, add_owner};
 use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::store::Store;
@@ -398,7 +398,7 @@ async fn debug_output_holds_nothing_private() {
     let users_shown = format!("{users:?} {users:#?}");
     let store = Store::open(options, 1).await.unwrap();
     let auth = Auth::new(users).on(Everything, add_owner).unwrap();
-    let app = Arc::new(App::new(store, auth, Limits::default()));
+    let app = Arc::new(App::new(store, auth, Limits::default(), AppShares::new(&Limits::default())));
     let shown = format!("{config:?} {config:#?} {user:?} {users_shown} {app:?} {:?}", app.auth);
     for name in ["Config", "Mode", "its id may be seen", "Supabase", "App", "Store"] {
         assert!(shown.contains(name) || name == "Mode", "{name} is not in {shown}");

@@ -1,0 +1,180 @@
+//! Connections whose client takes nothing of its answers.
+//!
+//! An answer waits where the client does not read from its socket, and also where it leaves the
+//! window of an HTTP/2 stream closed. Both are seen here: a write that does not get on, and a body
+//! that is not asked for its next chunk.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+/// Longest time for which a client may take nothing of an answer that is there.
+const MAX_STALL: Duration = Duration::from_secs(30);
+/// How often a connection is looked at.
+const CHECK: Duration = Duration::from_secs(5);
+
+/// What of a connection waits for its client, and since when.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Waiting(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    write: Option<Instant>,
+    bodies: HashMap<u64, Instant>,
+    next_body: u64,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when the client has taken nothing for too long.
+    pub(super) async fn stalled(&self) {
+        loop {
+            sleep(CHECK).await;
+            let oldest = {
+                let inner = self.lock();
+                inner.bodies.values().copied().chain(inner.write).min()
+            };
+            if oldest.is_some_and(|since| since.elapsed() >= MAX_STALL) {
+                return;
+            }
+        }
+    }
+
+    /// Watches the body of an answer.
+    pub(super) fn watch(&self, answer: Response) -> Response {
+        if answer.body().is_end_stream() {
+            return answer;
+        }
+        answer.map(|body| {
+            let id = {
+                let mut inner = self.lock();
+                inner.next_body += 1;
+                let id = inner.next_body;
+                inner.bodies.insert(id, Instant::now());
+                id
+            };
+            Body::new(Watched { body, id, waiting: self.clone() })
+        })
+    }
+}
+
+/// A body that waits from each chunk that it has given until it is asked for the next.
+struct Watched {
+    body: Body,
+    id: u64,
+    waiting: Waiting,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let mut inner = self.waiting.lock();
+        match frame {
+            // The client waits for us.
+            Poll::Pending => drop(inner.bodies.remove(&self.id)),
+            Poll::Ready(_) => drop(inner.bodies.insert(self.id, Instant::now())),
+        }
+        drop(inner);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.waiting.lock().bodies.remove(&self.id);
+    }
+}
+
+/// The stream of a connection.
+#[derive(Debug)]
+pub(super) struct WatchedStream {
+    stream: TcpStream,
+    waiting: Waiting,
+}
+
+impl WatchedStream {
+    pub(super) fn new(stream: TcpStream, waiting: Waiting) -> WatchedStream {
+        WatchedStream { stream, waiting }
+    }
+
+    /// Notes whether a write got on.
+    fn note<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let mut inner = self.waiting.lock();
+        if outcome.is_pending() {
+            inner.write.get_or_insert_with(Instant::now);
+        } else {
+            inner.write = None;
+        }
+        outcome
+    }
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.note(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,224 @@
+//! Every metric that `/metrics` shows: its name, its help, and its handle.
+//!
+//! Handles are registered once, all of them at start, so that recording is an atomic operation
+//! and a dashboard finds each metric before anything has happened.
+
+use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::error::Kind;
+use crate::shares::{Full, Shares};
+use crate::store::{BATCHED_REQUESTS, BATCHES, DATABASE_WAIT};
+
+/// Upper bounds of the buckets of every duration, in seconds.
+const SECONDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+const REQUEST: &str = "http_request_duration_seconds";
+const AUTH_UPSTREAM: &str = "thread_store_auth_upstream_seconds";
+const IN_USE: &str = "thread_store_in_use";
+const LIMIT: &str = "thread_store_limit";
+const REFUSED: &str = "thread_store_refused_total";
+const CONNECTIONS: &str = "thread_store_database_connections";
+const CONNECTIONS_MAX: &str = "thread_store_database_connections_max";
+const AUTH_CACHE: &str = "thread_store_auth_cache_total";
+const AUTH_AVAILABLE: &str = "thread_store_auth_available";
+const SWEEPS: &str = "thread_store_sweeper_runs_total";
+const SWEPT: &str = "thread_store_sweeper_threads_total";
+const READY: &str = "thread_store_ready";
+const BUILD: &str = "thread_store_build_info";
+
+/// Names of the histograms. All are in seconds.
+const HISTOGRAMS: [&str; 3] = [REQUEST, DATABASE_WAIT, AUTH_UPSTREAM];
+
+/// The kind of the database connections for single requests, of which users have a share too.
+const DATABASE_CONNECTIONS: &str = "database_connections";
+
+/// The handles of all metrics except those of requests, which have labels of their own.
+pub(crate) struct Metrics {
+    /// Tokens that were known.
+    pub(crate) auth_hits: Counter,
+    /// Tokens that had to be verified.
+    pub(crate) auth_misses: Counter,
+    /// Calls that ask whose token it is.
+    pub(crate) auth_user_calls: Calls,
+    /// Calls that fetch signing keys and what leads to them.
+    pub(crate) auth_key_calls: Calls,
+    /// Whether the last verification found out about its token: 1 or 0.
+    pub(crate) auth_available: Gauge,
+    /// Sweeps that succeeded.
+    pub(crate) sweeps: Counter,
+    /// Sweeps that failed.
+    pub(crate) failed_sweeps: Counter,
+    /// Threads that sweeps deleted.
+    pub(crate) swept_deleted: Counter,
+    /// Threads that sweeps pruned.
+    pub(crate) swept_pruned: Counter,
+    refused: [(Kind, Counter, Counter); Kind::ALL.len()],
+    connections_in_use: Gauge,
+    connections_idle: Gauge,
+    connections_max: Gauge,
+    ready: Gauge,
+}
+
+/// What is a state and not an event: it is read when `/metrics` is.
+pub(crate) struct Gauges<'a> {
+    /// Whether the server is ready.
+    pub(crate) is_ready: bool,
+    /// What users have shares of.
+    pub(crate) shares: Vec<(Kind, &'a Shares)>,
+    /// The database connections for single requests.
+    pub(crate) single_connections: &'a Shares,
+    /// Database connections: open, idle, and most.
+    pub(crate) connections: (usize, usize, usize),
+}
+
+/// How long calls to the auth server took, by how they ended.
+pub(crate) struct Calls {
+    /// It has said yes.
+    pub(crate) accepted: Histogram,
+    /// It has said no.
+    pub(crate) refused: Histogram,
+    /// It has said nothing that settles the question.
+    pub(crate) unavailable: Histogram,
+}
+
+impl Calls {
+    fn of(call: &'static str) -> Calls {
+        let ended =
+            |outcome: &'static str| histogram!(AUTH_UPSTREAM, "call" => call, "outcome" => outcome);
+        Calls {
+            accepted: ended("accepted"),
+            refused: ended("refused"),
+            unavailable: ended("unavailable"),
+        }
+    }
+}
+
+/// The metrics of this process, recorded from the first call on.
+pub(crate) fn metrics() -> &'static Metrics {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::register);
+    &METRICS
+}
+
+fn recorder() -> &'static PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    RECORDER.get_or_init(|| {
+        let recorder = HISTOGRAMS
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, name| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
+            })
+            .unwrap_or_else(|_| PrometheusBuilder::new())
+            .build_recorder();
+        let handle = recorder.handle();
+        // Only a second recorder in one process can be refused, and this is the only place that
+        // makes one.
+        let _ = metrics::set_global_recorder(recorder);
+        handle
+    })
+}
+
+impl Metrics {
+    fn register() -> Metrics {
+        // The recorder has to be there before the first handle.
+        let _ = recorder();
+        describe();
+        gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        // No alarm before the first verification.
+        gauge!(AUTH_AVAILABLE).set(1.0);
+        let refused = |kind: Kind, by: &'static str| {
+            counter!(REFUSED, "kind" => kind.as_str(), "limit" => by)
+        };
+        Metrics {
+            auth_hits: counter!(AUTH_CACHE, "result" => "hit"),
+            auth_misses: counter!(AUTH_CACHE, "result" => "miss"),
+            auth_user_calls: Calls::of("user"),
+            auth_key_calls: Calls::of("keys"),
+            auth_available: gauge!(AUTH_AVAILABLE),
+            sweeps: counter!(SWEEPS, "outcome" => "ok"),
+            failed_sweeps: counter!(SWEEPS, "outcome" => "error"),
+            swept_deleted: counter!(SWEPT, "action" => "deleted"),
+            swept_pruned: counter!(SWEPT, "action" => "pruned"),
+            refused: Kind::ALL.map(|kind| (kind, refused(kind, "user"), refused(kind, "all"))),
+            connections_in_use: gauge!(CONNECTIONS, "state" => "in_use"),
+            connections_idle: gauge!(CONNECTIONS, "state" => "idle"),
+            connections_max: gauge!(CONNECTIONS_MAX),
+            ready: gauge!(READY),
+        }
+    }
+
+    /// Requests that were refused because a limit was reached.
+    pub(crate) fn refused(&self, kind: Kind, full: Full) -> &Counter {
+        let [(_, first, _), ..] = &self.refused;
+        let counters = self.refused.iter().find(|(own, ..)| *own == kind);
+        counters.map_or(first, |(_, share, total)| match full {
+            Full::Share => share,
+            Full::Total => total,
+        })
+    }
+
+    /// All metrics in Prometheus' text format. `gauges` is missing while the server starts.
+    pub(crate) fn render(&self, gauges: Option<Gauges<'_>>) -> String {
+        self.ready.set(f64::from(gauges.as_ref().is_some_and(|gauges| gauges.is_ready)));
+        if let Some(gauges) = gauges {
+            let (open, idle, max) = gauges.connections;
+            self.connections_idle.set(count(idle as u64));
+            self.connections_in_use.set(count(open.saturating_sub(idle) as u64));
+            self.connections_max.set(count(max as u64));
+            let named = gauges.shares.iter().map(|(kind, shares)| (kind.as_str(), *shares));
+            for (kind, shares) in named.chain([(DATABASE_CONNECTIONS, gauges.single_connections)]) {
+                gauge!(IN_USE, "kind" => kind).set(count(shares.taken()));
+                gauge!(LIMIT, "kind" => kind, "of" => "all").set(count(shares.total()));
+                gauge!(LIMIT, "kind" => kind, "of" => "user").set(count(shares.share()));
+            }
+        }
+        recorder().render()
+    }
+
+    /// Merges samples, which would otherwise pile up until somebody asks for metrics.
+    pub(crate) fn run_upkeep() {
+        recorder().run_upkeep();
+    }
+}
+
+fn describe() {
+    describe_histogram!(REQUEST, "Time until the head of an answer, by route, method and status");
+    describe_gauge!(IN_USE, "What is taken up now, by kind");
+    describe_gauge!(LIMIT, "How much of a kind there is for all and for one user");
+    describe_counter!(REFUSED, "Requests refused because a user or all had too much of a kind");
+    describe_gauge!(CONNECTIONS, "Connections to the database, by state");
+    describe_gauge!(CONNECTIONS_MAX, "Most connections to the database");
+    describe_histogram!(DATABASE_WAIT, "Time spent waiting for a connection, timeouts included");
+    describe_counter!(BATCHES, "Statements that answered several requests, by kind");
+    describe_counter!(BATCHED_REQUESTS, "Requests that were answered in batches, by kind");
+    describe_counter!(AUTH_CACHE, "Tokens that were known (hit) or had to be verified (miss)");
+    describe_histogram!(AUTH_UPSTREAM, "Calls to the auth server, by call and outcome");
+    describe_gauge!(AUTH_AVAILABLE, "1 if the last verification of a token came to an end, else 0");
+    describe_counter!(SWEEPS, "Sweeps of expired threads, by outcome");
+    describe_counter!(SWEPT, "Expired threads that were deleted or pruned");
+    describe_gauge!(READY, "1 if the server is ready, 0 while it starts or stops");
+    describe_gauge!(BUILD, "Always 1; the version is a label");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for any number of things that fit here")]
+fn count(number: u64) -> f64 {
+    number as f64
+}
+
+/// Measures one request. `route` is a template and `method` a known one, so that the labels are
+/// few.
+pub(crate) fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
+    let labels = [
+        ("method", method.to_owned()),
+        ("route", route.to_owned()),
+        ("status", status.to_string()),
+    ];
+    histogram!(REQUEST, &labels).record(took.as_secs_f64());
+}

@@ -1,0 +1,175 @@
+//! A connection that is leased for a time.
+
+use std::fmt;
+
+use deadpool::managed::Object;
+use futures::TryStreamExt as _;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Postgres};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::health::Health;
+use super::session::{Connector, Session};
+use super::{Pool, Pooler, within};
+use crate::shares::Permit;
+
+/// A connection, until it is dropped.
+pub(in crate::store) struct Lease {
+    pool: Pool,
+    /// There until it is dropped.
+    object: Option<Object<Connector>>,
+    permit: Option<Permit>,
+    condition: Condition,
+    is_in_transaction: bool,
+    ends: Instant,
+}
+
+/// What a connection is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// The next statement.
+    Ready,
+    /// A statement was begun, and its answer was not read to the end.
+    Unread,
+    /// Nothing any more.
+    Lost,
+}
+
+impl Lease {
+    pub(super) fn new(
+        pool: Pool,
+        object: Object<Connector>,
+        permit: Option<Permit>,
+        ends: Instant,
+    ) -> Lease {
+        let (object, condition) = (Some(object), Condition::Ready);
+        Lease { pool, object, permit, condition, is_in_transaction: false, ends }
+    }
+
+    /// Runs statements that begin a transaction.
+    pub(super) async fn begin(&mut self, begin: &str) -> Result<(), sqlx::Error> {
+        self.is_in_transaction = true;
+        self.command(begin).await
+    }
+
+    /// Makes what was done count, and returns the connection.
+    pub(in crate::store) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        if self.is_in_transaction {
+            self.command("commit").await?;
+            self.is_in_transaction = false;
+        }
+        Ok(())
+    }
+
+    /// All rows of a statement.
+    pub(in crate::store) async fn fetch_all(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let is_pooled = self.pool.0.pooler == Pooler::Transaction;
+        let query = if is_pooled { query.persistent(false) } else { query };
+        self.run(async |session| query.fetch_all(&mut session.connection).await).await
+    }
+
+    /// The first row of a statement, which is run to its end: it can fail after its first row.
+    pub(in crate::store) async fn fetch_optional(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        Ok(self.fetch_all(query).await?.into_iter().next())
+    }
+
+    /// Runs a statement, and answers how many rows it changed.
+    pub(in crate::store) async fn execute(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, sqlx::Error> {
+        let is_pooled = self.pool.0.pooler == Pooler::Transaction;
+        let query = if is_pooled { query.persistent(false) } else { query };
+        let done = self.run(async |session| query.execute(&mut session.connection).await).await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn command(&mut self, command: &str) -> Result<(), sqlx::Error> {
+        let command = sqlx::raw_sql(AssertSqlSafe(command.to_owned()));
+        self.run(async |session| {
+            session.connection.execute_many(command).try_collect::<Vec<_>>().await.map(drop)
+        })
+        .await
+    }
+
+    async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut Session) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let Some(session) = &mut self.object else { return Err(sqlx::Error::PoolClosed) };
+        self.condition = Condition::Unread;
+        let outcome = within(self.ends, statement(session)).await;
+        let is_lost = outcome.as_ref().is_err_and(|error| self.pool.0.health.note(error));
+        self.condition = match &outcome {
+            _ if is_lost => Condition::Lost,
+            // What Postgres refused it has answered to the end.
+            Ok(_) | Err(sqlx::Error::Database(_)) => Condition::Ready,
+            Err(_) => Condition::Unread,
+        };
+        outcome
+    }
+}
+
+/// Returns the connection, if it is fit for the next lease or can be made so.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut object) = self.object.take() else { return };
+        if self.condition == Condition::Ready && !self.is_in_transaction {
+            // What a large statement or answer took is not kept for the next one.
+            object.connection.shrink_buffers();
+            return;
+        }
+        let runtime = Handle::try_current();
+        let (Ok(runtime), true) = (runtime, self.condition != Condition::Lost) else {
+            drop(Object::take(object));
+            return;
+        };
+        // The permit is kept until then: whoever leaves early gets no further connections.
+        let (pool, permit) = (self.pool.clone(), self.permit.take());
+        let (is_unread, ends) = (self.condition == Condition::Unread, self.ends);
+        let is_in_transaction = self.is_in_transaction;
+        runtime.spawn(async move {
+            if let Some(process) = object.process.filter(|_| is_unread) {
+                pool.cancel(process).await;
+            }
+            if !settle(&mut object, is_in_transaction, ends, &pool.0.health).await {
+                drop(Object::take(object));
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Reads what a statement has left, and ends the transaction. Answers whether that worked.
+async fn settle(
+    session: &mut Session,
+    is_in_transaction: bool,
+    ends: Instant,
+    health: &Health,
+) -> bool {
+    let settled = async {
+        if is_in_transaction {
+            session.connection.execute(sqlx::raw_sql("rollback")).await?;
+        }
+        session.connection.ping().await
+    };
+    let settled = within(ends, settled).await;
+    if let Err(error) = &settled {
+        health.note(error);
+    }
+    settled.is_ok()
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("condition", &self.condition).finish_non_exhaustive()
+    }
+}

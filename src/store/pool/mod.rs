@@ -1,0 +1,348 @@
+//! Connections to the database, each lent for a bounded time.
+//!
+//! Postgres ends a statement that takes too long by itself, unless it is paused or gone. So a
+//! connection is leased for at most [`Options::timeout`]. A statement that exceeds it fails and its
+//! connection is closed. Connections that were idle at that moment are closed too, because a network
+//! that silently drops one usually drops all.
+//!
+//! Batches and single users have connections of their own, so that neither can take those of the
+//! other, and a user has a share of the latter.
+//!
+//! Behind a pooler in transaction mode two statements may run on two different connections of
+//! Postgres, unless a transaction holds them together. There everything runs in transactions, with
+//! settings that last as long, and no statement has a name that another connection would not know.
+
+mod health;
+mod lease;
+mod pooler;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{Object, PoolError, QueueMode, TimeoutType};
+use metrics::histogram;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, PgPool};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::sql::Form;
+use crate::shares::{Holder, Shares};
+use health::Health;
+use session::{Connector, Plans};
+
+pub(super) use lease::Lease;
+pub(super) use pooler::is_behind_transaction_pooler;
+
+/// Longest wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For work that no request waits for.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_mins(1);
+/// For Postgres to end a statement by itself, before its connection is closed.
+const GRACE: Duration = Duration::from_secs(1);
+/// An idle connection is closed after this time.
+const MAX_IDLE: Duration = Duration::from_mins(10);
+/// A connection is closed at this age, so that what Postgres keeps for it does not grow.
+const MAX_AGE: Duration = Duration::from_mins(30);
+/// For a statement to be cancelled.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The name of the histogram of waits for a connection, in seconds.
+pub(crate) const DATABASE_WAIT: &str = "thread_store_database_wait_seconds";
+
+/// What is between this program and Postgres.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that keeps one connection of Postgres for each of ours.
+    #[default]
+    None,
+    /// A pooler in transaction mode.
+    Transaction,
+}
+
+/// For whom a connection is leased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    /// A batch of requests, which has a worker's permit.
+    Batch,
+    /// A single request.
+    Holder(Holder),
+}
+
+/// The connections of a server.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Inner>);
+
+struct Inner {
+    connections: deadpool::managed::Pool<Connector>,
+    /// The connections for single requests.
+    singles: Shares,
+    batches: usize,
+    /// Connections that keep what is set on them.
+    sessions: Option<PgPool>,
+    /// For cancelling statements; opened when it is first needed.
+    control: AsyncMutex<Option<PgConnection>>,
+    options: PgConnectOptions,
+    begin: Arc<str>,
+    begin_planned: Arc<str>,
+    begin_in_background: Arc<str>,
+    pooler: Pooler,
+    is_split: bool,
+    timeout: Duration,
+    health: Arc<Health>,
+}
+
+/// How a pool is made.
+pub(super) struct PoolOptions {
+    /// Most connections for statements. One more listens and one more cancels.
+    pub(super) max_connections: u32,
+    /// Most of them for one holder.
+    pub(super) per_holder: u32,
+    /// How long a connection is leased.
+    pub(super) timeout: Duration,
+    pub(super) pooler: Pooler,
+    /// The way around the pooler, for what needs a session.
+    pub(super) direct: Option<PgConnectOptions>,
+    /// Whether the tables are split by tenant.
+    pub(super) is_split: bool,
+}
+
+impl Pool {
+    /// Makes a pool, and its first connection.
+    pub(super) async fn connect(
+        options: PgConnectOptions,
+        settings: PoolOptions,
+    ) -> Result<Pool, sqlx::Error> {
+        let PoolOptions { max_connections, per_holder, timeout, pooler, direct, is_split } = settings;
+        let health = Health::new();
+        let plans = if is_split { Plans::Auto } else { Plans::Generic };
+        let connector = Connector {
+            options: options.clone(),
+            pooler,
+            timeout,
+            plans,
+            health: Arc::clone(&health),
+        };
+        let max = max_connections.max(1) as usize;
+        let connections = deadpool::managed::Pool::builder(connector)
+            .max_size(max)
+            .queue_mode(QueueMode::Lifo)
+            .wait_timeout(Some(ACQUIRE_TIMEOUT))
+            .create_timeout(Some(ACQUIRE_TIMEOUT))
+            .recycle_timeout(Some(ACQUIRE_TIMEOUT))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        let batches = max.div_ceil(2);
+        let singles = (max - batches).max(1) as u64;
+        let sessions = match pooler {
+            Pooler::None => Some(options.clone()),
+            Pooler::Transaction => direct,
+        };
+        let begin_with = |timeout, plans| session::begin(timeout, plans).into();
+        let begin = match pooler {
+            Pooler::None => "begin".into(),
+            Pooler::Transaction => begin_with(timeout, plans),
+        };
+        let pool = Pool(Arc::new(Inner {
+            singles: Shares::new(singles, per_holder.max(1).into()),
+            batches,
+            sessions: sessions.map(|options| listening(options, timeout)),
+            control: AsyncMutex::default(),
+            options,
+            begin,
+            begin_planned: begin_with(timeout, Plans::Custom),
+            begin_in_background: begin_with(BACKGROUND_TIMEOUT, plans),
+            pooler,
+            is_split,
+            timeout,
+            health,
+            connections,
+        }));
+        drop(pool.object().await?);
+        tokio::spawn(close_idle(Arc::downgrade(&pool.0)));
+        Ok(pool)
+    }
+
+    /// Batches that may run at once.
+    pub(super) fn batches(&self) -> usize {
+        self.0.batches
+    }
+
+    /// How statements are spelled for this database.
+    pub(super) fn form(&self) -> Form {
+        if self.0.is_split { Form::Single } else { Form::Batch }
+    }
+
+    /// Whether the tables are split by tenant, so that a statement is about one.
+    pub(super) fn is_split(&self) -> bool {
+        self.0.is_split
+    }
+
+    /// The connections of single requests.
+    pub(super) fn singles(&self) -> &Shares {
+        &self.0.singles
+    }
+
+    /// How many connections for statements are open, how many of them are idle, and how many there
+    /// can be.
+    pub(super) fn size(&self) -> (usize, usize, usize) {
+        let status = self.0.connections.status();
+        (status.size, status.available, status.max_size)
+    }
+
+    /// How long a request may spend on the database.
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    /// Connections that keep what is set on them, such as what they listen to. `None`: there is no
+    /// way around the pooler.
+    pub(super) fn sessions(&self) -> Option<&PgPool> {
+        self.0.sessions.as_ref()
+    }
+
+    /// A connection for statements that need not be seen together. What they did counts for certain
+    /// only after [`Lease::commit`].
+    pub(super) async fn acquire(&self, account: Account) -> Result<Lease, sqlx::Error> {
+        let begin = (self.0.pooler == Pooler::Transaction).then_some(&self.0.begin);
+        self.lease(account, begin, self.0.timeout).await
+    }
+
+    /// A connection in a transaction, which ends with [`Lease::commit`], or has done nothing.
+    pub(super) async fn begin(&self, holder: Holder) -> Result<Lease, sqlx::Error> {
+        self.lease(Account::Holder(holder), Some(&self.0.begin), self.0.timeout).await
+    }
+
+    /// The same for statements that are planned for their values.
+    pub(super) async fn begin_planned(&self, holder: Holder) -> Result<Lease, sqlx::Error> {
+        self.lease(Account::Holder(holder), Some(&self.0.begin_planned), self.0.timeout).await
+    }
+
+    /// The same with more time: no request waits.
+    pub(super) async fn begin_in_background(&self) -> Result<Lease, sqlx::Error> {
+        let begin = Some(&self.0.begin_in_background);
+        self.lease(Account::Holder(Holder::SERVER), begin, BACKGROUND_TIMEOUT).await
+    }
+
+    async fn lease(
+        &self,
+        account: Account,
+        begin: Option<&Arc<str>>,
+        timeout: Duration,
+    ) -> Result<Lease, sqlx::Error> {
+        let asked = Instant::now();
+        let acquired = timeout_at(asked + ACQUIRE_TIMEOUT, async {
+            let permit = match account {
+                Account::Batch => None,
+                Account::Holder(holder) => Some(self.0.singles.take(holder, 1).await),
+            };
+            Ok((self.object().await?, permit))
+        });
+        let acquired = acquired.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        histogram!(DATABASE_WAIT).record(asked.elapsed());
+        let (object, permit) = acquired?;
+        let ends = Instant::now() + timeout + GRACE;
+        let mut lease = Lease::new(self.clone(), object, permit, ends);
+        if let Some(begin) = begin {
+            lease.begin(begin).await?;
+        }
+        Ok(lease)
+    }
+
+    async fn object(&self) -> Result<Object<Connector>, sqlx::Error> {
+        self.0.connections.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            PoolError::Closed => sqlx::Error::PoolClosed,
+            PoolError::Timeout(TimeoutType::Wait | TimeoutType::Recycle) => {
+                sqlx::Error::PoolTimedOut
+            }
+            PoolError::Timeout(TimeoutType::Create) => too_late(),
+            error => sqlx::Error::Configuration(error.into()),
+        })
+    }
+
+    /// Asks Postgres to end the statement that a process runs now.
+    async fn cancel(&self, process: i32) {
+        let cancel = async {
+            let mut control = self.0.control.lock().await;
+            // Left out of the mutex unless it has answered.
+            let mut connection = match control.take() {
+                Some(connection) => connection,
+                None => self.0.options.connect().await?,
+            };
+            let query = sqlx::query("select pg_cancel_backend($1)").bind(process);
+            query.execute(&mut connection).await?;
+            *control = Some(connection);
+            Ok::<_, sqlx::Error>(())
+        };
+        if !matches!(timeout(CANCEL_TIMEOUT, cancel).await, Ok(Ok(()))) {
+            tracing::debug!("a statement that nobody waits for could not be cancelled");
+        }
+    }
+
+    /// Closes all connections; those that are leased as soon as they are returned.
+    pub(super) async fn close(&self) {
+        self.0.connections.close();
+        if let Some(sessions) = &self.0.sessions {
+            sessions.close().await;
+        }
+        // Their statements have an end.
+        while self.0.connections.status().size > self.0.connections.status().available {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn listening(options: PgConnectOptions, timeout: Duration) -> PgPool {
+    let set = session::set(timeout, Plans::Auto);
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |connection, _| {
+            let set = AssertSqlSafe(set.clone());
+            Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(drop) })
+        })
+        .connect_lazy_with(options)
+}
+
+/// Closes connections that nobody needs, as long as there is a pool.
+async fn close_idle(pool: std::sync::Weak<Inner>) {
+    loop {
+        tokio::time::sleep(MAX_IDLE / 10).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let is_kept = |_: &session::Session, metrics: deadpool::managed::Metrics| {
+            metrics.last_used() < MAX_IDLE && metrics.age() < MAX_AGE
+        };
+        drop(pool.connections.retain(is_kept));
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("status", &self.0.connections.status())
+            .field("pooler", &self.0.pooler)
+            .field("timeout", &self.0.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A use of a connection that runs past its time is an outage: nobody knows what became of it.
+async fn within<T>(
+    ends: Instant,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout_at(ends, answer).await.unwrap_or_else(|_| Err(too_late()))
+}
+
+/// The error for a statement that timed out.
+pub(super) fn too_late() -> sqlx::Error {
+    let kind = std::io::ErrorKind::TimedOut;
+    sqlx::Error::Io(std::io::Error::new(kind, "the database has not answered in time"))
+}

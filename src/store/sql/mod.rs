@@ -1,0 +1,176 @@
+//! Statements: whole texts, with holes for the conditions that depend on who asks and for what.
+//!
+//! Every statement about threads answers any number of requests at once. Their parameters are the
+//! columns of a table named `asked`, which has one row for each request:
+//!
+//! ```sql
+//! from unnest($1::bigint[], $2::uuid[]) with ordinality as asked (tenant, thread_id, n)
+//! ```
+//!
+//! Where the tables are split by tenant, or where a plan should depend on the values, a statement
+//! answers a single request, and `asked.column` is replaced by that request's parameter. The
+//! engine then knows tenant and values before it runs the statement.
+
+pub(super) mod condition;
+pub(super) mod state;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row, SqlSafeStr, SqlStr};
+
+/// Rendered texts of one statement that are kept. More than a policy has shapes of filters.
+const MAX_RENDERED: usize = 64;
+
+/// Whom a text can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Form {
+    /// Any number of requests, of any tenants.
+    Batch,
+    /// One request, whose values the planner sees.
+    Single,
+    /// Any number of requests, each about the threads of all tenants.
+    AllTenants,
+}
+
+/// What goes into the holes of a text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Holes {
+    /// `{visible}`: the condition of the caller's scope on a row of `thread`.
+    pub(super) visible: Arc<str>,
+    /// `{criteria}`: the conditions of a search.
+    pub(super) criteria: Option<Arc<str>>,
+    /// `{key}`, `{type}`, `{behind}` and `{direction}`: the order of a search.
+    pub(super) order: Option<Order>,
+}
+
+impl Holes {
+    /// Those of a statement with nothing but the condition of the scope.
+    pub(super) fn visible(visible: &Arc<str>) -> Holes {
+        Holes { visible: Arc::clone(visible), criteria: None, order: None }
+    }
+}
+
+/// The order of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order {
+    /// A column of `thread`.
+    pub(super) key: &'static str,
+    /// Its type.
+    pub(super) r#type: &'static str,
+    /// Whether the smallest comes first.
+    pub(super) ascending: bool,
+}
+
+/// A statement, by its text with holes.
+pub(super) struct Statement {
+    /// What it is called where all statements are listed.
+    pub(super) name: &'static str,
+    text: &'static str,
+    rendered: RwLock<BTreeMap<(Form, Holes), Arc<str>>>,
+}
+
+impl Statement {
+    pub(super) const fn new(name: &'static str, text: &'static str) -> Statement {
+        Statement { name, text, rendered: RwLock::new(BTreeMap::new()) }
+    }
+
+    /// The text of a statement without holes.
+    pub(super) fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// The whole text.
+    pub(super) fn render(&self, form: Form, holes: Holes) -> SqlStr {
+        let key = (form, holes);
+        let rendered = self.rendered.read().unwrap_or_else(PoisonError::into_inner);
+        let known = rendered.get(&key).cloned();
+        drop(rendered);
+        let text = known.unwrap_or_else(|| self.remember(key));
+        AssertSqlSafe(text).into_sql_str()
+    }
+
+    fn remember(&self, key: (Form, Holes)) -> Arc<str> {
+        let text: Arc<str> = render(self.text, key.0, &key.1).into();
+        let mut rendered = self.rendered.write().unwrap_or_else(PoisonError::into_inner);
+        if rendered.len() >= MAX_RENDERED {
+            // Clients choose the shape of a search's conditions.
+            rendered.clear();
+        }
+        rendered.insert(key, Arc::clone(&text));
+        text
+    }
+}
+
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn render(text: &str, form: Form, holes: &Holes) -> String {
+    let mut text = text.replace("{visible}", &holes.visible);
+    if let Some(criteria) = &holes.criteria {
+        text = text.replace("{criteria}", criteria);
+    }
+    if let Some(Order { key, r#type, ascending }) = holes.order {
+        let (behind, direction) = if ascending { (">", "asc") } else { ("<", "desc") };
+        text = text.replace("{key}", key).replace("{type}", r#type);
+        text = text.replace("{behind}", behind).replace("{direction}", direction);
+    }
+    match form {
+        Form::Batch => text,
+        Form::AllTenants => text.replace("asked.tenant", "thread.tenant"),
+        Form::Single => single(&text),
+    }
+}
+
+/// Replaces each `asked.column` by the only item of the parameter that the column is made of.
+fn single(text: &str) -> String {
+    let asked = text.split_once("unnest(").and_then(|(_, rest)| {
+        let (parameters, rest) = rest.split_once(") with ordinality as asked (")?;
+        Some((parameters, rest.split_once(')')?.0))
+    });
+    let Some((parameters, columns)) = asked else { return text.to_owned() };
+    let mut columns: Vec<_> =
+        columns.split(',').map(str::trim).zip(parameters.split(',').map(str::trim)).collect();
+    // A name that begins with another goes first.
+    columns.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    columns.into_iter().fold(text.to_owned(), |text, (name, parameter)| {
+        text.replace(&format!("asked.{name}"), &format!("({parameter})[1]"))
+    })
+}
+
+/// A microsecond after a moment: time never goes back, also where a statement that waited for a lock
+/// has an older clock. Spelled without the time zone of the session, on which adding an interval to a
+/// `timestamptz` depends: an engine that splits a statement takes nothing else in a write.
+macro_rules! later {
+    ($moment:literal) => {
+        concat!("((", $moment, " at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'")
+    };
+}
+pub(super) use later;
+
+/// The request that a row answers: its index among those that were asked together, from the
+/// column that counts from 1.
+pub(super) fn index(row: &PgRow, column: &str) -> Result<usize, sqlx::Error> {
+    let number: i64 = row.try_get(column)?;
+    Ok(usize::try_from(number - 1).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_request_is_spelled_with_its_own_parameters() {
+        let text = "select asked.n from unnest($1::bigint[], $2::text[]::jsonb[]) with ordinality \
+                    as asked (tenant, tenant_x, n) where a = asked.tenant and b = asked.tenant_x -> 0";
+        let expected = text
+            .replace("asked.tenant_x", "($2::text[]::jsonb[])[1]")
+            .replace("asked.tenant", "($1::bigint[])[1]");
+        assert_eq!(single(text), expected);
+    }
+}

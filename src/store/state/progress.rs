@@ -1,0 +1,86 @@
+//! Where a thread's sequence of checkpoints stands.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::auth::Scope;
+use crate::store::operation::{Asked, Operation, column};
+use crate::store::pool::Lease;
+use crate::store::sql::{Statement, index};
+use crate::store::{Error, Store};
+use crate::time::Timestamp;
+
+/// Where threads stand.
+pub(in crate::store) static PROGRESS: Statement = Statement::new(
+    "state/progress",
+    "
+    select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, n)
+    join thread_store.thread
+        on thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and {visible}",
+);
+
+/// Where a thread's sequence of checkpoints stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Tells the thread from a later one with the same id.
+    pub created_at: Timestamp,
+    /// When its newest checkpoint was written; without any, when the thread was created.
+    pub state_updated_at: Timestamp,
+    /// How many checkpoints it has had.
+    pub last_seq: i64,
+}
+
+/// A thread to ask about.
+#[derive(Debug)]
+pub(in crate::store) struct ReadProgress {
+    asked: Asked,
+    thread_id: Uuid,
+}
+
+impl Operation for ReadProgress {
+    type Answer = Option<Progress>;
+    const KIND: &'static str = "progress";
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    async fn run(
+        lease: &mut Lease,
+        reads: &[&ReadProgress],
+    ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
+        let Some(first) = reads.first() else { return Ok(Vec::new()) };
+        let query = first.asked.key.query(&PROGRESS);
+        let query = query
+            .bind(column(reads, |read| read.asked.tenant))
+            .bind(column(reads, |read| read.asked.filter.as_str()))
+            .bind(column(reads, |read| read.thread_id));
+        let mut answers: Vec<_> = reads.iter().map(|_| Ok(None)).collect();
+        for row in lease.fetch_all(query).await? {
+            if let Some(answer) = answers.get_mut(index(&row, "n")?) {
+                *answer = Ok(Some(Progress {
+                    created_at: row.try_get("created_at")?,
+                    state_updated_at: row.try_get("state_updated_at")?,
+                    last_seq: row.try_get("last_seq")?,
+                }));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Store {
+    /// Where a thread's sequence of checkpoints stands. `None`: there is no such thread.
+    pub async fn progress(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+    ) -> Result<Option<Progress>, Error> {
+        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
+        self.progresses.answer(ReadProgress { asked, thread_id }).await
+    }
+}

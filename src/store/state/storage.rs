@@ -1,0 +1,130 @@
+//! How much room a thread's state takes.
+//!
+//! A row counts with what Postgres stores of its columns, compressed if they are, and with the bytes
+//! that every row of its table has. Nothing of a value is read for that, however long it is: Postgres
+//! says what it takes from where it points to it.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::auth::Scope;
+use crate::json::Raw;
+use crate::store::operation::{Asked, Operation, column};
+use crate::store::pool::Lease;
+use crate::store::sql::{Statement, index};
+use crate::store::{Error, Store};
+
+/// What the state of threads takes.
+pub(in crate::store) static STORAGE: Statement = Statement::new(
+    "state/storage",
+    "
+    select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+        channels.by_channel, channels.count as values, channels.bytes as value_bytes
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, n)
+    cross join lateral (
+        select *
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and {visible}
+        offset 0
+    ) as thread
+    cross join lateral (
+        select count(*), coalesce(sum(
+            160 + pg_column_size(checkpoint.checkpoint_ns) + pg_column_size(checkpoint.metadata)
+                + pg_column_size(checkpoint.channels)
+                + coalesce(pg_column_size(checkpoint.ancestors), 0)
+        ), 0)::bigint as bytes
+        from thread_store.checkpoint
+        where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
+    ) as checkpoints
+    cross join lateral (
+        select coalesce(sum(channel.count), 0)::bigint as count,
+            coalesce(sum(channel.bytes), 0)::bigint as bytes,
+            coalesce(jsonb_object_agg(
+                channel.name, jsonb_build_object('count', channel.count, 'bytes', channel.bytes)
+            ), '{}') as by_channel
+        from (
+            select channel_value.channel as name, count(*), sum(
+                64 + pg_column_size(channel_value.channel) + pg_column_size(channel_value.value)
+            )::bigint as bytes
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = asked.thread_id
+            group by channel_value.channel
+            union all
+            select 'messages', count(*), coalesce(sum(
+                80 + pg_column_size(message.message_id)
+                    + coalesce(pg_column_size(message.message), 0)
+            ), 0)::bigint
+            from thread_store.message
+            where message.tenant = asked.tenant and message.thread_id = asked.thread_id
+            having count(*) > 0
+        ) as channel
+    ) as channels",
+);
+
+/// Rows and bytes of a thread's state, as Postgres stores them, compression included.
+#[derive(Debug)]
+pub struct Storage {
+    /// Checkpoints.
+    pub checkpoints: i64,
+    /// Bytes of the rows that say what each checkpoint shows.
+    pub checkpoint_bytes: i64,
+    /// `{"<channel>": {"count": rows, "bytes": bytes}}`.
+    pub by_channel: Raw,
+    /// Values and messages of all channels.
+    pub values: i64,
+    /// Their bytes.
+    pub value_bytes: i64,
+}
+
+/// A thread to measure.
+#[derive(Debug)]
+struct Measure {
+    asked: Asked,
+    thread_id: Uuid,
+}
+
+impl Operation for Measure {
+    type Answer = Option<Storage>;
+    const KIND: &'static str = "storage";
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    async fn run(
+        lease: &mut Lease,
+        measures: &[&Measure],
+    ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
+        let Some(first) = measures.first() else { return Ok(Vec::new()) };
+        let query = first.asked.key.query(&STORAGE);
+        let query = query
+            .bind(column(measures, |measure| measure.asked.tenant))
+            .bind(column(measures, |measure| measure.asked.filter.as_str()))
+            .bind(column(measures, |measure| measure.thread_id));
+        let mut answers: Vec<_> = measures.iter().map(|_| Ok(None)).collect();
+        for row in lease.fetch_all(query).await? {
+            if let Some(answer) = answers.get_mut(index(&row, "n")?) {
+                *answer = Ok(Some(Storage {
+                    checkpoints: row.try_get("checkpoints")?,
+                    checkpoint_bytes: row.try_get("checkpoint_bytes")?,
+                    by_channel: row.try_get("by_channel")?,
+                    values: row.try_get("values")?,
+                    value_bytes: row.try_get("value_bytes")?,
+                }));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Store {
+    /// What a thread's state takes. `None`: there is no such thread.
+    pub async fn storage(&self, scope: &Scope, thread_id: Uuid) -> Result<Option<Storage>, Error> {
+        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
+        self.run_alone(&Measure { asked, thread_id }).await
+    }
+}

@@ -1,0 +1,159 @@
+//! Threads, as they are stored.
+
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::sql::state::newest_values;
+use crate::json::Raw;
+use crate::time::Timestamp;
+
+/// A thread with its newest values.
+#[derive(Debug, Clone)]
+pub struct Thread {
+    /// Its id.
+    pub thread_id: Uuid,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its metadata or its state last changed.
+    pub updated_at: Timestamp,
+    /// When its state last changed.
+    pub state_updated_at: Timestamp,
+    /// What the client keeps with it, and what the policy wrote there.
+    pub metadata: Raw,
+    /// Whether a run is under way.
+    pub status: Status,
+    /// Its newest values. `None`: it has no state, or the values were not asked for.
+    pub values: Option<Raw>,
+    /// How long it is kept. `None`: for ever.
+    pub ttl: Option<TtlStatus>,
+}
+
+/// Whether something is going on in a thread. This server runs no graphs, so its threads are
+/// idle, but the field filters and sorts as everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// A run is under way.
+    Busy,
+    /// The last run failed.
+    Error,
+    /// Nothing is going on.
+    Idle,
+    /// A run waits for an answer.
+    Interrupted,
+}
+
+impl Status {
+    const ALL: [Status; 4] = [Status::Busy, Status::Error, Status::Idle, Status::Interrupted];
+
+    /// The name in the API and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Busy => "busy",
+            Status::Error => "error",
+            Status::Idle => "idle",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What happens to a thread when its time is over, or when it is pruned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The thread is deleted.
+    #[default]
+    Delete,
+    /// All of its state but the newest is deleted.
+    KeepLatest,
+}
+
+impl Strategy {
+    const ALL: [Strategy; 2] = [Strategy::Delete, Strategy::KeepLatest];
+
+    /// The name in the API and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Delete => "delete",
+            Strategy::KeepLatest => "keep_latest",
+        }
+    }
+}
+
+/// How long a thread is kept from now on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ttl {
+    /// In minutes, positive and finite.
+    pub minutes: f64,
+    /// What happens then.
+    pub strategy: Strategy,
+}
+
+/// When and how a thread ends.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct TtlStatus {
+    /// What happens then.
+    strategy: Strategy,
+    /// What was asked for, in minutes.
+    ttl_minutes: f64,
+    /// When it happens; null when it has.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+/// The columns of `thread` that [`Thread::read`] reads.
+macro_rules! thread_columns {
+    () => {
+        "thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, \
+         thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at"
+    };
+}
+pub(super) use thread_columns;
+
+impl Thread {
+    /// A thread from its columns, without values.
+    pub(super) fn read(row: &PgRow) -> Result<Thread, sqlx::Error> {
+        Ok(Thread {
+            thread_id: row.try_get("thread_id")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+            state_updated_at: row.try_get("state_updated_at")?,
+            metadata: row.try_get("metadata")?,
+            status: named(row, "status", Status::ALL, Status::as_str)?.unwrap_or(Status::Idle),
+            values: None,
+            ttl: TtlStatus::read(row)?,
+        })
+    }
+
+    /// The same with the values that the row has too.
+    pub(super) fn read_with_values(row: &PgRow) -> Result<Thread, sqlx::Error> {
+        Ok(Thread { values: newest_values(row)?, ..Thread::read(row)? })
+    }
+}
+
+impl TtlStatus {
+    fn read(row: &PgRow) -> Result<Option<TtlStatus>, sqlx::Error> {
+        let Some(strategy) = named(row, "ttl_strategy", Strategy::ALL, Strategy::as_str)? else {
+            return Ok(None);
+        };
+        let ttl_minutes = row.try_get("ttl_minutes")?;
+        Ok(Some(TtlStatus { strategy, ttl_minutes, expires_at: row.try_get("expires_at")? }))
+    }
+}
+
+/// One of some values by its name in a column, which may be null.
+fn named<T: Copy, const N: usize>(
+    row: &PgRow,
+    column: &str,
+    values: [T; N],
+    name: fn(T) -> &'static str,
+) -> Result<Option<T>, sqlx::Error> {
+    let Some(found) = row.try_get::<Option<&str>, _>(column)? else { return Ok(None) };
+    let value = values.into_iter().find(|value| name(*value) == found);
+    value.map(Some).ok_or_else(|| sqlx::Error::Decode(format!("unknown {column}: {found}").into()))
+}

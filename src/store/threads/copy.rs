@@ -1,0 +1,167 @@
+//! Copying a thread.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::auth::Scope;
+use crate::json::Object;
+use crate::store::operation::{Asked, Fit, run_one};
+use crate::store::pool::Lease;
+use crate::store::sql::{Statement, later};
+use crate::store::threads::get::Get;
+use crate::store::{Error, Held, Store, Thread};
+
+/// The thread to copy. Its history is not pruned in this transaction; it may grow.
+pub(in crate::store) static LOCK_SOURCE: Statement = Statement::new(
+    "threads/lock_source",
+    "
+    select thread.last_seq, thread.state_bytes, thread.stored_bytes
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, n)
+    cross join lateral (
+        select *
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and {visible}
+        for key share
+    ) as thread",
+);
+
+/// The copy of a thread's row. Rows of state never change, so those with a `seq` up to `last_seq`
+/// are the thread as it was, whatever was written since, and whether or not the parts of a
+/// statement see one moment.
+pub(in crate::store) static COPY: Statement = Statement::new(
+    "threads/copy",
+    concat!(
+        "
+    with entered as (
+        insert into thread_store.thread_directory (thread_id, tenant) values ($5, $4)
+    )
+    insert into thread_store.thread (
+        tenant, thread_id, created_at, updated_at, state_updated_at, metadata, last_seq,
+        state_bytes, stored_bytes
+    )
+    select $4, $5, moment, moment, moment, source.metadata || $6::text::jsonb, $3, $7, $8
+    from thread_store.thread as source
+    cross join lateral greatest(statement_timestamp(), ",
+        later!("source.state_updated_at"),
+        ") as moment
+    where source.tenant = $1 and source.thread_id = $2",
+    ),
+);
+
+/// The copies of a thread's state, table by table.
+macro_rules! copy {
+    ($table:literal, $columns:literal) => {
+        Statement::new(
+            concat!("threads/copy_", $table),
+            concat!(
+                "
+    insert into thread_store.",
+                $table,
+                " (tenant, thread_id, ",
+                $columns,
+                ")
+    select $4, $5, ",
+                $columns,
+                "
+    from thread_store.",
+                $table,
+                " as source
+    where source.tenant = $1 and source.thread_id = $2 and source.seq <= $3"
+            ),
+        )
+    };
+}
+
+/// The rows of a thread's state, table by table.
+pub(in crate::store) static COPY_STATE: [Statement; 3] = [
+    copy!(
+        "checkpoint",
+        "checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq, created_at, metadata, channels, \
+         branch, messages_start, messages_end, ancestors, state_bytes"
+    ),
+    copy!("channel_value", "seq, channel, value"),
+    copy!("message", "branch, position, seq, message_id, message"),
+];
+
+impl Store {
+    /// Copies a thread with its state and history under a new id, for `owner`. `None`: there is no
+    /// such thread.
+    ///
+    /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its own
+    /// timestamps, is idle, and does not end when the original does. A copy that `scope` does not
+    /// show is not made. A copy made while the thread is written to is the thread as it was before
+    /// or after that write, whole.
+    pub async fn copy_thread(
+        &self,
+        scope: &Scope,
+        owner: &Scope,
+        thread_id: Uuid,
+        copy_id: Uuid,
+        stamped: &Object,
+    ) -> Result<Option<Held<Thread>>, Error> {
+        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
+        let (mut transaction, _guard) = match self.begin_creating(owner).await {
+            Err(at_quota @ Error::TooManyThreads(_)) => {
+                let source = self.progress(scope, thread_id).await?;
+                return source.map_or(Ok(None), |_| Err(at_quota));
+            }
+            begun => begun?,
+        };
+        let Some(source) = Source::lock(&mut transaction, &asked, thread_id).await? else {
+            return Ok(None);
+        };
+        if let Some(max) = self.quotas.state_bytes.filter(|max| source.stored_bytes > *max) {
+            return Err(Error::StateTooLarge(max));
+        }
+        let home = owner.home().number();
+        let bind = |statement: &Statement| {
+            let query = sqlx::query(statement.text()).bind(asked.tenant).bind(thread_id);
+            query.bind(source.last_seq).bind(home).bind(copy_id)
+        };
+        let copy = bind(&COPY).bind(stamped.to_text());
+        let copy = copy.bind(source.state_bytes).bind(source.stored_bytes);
+        transaction.execute(copy).await?;
+        for statement in &COPY_STATE {
+            transaction.execute(bind(statement)).await?;
+        }
+        if scope.tenant().is_some_and(|tenant| tenant.number() != home) {
+            return Ok(None);
+        }
+        let get = Get::new(self.asked_within(scope, home), copy_id);
+        let Some(copied) = run_one(&mut transaction, &get).await? else { return Ok(None) };
+        transaction.commit().await?;
+        match copied {
+            Fit::Whole(thread) => Ok(Some(Held::light(thread))),
+            Fit::TooLarge(bytes) => self.large_thread(get, bytes).await,
+        }
+    }
+}
+
+/// What is copied of a thread.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    last_seq: i64,
+    state_bytes: i64,
+    stored_bytes: i64,
+}
+
+impl Source {
+    async fn lock(
+        transaction: &mut Lease,
+        asked: &Asked,
+        thread_id: Uuid,
+    ) -> Result<Option<Source>, Error> {
+        let query = asked.key.query(&LOCK_SOURCE);
+        let query =
+            query.bind(vec![asked.tenant]).bind(vec![asked.filter.as_str()]).bind(vec![thread_id]);
+        let Some(row) = transaction.fetch_optional(query).await? else { return Ok(None) };
+        Ok(Some(Source {
+            last_seq: row.try_get("last_seq")?,
+            state_bytes: row.try_get("state_bytes")?,
+            stored_bytes: row.try_get("stored_bytes")?,
+        }))
+    }
+}

@@ -1,0 +1,211 @@
+//! Creating threads.
+
+use uuid::Uuid;
+
+use super::delete::Erased;
+use super::get::Get;
+use crate::auth::Scope;
+use crate::json::Object;
+use crate::store::operation::{Asked, Fit, Operation, column, run_one};
+use crate::store::pool::Lease;
+use crate::store::sql::{Statement, index};
+use crate::store::thread::thread_columns;
+use crate::store::{Error, Held, Store, Thread, Ttl, Update};
+
+/// Threads whose ids are free: of those in use there is no row.
+pub(in crate::store) static CREATE: Statement = Statement::new(
+    "threads/create",
+    concat!(
+        "
+    with asked as (
+        select *
+        from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+            with ordinality as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy, n)
+    ),
+    entered as (
+        insert into thread_store.thread_directory (thread_id, tenant)
+        select thread_id, tenant
+        from asked
+        on conflict (thread_id) do nothing
+        returning thread_id
+    ),
+    thread as (
+        insert into thread_store.thread (
+            tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
+            ttl_minutes, ttl_strategy, expires_at
+        )
+        select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+            asked.ttl_minutes, asked.ttl_strategy,
+            moment + make_interval(secs => asked.ttl_minutes * 60)
+        from asked
+        join entered using (thread_id)
+        cross join statement_timestamp() as moment
+        returning thread.*
+    )
+    select asked.n, ",
+        thread_columns!(),
+        "
+    from thread
+    join asked using (tenant, thread_id)",
+    ),
+);
+
+/// What to do when the id of a new thread is in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IfExists {
+    /// Refuse.
+    #[default]
+    Raise,
+    /// Answer with the thread that is there, unchanged, if the caller may see it.
+    DoNothing,
+}
+
+/// A thread to create.
+#[derive(Debug, Clone)]
+pub struct NewThread {
+    /// Its id.
+    pub thread_id: Uuid,
+    /// Its metadata, with what the policy wrote there.
+    pub metadata: Object,
+    /// How long it is kept. `None`: for ever.
+    pub ttl: Option<Ttl>,
+}
+
+/// How a creation ended.
+#[derive(Debug)]
+pub enum Created {
+    /// A new thread.
+    New(Held<Thread>),
+    /// The caller's own thread, which was there already.
+    Existing(Held<Thread>),
+    /// The id is in use.
+    Conflict,
+}
+
+/// The row of a new thread.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Insert {
+    asked: Asked,
+    thread_id: Uuid,
+    metadata: String,
+    ttl: Option<Ttl>,
+}
+
+/// `None`: the id is in use.
+impl Operation for Insert {
+    type Answer = Option<Thread>;
+    const KIND: &'static str = "create";
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn weight(&self) -> usize {
+        1 + self.metadata.len() / 8192
+    }
+
+    async fn run(
+        lease: &mut Lease,
+        new: &[&Insert],
+    ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
+        let Some(first) = new.first() else { return Ok(Vec::new()) };
+        // Of an id that several ask for the first one counts.
+        let mut seen = std::collections::HashSet::new();
+        let (places, unique): (Vec<_>, Vec<_>) =
+            new.iter().copied().enumerate().filter(|(_, new)| seen.insert(new.thread_id)).unzip();
+        let ttl = |new: &Insert| new.ttl;
+        let query = first.asked.key.query(&CREATE);
+        let query = query
+            .bind(column(&unique, |new| new.asked.tenant))
+            .bind(column(&unique, |new| new.thread_id))
+            .bind(column(&unique, |new| new.metadata.as_str()))
+            .bind(column(&unique, |new| ttl(new).map(|ttl| ttl.minutes)))
+            .bind(column(&unique, |new| ttl(new).map(|ttl| ttl.strategy.as_str())));
+        let mut answers: Vec<_> = new.iter().map(|_| Ok(None)).collect();
+        for row in lease.fetch_all(query).await? {
+            let place = places.get(index(&row, "n")?).copied();
+            if let Some(answer) = place.and_then(|place| answers.get_mut(place)) {
+                *answer = Ok(Some(Thread::read(&row)?));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Store {
+    /// Creates a thread of `owner` with its first checkpoints: all of it, or nothing. `scope` is for
+    /// a thread that is there already.
+    pub async fn create_thread(
+        &self,
+        owner: &Scope,
+        scope: &Scope,
+        new: NewThread,
+        if_exists: IfExists,
+        updates: Vec<Update>,
+    ) -> Result<Created, Error> {
+        let thread_id = new.thread_id;
+        let insert = Insert {
+            asked: self.asked_within(owner, owner.home().number()),
+            thread_id,
+            metadata: new.metadata.to_text(),
+            ttl: new.ttl,
+        };
+        let is_plain = updates.is_empty() && self.quotas.threads.is_none();
+        let created = if is_plain {
+            self.inserts.answer(insert.clone()).await?.map(Held::light)
+        } else {
+            let in_transaction = self.create_in_transaction(owner, &insert, updates.clone());
+            match Box::pin(in_transaction).await {
+                Err(at_quota @ Error::TooManyThreads(_)) => {
+                    // An existing thread would not have been created.
+                    return match (self.thread(scope, thread_id).await?, if_exists) {
+                        (None, _) => Err(at_quota),
+                        (Some(_), IfExists::Raise) => Ok(Created::Conflict),
+                        (Some(thread), IfExists::DoNothing) => Ok(Created::Existing(thread)),
+                    };
+                }
+                created => created?,
+            }
+        };
+        if let Some(thread) = created {
+            return Ok(Created::New(thread));
+        }
+        if self.erase_expired(owner.holder(), thread_id).await? == Erased::All {
+            let again = self.create_in_transaction(owner, &insert, updates);
+            if let Some(thread) = Box::pin(again).await? {
+                return Ok(Created::New(thread));
+            }
+        }
+        let existing = match if_exists {
+            IfExists::Raise => None,
+            IfExists::DoNothing => self.thread(scope, thread_id).await?,
+        };
+        Ok(existing.map_or(Created::Conflict, Created::Existing))
+    }
+
+    /// `None`: the id is in use.
+    async fn create_in_transaction(
+        &self,
+        owner: &Scope,
+        insert: &Insert,
+        updates: Vec<Update>,
+    ) -> Result<Option<Held<Thread>>, Error> {
+        let (mut transaction, _guard) = self.begin_creating(owner).await?;
+        let Some(thread) = run_one(&mut transaction, insert).await? else { return Ok(None) };
+        if updates.is_empty() {
+            transaction.commit().await?;
+            return Ok(Some(Held::light(thread)));
+        }
+        let asked = insert.asked.clone().own();
+        self.first_checkpoints(&mut transaction, &asked, insert.thread_id, updates).await?;
+        let get = Get::new(asked, insert.thread_id);
+        let created = run_one(&mut transaction, &get).await?;
+        transaction.commit().await?;
+        match created {
+            None => Ok(None),
+            Some(Fit::Whole(thread)) => Ok(Some(Held::light(thread))),
+            Some(Fit::TooLarge(bytes)) => self.large_thread(get, bytes).await,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Reading one thread with its newest values.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::auth::Scope;
+use crate::store::error::MAX_STATE_ANSWER;
+use crate::store::operation::{Asked, Fit, LIGHT, Operation, column};
+use crate::store::pool::Lease;
+use crate::store::sql::state::{newest_checkpoint, value_columns, values_of_head, visible_messages};
+use crate::store::sql::{Statement, index};
+use crate::store::thread::thread_columns;
+use crate::store::{Error, Held, Store, Thread};
+
+/// Threads by their ids, each with its values if they take at most `max_bytes`.
+pub(in crate::store) static GET: Statement = Statement::new(
+    "threads/get",
+    concat!(
+        "
+    select asked.n, thread.last_seq, thread.state_bytes, ",
+        thread_columns!(),
+        ", ",
+        value_columns!(),
+        "
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+        with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
+    cross join lateral (
+        select *
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and {visible}
+        offset 0
+    ) as thread",
+        newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
+        values_of_head!(),
+    ),
+);
+
+/// A thread to read.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Get {
+    asked: Asked,
+    thread_id: Uuid,
+    max_bytes: i64,
+}
+
+impl Get {
+    /// A thread whose values share a batch with others.
+    pub(super) fn new(asked: Asked, thread_id: Uuid) -> Get {
+        Get { asked, thread_id, max_bytes: LIGHT }
+    }
+}
+
+impl Operation for Get {
+    type Answer = Option<Fit<Thread>>;
+    const KIND: &'static str = "get";
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    async fn run(
+        lease: &mut Lease,
+        gets: &[&Get],
+    ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
+        let Some(first) = gets.first() else { return Ok(Vec::new()) };
+        let query = first.asked.key.query(&GET);
+        let query = query
+            .bind(column(gets, |get| get.asked.tenant))
+            .bind(column(gets, |get| get.asked.filter.as_str()))
+            .bind(column(gets, |get| get.thread_id))
+            .bind(column(gets, |get| get.max_bytes));
+        let mut answers: Vec<_> = gets.iter().map(|_| Ok(None)).collect();
+        for row in lease.fetch_all(query).await? {
+            if let Some(answer) = answers.get_mut(index(&row, "n")?) {
+                let thread = Thread::read_with_values(&row)?;
+                let (last_seq, bytes): (i64, i64) =
+                    (row.try_get("last_seq")?, row.try_get("state_bytes")?);
+                let is_whole = thread.values.is_some() || last_seq == 0 || bytes == 0;
+                *answer =
+                    Ok(Some(if is_whole { Fit::Whole(thread) } else { Fit::TooLarge(bytes) }));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Store {
+    /// One thread with its values. `None`: there is no such thread.
+    pub async fn thread(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+    ) -> Result<Option<Held<Thread>>, Error> {
+        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
+        let get = Get::new(asked, thread_id);
+        match self.gets.answer(get.clone()).await? {
+            None => Ok(None),
+            Some(Fit::Whole(thread)) => Ok(Some(Held::light(thread))),
+            Some(Fit::TooLarge(bytes)) => self.large_thread(get, bytes).await,
+        }
+    }
+
+    pub(super) async fn large_thread(&self, get: Get, bytes: i64) -> Result<Option<Held<Thread>>, Error> {
+        if bytes > MAX_STATE_ANSWER {
+            return Err(Error::StateUnreadable(bytes));
+        }
+        let memory = Some(self.memory(get.asked.holder, bytes).await);
+        match self.run_alone(&Get { max_bytes: MAX_STATE_ANSWER, ..get }).await? {
+            None => Ok(None),
+            Some(Fit::Whole(value)) => Ok(Some(Held { value, memory })),
+            // It has grown since.
+            Some(Fit::TooLarge(bytes)) => Err(Error::StateUnreadable(bytes)),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Changing a thread's own row: its metadata and its ttl.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::auth::Scope;
+use crate::json::Object;
+use crate::store::keyed_lock::Guard;
+use crate::store::operation::{Asked, LIGHT, Operation, column, run_one};
+use crate::store::pool::Lease;
+use crate::store::sql::state::{newest_checkpoint, value_columns, values_of_head, visible_messages};
+use crate::store::sql::{Statement, index, later};
+use crate::store::thread::thread_columns;
+use crate::store::{Error, Held, Store, Strategy, Thread};
+
+/// Changes those of these threads that exist, may be seen and are locked by nobody.
+///
+/// The values are those of the statement's start. `is_current` says whether they still are: the
+/// statement may have waited for a write of state.
+pub(in crate::store) static PATCH: Statement = Statement::new(
+    "threads/patch",
+    concat!(
+        "
+    with asked as (
+        select *
+        from unnest(
+            $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+            $6::text[], $7::bool[], $8::bigint[]
+        ) with ordinality as asked (
+            tenant, filter, thread_id, metadata, ttl_minutes, ttl_strategy, clears_ttl, max_bytes, n
+        )
+    ),
+    mine as (
+        select asked.*
+        from asked
+        cross join lateral (
+            select
+            from thread_store.thread
+            where thread.tenant = asked.tenant
+                and thread.thread_id = asked.thread_id
+                and {visible}
+            for no key update skip locked
+        ) as thread
+    ),
+    thread as (
+        update thread_store.thread
+        set metadata = thread.metadata || mine.metadata,
+            updated_at = greatest(statement_timestamp(), ",
+        later!("thread.updated_at"),
+        "),
+            ttl_minutes = case
+                when mine.clears_ttl then null
+                else coalesce(mine.ttl_minutes, thread.ttl_minutes)
+            end,
+            ttl_strategy = case
+                when mine.clears_ttl then null
+                when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
+                else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
+            end,
+            expires_at = case
+                when mine.clears_ttl then null
+                when mine.ttl_minutes is null then thread.expires_at
+                else (
+                    (statement_timestamp() at time zone 'UTC')
+                    + make_interval(secs => mine.ttl_minutes * 60)
+                ) at time zone 'UTC'
+            end
+        from mine
+        where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+        returning thread.*, mine.n
+    )
+    select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, ",
+        thread_columns!(),
+        ", ",
+        value_columns!(),
+        "
+    from thread
+    join asked using (n)",
+        newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
+        values_of_head!(),
+    ),
+);
+
+/// Locks a thread that may be seen, so that nobody else writes to it in this transaction.
+pub(in crate::store) static LOCK: Statement = Statement::new(
+    "threads/lock",
+    "
+    select
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, n)
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and {visible}
+        for no key update
+    ) as thread",
+);
+
+/// What to change.
+#[derive(Debug, Clone, Default)]
+pub struct Patch {
+    /// Merged into the metadata, key by key at the top level.
+    pub metadata: Object,
+    /// What happens to the ttl. `None`: nothing.
+    pub ttl: Option<TtlChange>,
+}
+
+/// A change of the time for which a thread is kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TtlChange {
+    /// It is kept for this many minutes from now on, with another strategy or with the one it has.
+    Minutes(f64, Option<Strategy>),
+    /// Its strategy changes, and the end stays.
+    Strategy(Strategy),
+    /// It is kept for ever.
+    Clear,
+}
+
+/// A change of one thread.
+#[derive(Debug)]
+pub(in crate::store) struct Change {
+    asked: Asked,
+    thread_id: Uuid,
+    metadata: String,
+    ttl: Option<TtlChange>,
+    /// Held until it is done: no two changes of one thread share a statement.
+    _guard: Option<Guard<(Uuid, i64)>>,
+}
+
+/// A thread that was changed.
+#[derive(Debug)]
+pub(in crate::store) struct Changed {
+    thread: Thread,
+    /// Whether the values are the newest ones, and all of them.
+    is_current: bool,
+}
+
+/// `None`: there is no such thread, or somebody else has locked it.
+impl Operation for Change {
+    type Answer = Option<Changed>;
+    const KIND: &'static str = "patch";
+
+    fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    fn weight(&self) -> usize {
+        1 + self.metadata.len() / 8192
+    }
+
+    async fn run(
+        lease: &mut Lease,
+        changes: &[&Change],
+    ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
+        let Some(first) = changes.first() else { return Ok(Vec::new()) };
+        let minutes = |change: &Change| match change.ttl {
+            Some(TtlChange::Minutes(minutes, _)) => Some(minutes),
+            _ => None,
+        };
+        let strategy = |change: &Change| match change.ttl {
+            Some(TtlChange::Minutes(_, strategy)) => strategy.map(Strategy::as_str),
+            Some(TtlChange::Strategy(strategy)) => Some(strategy.as_str()),
+            _ => None,
+        };
+        let query = first.asked.key.query(&PATCH);
+        let query = query
+            .bind(column(changes, |change| change.asked.tenant))
+            .bind(column(changes, |change| change.asked.filter.as_str()))
+            .bind(column(changes, |change| change.thread_id))
+            .bind(column(changes, |change| change.metadata.as_str()))
+            .bind(column(changes, minutes))
+            .bind(column(changes, strategy))
+            .bind(column(changes, |change| change.ttl == Some(TtlChange::Clear)))
+            .bind(column(changes, |_| LIGHT));
+        let mut answers: Vec<_> = changes.iter().map(|_| Ok(None)).collect();
+        for row in lease.fetch_all(query).await? {
+            if let Some(answer) = answers.get_mut(index(&row, "n")?) {
+                let (thread, is_current) =
+                    (Thread::read_with_values(&row)?, row.try_get("is_current")?);
+                *answer = Ok(Some(Changed { thread, is_current }));
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Store {
+    /// Changes a thread. `None`: there is no such thread.
+    pub async fn update_thread(
+        &self,
+        scope: &Scope,
+        thread_id: Uuid,
+        patch: &Patch,
+    ) -> Result<Option<Held<Thread>>, Error> {
+        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
+        let guard = self.writers.lock((thread_id, asked.fingerprint())).await;
+        let (metadata, ttl) = (patch.metadata.to_text(), patch.ttl);
+        let change = |guard| Change {
+            asked: asked.clone(),
+            thread_id,
+            metadata: metadata.clone(),
+            ttl,
+            _guard: guard,
+        };
+        let mut changed = self.changes_of_threads.answer(change(Some(guard))).await?;
+        if changed.is_none() {
+            changed = self.change_locked(&change(None)).await?;
+        }
+        match changed {
+            None => Ok(None),
+            Some(Changed { thread, is_current: true }) => Ok(Some(Held::light(thread))),
+            Some(_) => self.thread(scope, thread_id).await,
+        }
+    }
+
+    /// Waits for whoever has locked the thread.
+    async fn change_locked(&self, change: &Change) -> Result<Option<Changed>, Error> {
+        let mut transaction = self.pool.begin(change.asked.holder).await?;
+        if !lock(&mut transaction, &change.asked, change.thread_id).await? {
+            return Ok(None);
+        }
+        let changed = run_one(&mut transaction, change).await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+}
+
+/// Locks a thread for the transaction under way. Answers whether there is such a thread.
+pub(in crate::store) async fn lock(
+    transaction: &mut Lease,
+    asked: &Asked,
+    thread_id: Uuid,
+) -> Result<bool, Error> {
+    let query = asked.key.query(&LOCK);
+    let query =
+        query.bind(vec![asked.tenant]).bind(vec![asked.filter.as_str()]).bind(vec![thread_id]);
+    Ok(transaction.fetch_optional(query).await?.is_some())
+}
