@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::Limits;
-use crate::store::Store;
+use crate::store::{Store, Ttl};
 
 /// The parts of a running server, shared by its handlers.
 pub struct App {
@@ -17,6 +17,8 @@ pub struct App {
     pub auth: Auth,
     /// What clients may take up.
     pub limits: Limits,
+    /// What a thread gets that is made without a ttl.
+    pub default_ttl: Option<Ttl>,
     /// One permit for each request that may be worked on.
     pub requests: Arc<Semaphore>,
     /// One permit for each stream that may be open.
@@ -35,6 +37,7 @@ impl App {
             store,
             auth,
             limits,
+            default_ttl: None,
             requests: Arc::new(Semaphore::new(limits.requests)),
             streams: Arc::new(Semaphore::new(limits.streams)),
             draining: CancellationToken::new(),

@@ -28,7 +28,12 @@ const EXPOSED: [HeaderName; 4] = [
 pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
     let origins = match origins {
         CorsOrigins::Any => AllowOrigin::any(),
-        CorsOrigins::These(origins) => AllowOrigin::list(origins.iter().cloned()),
+        CorsOrigins::These(origins) => {
+            let origins = origins.clone();
+            AllowOrigin::predicate(move |origin, _| {
+                origins.iter().any(|allowed| allowed.matches(origin))
+            })
+        }
     };
     let methods = ALLOWED.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok());
     CorsLayer::new()

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::app::App;
 use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
-use crate::config::{Config, Database, Schema, SignIn};
+use crate::config::{Config, Database, Schema, SignIn, place};
 use crate::connections::{Port, Routes};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
@@ -29,8 +29,6 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often samples are merged, without which they pile up until somebody asks for metrics.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// Wait between two sweeps of expired threads. Readers do not see them meanwhile.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A server that is ready, and serves.
 pub struct Server {
@@ -39,6 +37,7 @@ pub struct Server {
     app: Arc<App>,
     database: Running,
     banner: String,
+    sweep_interval: Duration,
     shutdown_delay: Duration,
 }
 
@@ -138,12 +137,16 @@ impl Server {
         match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
             Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, api.address(), &database_name);
-                let app = Arc::new(App::new(store, auth, config.limits));
+                let app = Arc::new(App {
+                    default_ttl: config.thread_ttl.default,
+                    ..App::new(store, auth, config.limits)
+                });
                 metrics_routes.put(router::metrics(Some(Arc::clone(&app))));
                 routes.put(router::router(Arc::clone(&app), sign_in_routes, &config));
                 info!("listening on {}", api.address());
+                let sweep_interval = config.thread_ttl.sweep_interval;
                 let shutdown_delay = config.shutdown_delay;
-                Ok(Server { api, metrics, app, database, banner, shutdown_delay })
+                Ok(Server { api, metrics, app, database, banner, sweep_interval, shutdown_delay })
             }
             Err(error) => {
                 store.close().await;
@@ -182,7 +185,7 @@ impl Server {
     /// no more connections and lets the requests under way finish, until the deadline or the next
     /// `stop`.
     pub async fn run(self, mut stop: StopSignal) {
-        let mut background = background(&self.app.store);
+        let mut background = background(&self.app.store, self.sweep_interval);
         stop.next().await;
         self.app.draining.cancel();
         if !self.shutdown_delay.is_zero() {
@@ -220,7 +223,7 @@ async fn open_port(
 }
 
 /// What goes on beside requests. Ends when it is dropped.
-fn background(store: &Store) -> JoinSet<()> {
+fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let changes = store.changes().clone();
     tasks.spawn(for_ever("news of changes", move || {
@@ -230,7 +233,7 @@ fn background(store: &Store) -> JoinSet<()> {
     let store = store.clone();
     tasks.spawn(for_ever("the sweeper", move || {
         let store = store.clone();
-        async move { sweep(&store).await }
+        async move { sweep(&store, sweep_interval).await }
     }));
     tasks.spawn(for_ever("metrics", || async {
         loop {
@@ -257,7 +260,7 @@ where
 }
 
 /// Carries out what threads' ttl asks for, in small batches.
-async fn sweep(store: &Store) {
+async fn sweep(store: &Store, interval: Duration) {
     loop {
         match store.sweep().await {
             Ok(swept) if swept.deleted + swept.shrunk > 0 => {
@@ -275,7 +278,7 @@ async fn sweep(store: &Store) {
                 warn!(%error, "could not sweep expired threads");
             }
         }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        tokio::time::sleep(interval).await;
     }
 }
 
@@ -294,12 +297,7 @@ async fn open_database(
 ) -> Result<(sqlx::postgres::PgConnectOptions, Running, String), StartError> {
     match &config.database {
         Database::External { url: options, .. } => {
-            let name = format!(
-                "PostgreSQL at {}:{}/{}",
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or_default()
-            );
+            let name = format!("PostgreSQL at {}", place(options));
             Ok(((**options).clone(), Running::External, name))
         }
         #[cfg(feature = "embedded")]

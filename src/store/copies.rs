@@ -6,9 +6,8 @@ use uuid::Uuid;
 use super::filter::{push_jsonb, push_where_thread};
 use super::read::read;
 use super::storage::state_bytes;
-use super::{Store, Thread, WriteError};
+use super::{NewThread, Store, Thread, WriteError};
 use crate::auth::Scope;
-use crate::json::Object;
 
 /// The tables of a thread's state, with their columns but for `thread_id`.
 const STATE_TABLES: [(&str, &str); 4] = [
@@ -23,11 +22,10 @@ const STATE_TABLES: [(&str, &str); 4] = [
 ];
 
 impl Store {
-    /// Copies a thread with its state and history under a new id, for `owner`. `None`: no such
-    /// thread.
+    /// Copies a thread with its state and history to `new`, for `owner`. `None`: no such thread.
     ///
-    /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its
-    /// own timestamps, is idle, and does not end when the original does. A copy that `scope` does
+    /// The keys of the new metadata go over those of the original. Checkpoints keep their ids. The
+    /// copy has its own timestamps and ttl, and is idle. A copy that `scope` does
     /// not show is not made. One statement sees one moment, so a copy made while somebody
     /// writes is the thread before or after that write, whole.
     pub async fn copy_thread(
@@ -35,8 +33,7 @@ impl Store {
         scope: &Scope,
         owner: &Scope,
         thread_id: Uuid,
-        copy_id: Uuid,
-        stamped: &Object,
+        new: &NewThread,
     ) -> Result<Option<Thread>, WriteError> {
         let (mut transaction, _turn) = match self.begin_making(owner).await {
             Err(at_cap @ WriteError::TooManyThreads(_)) => {
@@ -45,19 +42,24 @@ impl Store {
             }
             begun => begun?,
         };
+        let copy_id = new.thread_id;
         let mut sql = QueryBuilder::new("with ");
         let most = self.caps.state_bytes;
         push_source(&mut sql, scope, thread_id, most);
         sql.push(
             ", copied as ( insert into thread_store.thread \
-             (thread_id, created_at, updated_at, state_updated_at, metadata, last_seq) \
-             select ",
+             (thread_id, created_at, updated_at, state_updated_at, metadata, last_seq, \
+             ttl_minutes, ttl_strategy, expires_at) select ",
         );
+        let minutes = new.ttl.map(|ttl| ttl.minutes);
         sql.push_bind(copy_id);
         sql.push(", moment, moment, moment, source.metadata || ");
-        push_jsonb(&mut sql, &stamped.to_text());
+        push_jsonb(&mut sql, &new.metadata.to_text());
+        sql.push(", source.last_seq, ").push_bind(minutes);
+        sql.push(", ").push_bind(new.ttl.map(|ttl| ttl.strategy.as_str()));
+        sql.push(", moment + make_interval(secs => ").push_bind(minutes).push("::float8 * 60)");
         sql.push(
-            ", source.last_seq from source, \
+            " from source, \
              greatest(clock_timestamp(), source.state_updated_at + interval '1 microsecond') \
              as moment returning thread_id )",
         );

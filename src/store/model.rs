@@ -85,6 +85,18 @@ pub struct Ttl {
     pub strategy: Strategy,
 }
 
+impl Ttl {
+    /// Longest time in minutes, some 1,900 years: the end must be a date that every client can
+    /// read.
+    pub const MOST_MINUTES: f64 = 1e9;
+
+    /// A ttl of this length, if it is one that can be stored.
+    #[must_use]
+    pub fn new(minutes: f64, strategy: Strategy) -> Option<Ttl> {
+        (minutes > 0.0 && minutes <= Ttl::MOST_MINUTES).then_some(Ttl { minutes, strategy })
+    }
+}
+
 /// A thread. All fields are always there (`DECISIONS.md` D13), unless a search selected some.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Thread {

@@ -7,9 +7,6 @@ use super::{Strategy, Ttl};
 use crate::error::Error;
 use crate::extract::{ObjectOf, name, present};
 
-/// Longest time in minutes, some 1,900 years: the end must be a date that every client can read.
-const LONGEST: f64 = 1e9;
-
 /// How long to keep a thread, from now on.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TtlRequest {
@@ -29,10 +26,10 @@ pub(super) fn accepted(sent: Option<ObjectOf<TtlRequest>>) -> Result<Option<Ttl>
     let Some((minutes, strategy)) = given else {
         return Ok(None);
     };
-    if !(minutes > 0.0 && minutes <= LONGEST) {
-        return Err(Error::Invalid(format!(
-            "ttl.ttl: {minutes} is not a number of minutes above 0 and up to {LONGEST}"
-        )));
-    }
-    Ok(Some(Ttl { minutes, strategy: strategy.unwrap_or_default() }))
+    Ttl::new(minutes, strategy.unwrap_or_default()).map(Some).ok_or_else(|| {
+        Error::Invalid(format!(
+            "ttl.ttl: {minutes} is not a number of minutes above 0 and up to {}",
+            Ttl::MOST_MINUTES
+        ))
+    })
 }

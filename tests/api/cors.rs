@@ -3,7 +3,7 @@
 use axum::http::HeaderValue;
 use reqwest::Method;
 use serde_json::json;
-use thread_store::config::CorsOrigins;
+use thread_store::config::{CorsOrigins, Origin};
 
 use crate::support::steps::new_id;
 use crate::support::{Answer, TestServer};
@@ -14,7 +14,8 @@ const ORIGIN: (&str, &str) = ("origin", "http://app.example");
 async fn only_the_origins_that_are_set_may_read_answers() {
     let theirs = ["https://app.example", "http://localhost:3000"];
     let server = TestServer::start_with(|config| {
-        config.cors = CorsOrigins::These(theirs.map(HeaderValue::from_static).into());
+        let theirs = theirs.map(|origin| Origin::Exact(HeaderValue::from_static(origin)));
+        config.cors = CorsOrigins::These(theirs.into());
     })
     .await;
     let nobody = server.nobody();

@@ -9,9 +9,7 @@ pub(crate) mod signer;
 pub(crate) mod steps;
 pub(crate) mod supabase;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
@@ -20,9 +18,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use thread_store::auth::private_threads;
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
+use thread_store::config::Config;
 use thread_store::server::{Server, StopSignal};
-use thread_store::store::Pooler;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
@@ -76,23 +73,7 @@ impl TestServer {
         data_dir: TempDir,
         configure: impl FnOnce(&mut Config),
     ) -> TestServer {
-        let mut config = Config {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 0,
-            database: Database::External { url: Box::new(database.clone()), direct: None },
-            schema: Schema::Migrate,
-            database_max_connections: 8,
-            database_timeout: Duration::from_secs(10),
-            database_pooler: Pooler::None,
-            sign_in: SignIn::Local,
-            auth_cache_ttl: Duration::from_secs(10),
-            data_dir: data_dir.path().to_owned(),
-            log_users: LogUsers::default(),
-            metrics_port: None,
-            cors: CorsOrigins::default(),
-            limits: Limits::default(),
-            shutdown_delay: Duration::ZERO,
-        };
+        let mut config = Config::for_test(database.clone(), data_dir.path()).unwrap();
         configure(&mut config);
         let server = Server::start(config, private_threads).await.unwrap();
         let url = format!("http://{}", server.address());
