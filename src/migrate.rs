@@ -12,6 +12,7 @@ pub async fn migrate(database: &Database) -> anyhow::Result<()> {
         #[cfg(feature = "embedded")]
         Database::Embedded { .. } => anyhow::bail!("a private Postgres is migrated by its server"),
     };
+    store::refuse_unknown_pooler(options).await?;
     let ran = store::migrate(options).await?;
     let said = match ran {
         0 => "the schema was up to date".to_owned(),

@@ -125,3 +125,26 @@ impl Parameter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_the_parameters_that_a_url_may_have() {
+        let readme = include_str!("../../README.md");
+        let (_, section) = readme.split_once("\n### Database address\n").unwrap();
+        let section = section.split("\n### ").next().unwrap();
+        for parameter in PARAMETERS.iter().filter(|parameter| !matches!(parameter.rule, Only(..))) {
+            let name = parameter.name;
+            let family = name.split('_').next().unwrap();
+            let is_listed = section.contains(&format!("`{name}"))
+                || section.contains(&format!("`{family}*`"))
+                || name.starts_with("gss") && section.contains("those of GSSAPI");
+            assert!(is_listed || name == "krbsrvname", "{name}");
+            let variable = parameter.variable.filter(|_| matches!(parameter.rule, Used));
+            let is_listed = |variable: &str| section.contains(&format!("`{variable}`"));
+            assert!(variable.is_none_or(is_listed), "{variable:?}");
+        }
+    }
+}

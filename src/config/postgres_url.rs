@@ -42,18 +42,29 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
     if !["postgres", "postgresql"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(MUST_BE.to_owned());
     }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    if authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if host.contains(',') {
         return Err("must name one host".to_owned());
     }
-    let url = Url::parse(text).map_err(|_| format!("{MUST_BE}; {ENCODE}"))?;
+    // As in `postgres://user@/database?host=/directory`, which is no URL for others.
+    let has_no_host = host.is_empty() || host.starts_with(':');
+    let url = if has_no_host {
+        let behind = rest.get(authority.len()..).unwrap_or_default();
+        Url::parse(&format!("postgres://{user}@none{host}{behind}"))
+    } else {
+        Url::parse(text)
+    };
+    let url = url.map_err(|_| format!("{MUST_BE}; {ENCODE}"))?;
     if url.fragment().is_some() || url.path().contains('@') {
         return Err(format!("must not contain `#`, nor `@` behind the host: {ENCODE}"));
     }
     let mut address = Address::default();
     address.put("user", decoded("user", url.username())?)?;
     address.put("password", decoded("password", url.password().unwrap_or_default())?)?;
-    address.put("host", host(&url)?)?;
+    if !has_no_host {
+        address.put("host", host_of(&url)?)?;
+    }
     address.put("port", url.port().map(|port| port.to_string()).unwrap_or_default())?;
     let database = url.path().strip_prefix('/').unwrap_or_default();
     address.put("dbname", decoded("dbname", database)?)?;
@@ -63,7 +74,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
-fn host(url: &Url) -> Result<String, String> {
+fn host_of(url: &Url) -> Result<String, String> {
     match url.host() {
         None => Ok(String::new()),
         Some(Host::Domain(name)) => decoded("host", name),

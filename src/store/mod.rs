@@ -44,6 +44,7 @@ pub(crate) use pool::Connection;
 pub(crate) use pool::too_late;
 pub use pool::{Options, Pool, Pooler};
 pub use prune::Swept;
+pub(crate) use schema::refuse_unknown_pooler;
 pub use schema::{OpenError, check_schema, migrate, migrator};
 pub use search::{Behind, Columns, Criteria, Extract, Page, Root, SortKey, Step};
 pub use storage::Storage;
@@ -51,7 +52,6 @@ pub use writes::{Update, first_checkpoint_id_of};
 
 use lanes::Lanes;
 use read::Read;
-use schema::refuse_unknown_pooler;
 use search::Listing;
 use update::Patch;
 use writers::Writers;
@@ -108,7 +108,9 @@ impl Store {
         options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
         let options = options.into();
-        refuse_unknown_pooler(&database, &options).await?;
+        if options.pooler == Pooler::None {
+            refuse_unknown_pooler(&database).await?;
+        }
         match (&options.direct, options.pooler) {
             (Some(direct), _) => migrate(direct).await.map(drop)?,
             (None, Pooler::None) => migrate(&database).await.map(drop)?,
@@ -123,7 +125,9 @@ impl Store {
         options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
         let options = options.into();
-        refuse_unknown_pooler(&database, &options).await?;
+        if options.pooler == Pooler::None {
+            refuse_unknown_pooler(&database).await?;
+        }
         check_schema(&database).await?;
         Store::connect(database, options).await
     }

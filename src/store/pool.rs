@@ -32,6 +32,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::Caps;
+use super::schema::SESSION;
 use super::spare::{Doubtful, Spares, Taken};
 use crate::meters::meters;
 
@@ -226,7 +227,11 @@ impl Pool {
         timeout: Duration,
         health: Arc<Health>,
     ) -> Pool {
-        let local = |timeout| format!("begin; {}", session(timeout).replace("set ", "set local "));
+        // What is set after its begin is too late for the transaction's own isolation.
+        let local = |timeout| {
+            let session = session(timeout).replace("set ", "set local ");
+            format!("begin isolation level read committed; {session}")
+        };
         let begin = if is_pooled { local(timeout) } else { "begin".to_owned() };
         Pool {
             statements,
@@ -376,7 +381,7 @@ fn session(timeout: Duration) -> String {
     format!(
         "set lock_timeout = {lock}; set statement_timeout = {milliseconds}; \
          set idle_in_transaction_session_timeout = {idle}; \
-         set jit = 'off'; set max_parallel_workers_per_gather = 0; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'"
+         set jit = 'off'; set max_parallel_workers_per_gather = 0; set enable_seqscan = 'off'; set plan_cache_mode = 'force_generic_plan'; {SESSION}"
     )
 }
 
@@ -516,6 +521,12 @@ fn note<T>(
     {
         *condition = Condition::Lost;
         health.happened(&health.failed);
+    }
+    if let Err(sqlx::Error::Database(refusal)) = &outcome
+        // A session stays read-only, also if the database was made so for a time only.
+        && refusal.code().is_some_and(|code| code == "25006")
+    {
+        *condition = Condition::Lost;
     }
     outcome
 }

@@ -1,5 +1,9 @@
 //! The schema: connecting to a database, checking it, and bringing it up to date.
+//!
+//! A database is not ours alone: its encoding, the rights of our role and the settings that somebody
+//! gave database or role are checked or overridden here, before anything depends on them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,7 +13,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
-use super::pool::{Options, Pooler, is_behind_transaction_pooler};
+use super::pool::is_behind_transaction_pooler;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
@@ -32,6 +36,22 @@ pub enum OpenError {
     /// The database is older than what is supported.
     #[error("the database is PostgreSQL {0}, and PostgreSQL 14 or newer is needed")]
     TooOld(String),
+    /// The database cannot hold every text. JSON is UTF-8, so most of its characters would be
+    /// refused, or stored as bytes that no index sorts and no filter finds.
+    #[error(
+        "the database has the encoding {0}, and UTF8 is needed: make another one with `create \
+         database ... encoding 'UTF8' template template0`"
+    )]
+    Encoding(String),
+    /// There is no schema, and the role may not make one.
+    #[error(
+        "role {role} may not make the schema {SCHEMA}: run `create schema {SCHEMA} authorization \
+         {role}` as the owner of the database"
+    )]
+    MayNotCreate {
+        /// The role, quoted as in SQL.
+        role: String,
+    },
     /// The schema is of a newer release.
     #[error(
         "the database has schema version {0}, which this release does not know: run a newer one"
@@ -51,8 +71,8 @@ pub enum OpenError {
     },
     /// Statements go to the database over a pooler in transaction mode, of which we were not told.
     #[error(
-        "DATABASE_URL goes over a pooler in transaction mode: set DATABASE_POOLER=transaction, or \
-         connect to the database itself or to a pooler in session mode"
+        "the database is behind a pooler in transaction mode: set DATABASE_POOLER=transaction and \
+         DATABASE_DIRECT_URL, or connect to the database itself or to a pooler in session mode"
     )]
     TransactionPooler,
     /// A migration failed.
@@ -62,19 +82,22 @@ pub enum OpenError {
 
 /// Brings the schema up to date, and answers with the number of migrations that ran.
 ///
+/// The role needs the right to make the schema, or to own it. If nothing is to be done it needs
+/// neither, and a database that is read-only is left as it is.
+///
 /// On a connection of its own, whose end releases the advisory lock, whatever happens. The lock
 /// belongs to the session, so the connection must not go through a transaction pooler.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     let mut connection = connect(options).await?;
-    let before = applied(&mut connection).await?.len();
-    let outcome = migrator().run(&mut connection).await;
-    let after = applied(&mut connection).await;
+    let outcome = async {
+        for settings in [UNBOUNDED, SESSION] {
+            connection.execute(raw_sql(settings)).await.map_err(OpenError::Connect)?;
+        }
+        bring_up_to_date(&mut connection).await
+    };
+    let outcome = outcome.await;
     let _ = connection.close().await;
-    outcome.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => OpenError::Newer(version),
-        error => OpenError::Migrate(error),
-    })?;
-    Ok(after?.len().saturating_sub(before))
+    outcome
 }
 
 /// Checks that the schema is that of this release, and changes nothing.
@@ -82,9 +105,35 @@ pub async fn check_schema(options: &PgConnectOptions) -> Result<(), OpenError> {
     let mut connection = connect(options).await?;
     let applied = applied(&mut connection).await;
     let _ = connection.close().await;
-    let (applied, migrator) = (applied?, migrator());
+    let applied = applied?;
+    match missing(&applied, &migrator())? {
+        0 => Ok(()),
+        missing => Err(OpenError::Behind { found: applied.len(), needed: applied.len() + missing }),
+    }
+}
+
+async fn bring_up_to_date(connection: &mut PgConnection) -> Result<usize, OpenError> {
+    let mut migrator = migrator();
+    let before = applied(connection).await?;
+    if missing(&before, &migrator)? == 0 {
+        // Not even `if not exists` is let pass without the right to create.
+        return Ok(0);
+    }
+    if has_schema(connection).await? {
+        migrator.create_schemas = Cow::Borrowed(&[]);
+    }
+    migrator.run(&mut *connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer(version),
+        error => OpenError::Migrate(error),
+    })?;
+    Ok(applied(connection).await?.len().saturating_sub(before.len()))
+}
+
+/// How many migrations a database has not had. None of those that it has had may be unknown, or
+/// another one than that of this release.
+fn missing(applied: &[Applied], migrator: &Migrator) -> Result<usize, OpenError> {
     let known: HashMap<_, _> = migrator.iter().map(|one| (one.version, &one.checksum)).collect();
-    for migration in &applied {
+    for migration in applied {
         match known.get(&migration.version) {
             None => return Err(OpenError::Newer(migration.version)),
             Some(checksum) if **checksum != migration.checksum => {
@@ -93,10 +142,23 @@ pub async fn check_schema(options: &PgConnectOptions) -> Result<(), OpenError> {
             Some(_) => {}
         }
     }
-    if applied.len() < known.len() {
-        return Err(OpenError::Behind { found: applied.len(), needed: known.len() });
+    Ok(known.len().saturating_sub(applied.len()))
+}
+
+/// Whether the schema is there. If it is not, the role has the right to make it.
+async fn has_schema(connection: &mut PgConnection) -> Result<bool, OpenError> {
+    let question = format!(
+        "select to_regnamespace('{SCHEMA}') is not null, \
+         has_database_privilege(current_database(), 'create'), quote_ident(current_user)"
+    );
+    let read = |row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let answer = ask(connection, &question).await;
+    let (is_there, may_create, role): (bool, bool, String) =
+        answer.and_then(read).map_err(OpenError::Connect)?;
+    if !is_there && !may_create {
+        return Err(OpenError::MayNotCreate { role });
     }
-    Ok(())
+    Ok(is_there)
 }
 
 /// A migration that the database has had.
@@ -112,9 +174,9 @@ struct Applied {
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenError> {
     let table = format!("{SCHEMA}.{MIGRATIONS}");
     let is_there = format!("select to_regclass('{table}') is not null");
-    let list = format!("select version, checksum, success from {table} order by version");
+    let list = format!("{LOCAL}; select version, checksum, success from {table} order by version");
     let rows = async {
-        let is_there = connection.fetch_one(raw_sql(AssertSqlSafe(is_there))).await?;
+        let is_there = ask(connection, &is_there).await?;
         if !is_there.try_get::<bool, _>(0)? {
             return Ok(Vec::new());
         }
@@ -134,15 +196,15 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
     Ok(applied)
 }
 
+/// The one row of a question. It is a statement without a name, and what is set for it ends with it:
+/// it may go over a transaction pooler of which we were not told.
+async fn ask(connection: &mut PgConnection, question: &str) -> Result<PgRow, sqlx::Error> {
+    connection.fetch_one(raw_sql(AssertSqlSafe(format!("{LOCAL}; {question}")))).await
+}
+
 /// Statements that are kept under a name on one connection of Postgres, and looked for on another,
 /// fail now and then, or worse. That must not be found out under load.
-pub(super) async fn refuse_unknown_pooler(
-    database: &PgConnectOptions,
-    options: &Options,
-) -> Result<(), OpenError> {
-    if options.pooler == Pooler::Transaction {
-        return Ok(());
-    }
+pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result<(), OpenError> {
     let (mut one, mut other) = (connect(database).await?, connect(database).await?);
     let outcome = is_behind_transaction_pooler(&mut one, &mut other).await;
     let _ = one.close().await;
@@ -153,9 +215,34 @@ pub(super) async fn refuse_unknown_pooler(
     Ok(())
 }
 
+/// What statements count on, whatever database and role were given by `alter ... set`, as commands
+/// of a session.
+///
+/// Names are those of Postgres: on a shared database others may put functions of these names where
+/// `search_path` looks first. A string has no escapes unless it says so. Two writers of one thread
+/// find out of each other by what the other has committed. Numbers have all of their digits.
+///
+/// What says that nothing may be written (`default_transaction_read_only`) is obeyed.
+pub(super) const SESSION: &str = "set search_path = pg_catalog; \
+     set standard_conforming_strings = on; set default_transaction_isolation = 'read committed'; \
+     set extra_float_digits = 1; set bytea_output = hex; set idle_session_timeout = 0";
+
+/// The part of it that questions of this file count on, for one of them.
+const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path = pg_catalog; \
+     set local bytea_output = hex";
+
+/// For migrations, which take as long as they take. The last of them is there since Postgres 17.
+const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
+     set idle_in_transaction_session_timeout = 0; \
+     select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
+
 /// Options that all our connections share.
 pub(super) fn ours(options: PgConnectOptions) -> PgConnectOptions {
-    let options = options.application_name("thread-store").disable_statement_logging();
+    let options = match options.get_application_name() {
+        None => options.application_name("thread-store"),
+        Some(_) => options,
+    };
+    let options = options.disable_statement_logging();
     // Postgres 12 and newer print floats in full by default, and PgBouncer refuses to be asked.
     options.extra_float_digits(None)
 }
@@ -166,15 +253,17 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> 
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
     let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
     let mut connection = connected.map_err(OpenError::Connect)?;
-    let versions = raw_sql(
-        "select current_setting('server_version'), current_setting('server_version_num')::int",
-    );
-    let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
-    let versions = connection.fetch_one(versions).await;
-    let (version, number): (String, i32) =
-        versions.and_then(|row| read(&row)).map_err(OpenError::Connect)?;
+    let question = "select current_setting('server_version'), \
+                    current_setting('server_version_num')::int, current_setting('server_encoding')";
+    let read = |row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let answer = ask(&mut connection, question).await;
+    let (version, number, encoding): (String, i32, String) =
+        answer.and_then(read).map_err(OpenError::Connect)?;
     if number < OLDEST_POSTGRES {
         return Err(OpenError::TooOld(version));
+    }
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
     }
     Ok(connection)
 }

@@ -8,6 +8,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod address;
 mod backup;
 mod bad_input;
 mod caps;
