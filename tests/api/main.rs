@@ -47,6 +47,7 @@ mod raw;
 mod revocation;
 mod schema;
 mod search;
+mod settings;
 mod shared;
 mod sse;
 mod state;
