@@ -408,7 +408,13 @@ pub struct StopSignal(mpsc::UnboundedReceiver<()>);
 
 impl StopSignal {
     /// From the signals of this process, from now on.
+    ///
+    /// Signals that the process inherited as ignored are honoured like others: a script that runs
+    /// the server with `&` hands down an ignored SIGINT, and would leave it behind on its port when
+    /// it is interrupted itself.
     pub fn of_process() -> std::io::Result<StopSignal> {
+        // With SIGCHLD ignored, Postgres's programs could be run and not be waited for.
+        drop(signal(SignalKind::child())?);
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (sender, signals) = mpsc::unbounded_channel();

@@ -9,6 +9,7 @@ use thread_store::config::{Database, Schema};
 use thread_store::store::{OpenError, check_schema, migrate, migrator};
 
 use crate::schema::sign_in_at;
+use crate::support::deadline::output_of;
 use crate::support::postgres::{test_cluster, url_of};
 use crate::support::program::Program;
 use crate::support::steps::human;
@@ -21,7 +22,7 @@ fn program(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
     let command = command.args(arguments).env_clear().env("PORT", "0");
-    command.envs(settings.iter().copied()).current_dir(directory.path()).output().unwrap()
+    output_of(command.envs(settings.iter().copied()).current_dir(directory.path())).unwrap()
 }
 
 #[track_caller]

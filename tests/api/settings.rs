@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::support::deadline::output_of;
+
 /// What a `.env` of these tests sets, and what the program says if it was read.
 const WRONG_PORT: &str = "PORT=70000\n";
 const READ: &str = "thread-store: PORT: must be a number from 0 to 65535\n";
@@ -25,7 +27,7 @@ fn put(path: &Path, mode: u32) {
 
 fn said_in(directory: &Path) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
-    let output = command.arg("migrate").env_clear().current_dir(directory).output();
+    let output = output_of(command.arg("migrate").env_clear().current_dir(directory));
     let Output { status, stderr, .. } = output.unwrap();
     assert_eq!(status.code(), Some(64));
     String::from_utf8(stderr).unwrap()
@@ -136,7 +138,7 @@ fn flags_override_the_environment_and_the_environment_overrides_the_env_file() {
     let said = |flag: &[&str], port: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
         command.args(flag).arg("migrate").env_clear().env("PORT", port);
-        let output = command.current_dir(directory.path()).output().unwrap();
+        let output = output_of(command.current_dir(directory.path())).unwrap();
         String::from_utf8(output.stderr).unwrap()
     };
     assert_eq!(said(&[], "1"), NOT_READ);

@@ -3,6 +3,8 @@
 
 #[cfg(all(feature = "embedded", feature = "local-auth"))]
 mod dashboard;
+#[path = "../api/support/deadline.rs"]
+mod deadline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -276,12 +278,9 @@ fn migrations_are_those_of_the_list() -> Result<()> {
 /// Runs the program where no `.env` and no variable of the tests' own environment reach it.
 fn program(arguments: &[&str], environment: &[(&str, &str)]) -> io::Result<Output> {
     let directory = tempfile::tempdir()?;
-    Command::new(env!("CARGO_BIN_EXE_thread-store"))
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .current_dir(directory.path())
-        .output()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
+    let command = command.args(arguments).env_clear().envs(environment.iter().copied());
+    deadline::output_of(command.current_dir(directory.path()))
 }
 
 fn flag_of(setting: &str) -> String {

@@ -10,6 +10,9 @@
 )]
 
 #[expect(dead_code, reason = "shared with the tests of the API")]
+#[path = "../api/support/deadline.rs"]
+mod deadline;
+#[expect(dead_code, reason = "shared with the tests of the API")]
 #[path = "../api/support/postgres.rs"]
 mod postgres;
 #[path = "../api/support/program.rs"]

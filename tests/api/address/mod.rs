@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::support::deadline::output_of;
 use crate::support::program::Program;
 use tcp_postgres::{PASSWORD, TcpPostgres};
 
@@ -15,7 +16,7 @@ fn migrate(environment: &[(&str, &str)]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
     let command = command.arg("migrate").env_clear().env("HOME", directory.path());
-    command.envs(environment.iter().copied()).current_dir(directory.path()).output().unwrap()
+    output_of(command.envs(environment.iter().copied()).current_dir(directory.path())).unwrap()
 }
 
 /// What a Postgres is asked for, and what it has to see.
@@ -264,7 +265,7 @@ fn options_of_libpqs_are_not_for_the_private_postgres() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
     let command = command.env_clear().env("PGOPTIONS", "-c role=x").current_dir(directory.path());
-    let output = command.output().unwrap();
+    let output = output_of(command).unwrap();
     assert_eq!(output.status.code(), Some(64), "{output:?}");
     let line = "thread-store: PGOPTIONS: must not be set unless DATABASE_URL is set\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), line);

@@ -1,5 +1,6 @@
 //! A whole server for a test: real sockets, a database of its own, real sign-in.
 
+pub(crate) mod deadline;
 pub(crate) mod events;
 pub(crate) mod policies;
 pub(crate) mod postgres;
@@ -23,6 +24,7 @@ use thread_store::server::{Server, StopSignal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use deadline::PATIENCE;
 use postgres::test_cluster;
 
 /// A running server. It stops when the test ends.
@@ -86,7 +88,7 @@ impl TestServer {
 
     /// Signs somebody up.
     pub(crate) async fn user(&self) -> User {
-        let client = Client::new();
+        let client = client();
         let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
         let body = json!({ "email": email, "password": "correct horse" });
         let url = format!("{}/auth/v1/signup", self.url);
@@ -109,7 +111,7 @@ impl TestServer {
 
     /// Waits until it has stopped.
     pub(crate) async fn stopped(self) {
-        self.running.await.unwrap();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
     }
 
     /// A client without credentials.
@@ -119,9 +121,14 @@ impl TestServer {
             token: String::new(),
             email: String::new(),
             url: self.url.clone(),
-            client: Client::new(),
+            client: client(),
         }
     }
+}
+
+/// One that gives up on a server that says nothing more.
+fn client() -> Client {
+    Client::builder().read_timeout(PATIENCE).build().unwrap()
 }
 
 /// Somebody with an access token, or nobody without one.
