@@ -19,6 +19,7 @@ mod cors;
 mod count;
 mod create;
 mod delete;
+mod deploy;
 mod filters;
 mod get;
 mod growth;

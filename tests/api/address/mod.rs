@@ -1,7 +1,7 @@
 //! The database's address: the forms of `DATABASE_URL` that people use, and libpq's variables, on a
 //! Postgres that asks for passwords and certificates.
 
-mod tcp_postgres;
+pub(crate) mod tcp_postgres;
 
 use std::path::Path;
 use std::process::{Command, Output};

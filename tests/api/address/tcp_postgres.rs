@@ -17,6 +17,7 @@ use crate::support::postgres::test_cluster;
 pub(crate) struct TcpPostgres {
     pub(crate) port: u16,
     directory: TempDir,
+    programs: PathBuf,
     server: Child,
 }
 
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Who may connect how. Each role but `postgres` has the password [`PASSWORD`].
 const HBA: &str = "local all all trust
 hostssl all certified all cert
-host all scram all scram-sha-256
+host all scram,thread_store all scram-sha-256
 host all md5 all md5
 host all cleartext all password
 host all postgres all trust
@@ -81,7 +82,7 @@ impl TcpPostgres {
             .stderr(log)
             .spawn()
             .unwrap();
-        let postgres = TcpPostgres { port, directory, server };
+        let postgres = TcpPostgres { port, directory, programs: account.programs, server };
         postgres.make_roles().await;
         postgres
     }
@@ -90,6 +91,11 @@ impl TcpPostgres {
     /// `client.key`.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The directory of `psql` and of its other programs.
+    pub(crate) fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// What it writes: a line for each connection that it lets in, and for each that ends.
