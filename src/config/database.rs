@@ -225,6 +225,7 @@ impl DatabaseArguments {
     }
 
     #[cfg(not(feature = "embedded"))]
+    #[expect(clippy::unused_self, reason = "for the private Postgres")]
     fn private(&self) -> Result<Database, ConfigError> {
         Err(wrong("DATABASE_URL", "is required: this build has no private Postgres"))
     }

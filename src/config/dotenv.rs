@@ -1,8 +1,8 @@
 //! The file `.env` of the working directory.
 //!
-//! It can name programs to run (`POSTGRES_BIN`) and servers to trust, so it is as good as the
-//! program itself. Files of parent directories are not read, and neither is one that another user
-//! owns or may write: the working directory may be a shared one, such as `/tmp`.
+//! It can name programs to run (`POSTGRES_BIN`) and servers to trust, so write access to it is control
+//! of the program. Files of parent directories are not read, and neither is one that another
+//! user owns or may write: the working directory may be shared, such as `/tmp`.
 
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
@@ -16,17 +16,17 @@ const FILE: &str = ".env";
 pub(super) fn load() -> Result<(), ConfigError> {
     let refused = |problem: &str| wrong(FILE, problem);
     let cannot_be_read = |error| wrong(FILE, format!("cannot be read: {error}"));
-    // Of a link, too: whoever owns it chooses the file.
+    // Not followed: the owner of a symbolic link chooses the file.
     let link = match fs::symlink_metadata(FILE) {
         Ok(link) => link,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(cannot_be_read(error)),
     };
-    // Before it is opened, which would wait at a pipe.
+    // Checked before it is opened, because opening a pipe blocks.
     if !fs::metadata(FILE).map_err(cannot_be_read)?.is_file() {
         return Err(refused("is not a file"));
     }
-    // What is checked from here on is what is read.
+    // The open file is checked, so that it is the one that is read.
     let file = File::open(FILE).map_err(cannot_be_read)?;
     let opened = file.metadata().map_err(cannot_be_read)?;
     if !is_ours(&link) || !is_ours(&opened) {

@@ -1,9 +1,9 @@
 //! From a URL and libpq's variables to what the driver connects with.
 //!
-//! libpq's variables fill in what `DATABASE_URL` leaves out, as for `psql`: `PGPASSWORD` or a
-//! `PGPASSFILE` keep a password out of the URL. The driver reads some of them by itself, and
-//! takes those that it cannot read for not set; so they are read and checked here first.
-//! `PGPASSFILE` (else `~/.pgpass`) is the driver's alone, and it appends `options` to `PGOPTIONS`.
+//! libpq's variables supply what `DATABASE_URL` leaves out, as for `psql`: `PGPASSWORD` or
+//! `PGPASSFILE` keep a password out of the URL. The driver reads some of them itself and ignores
+//! invalid values, so all of them are read and checked here first. Only the driver reads `PGPASSFILE`
+//! (else `~/.pgpass`), and it appends `options` to `PGOPTIONS`.
 
 use std::fmt::Write as _;
 use std::fs::File;

@@ -1,9 +1,9 @@
 //! Every connection parameter of libpq, and those of other clients that are often found in a
 //! `DATABASE_URL`: what this program does with each, and the variable that libpq reads it from.
 //!
-//! The driver knows few of them and would ignore the others. A parameter that asks for more
-//! security than the driver has must not be ignored, and one that nobody knows may be a
-//! misspelling of such a one. So each is listed here, and what is not listed is refused.
+//! The driver knows few of them and ignores the others. A parameter that asks for security which the
+//! driver does not have must not be ignored, and an unknown one may be such a parameter misspelled.
+//! So every parameter is listed here, and others are refused.
 
 use super::values::one_of;
 

@@ -1,7 +1,7 @@
 //! `postgres://` URLs, read as libpq reads them.
 //!
-//! The driver has a parser too, which fails on IPv6 addresses, ignores parameters that it does not
-//! know and prints their values. It is given what is left after this one.
+//! The driver's own parser fails on IPv6 addresses and on empty hosts, and logs the values of
+//! parameters that it does not know. It only gets what this parser has read and checked.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The schema: connecting to a database, checking it, and bringing it up to date.
 //!
-//! A database is not ours alone: its encoding, the rights of our role and the settings that somebody
-//! gave database or role are checked or overridden here, before anything depends on them.
+//! A database may be shared with other programs. Its encoding and the rights of the role are checked
+//! here, and settings of the database or the role are overridden, before anything depends on them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -36,16 +36,16 @@ pub enum OpenError {
     /// The database is older than what is supported.
     #[error("the database is PostgreSQL {0}, and PostgreSQL 14 or newer is needed")]
     TooOld(String),
-    /// The database cannot hold every text. JSON is UTF-8, so most of its characters would be
-    /// refused, or stored as bytes that no index sorts and no filter finds.
+    /// The database cannot store every Unicode text: statements with other characters would fail
+    /// one by one.
     #[error(
         "the database has the encoding {0}, and UTF8 is needed: make another one with `create \
          database ... encoding 'UTF8' template template0`"
     )]
     Encoding(String),
-    /// There is no schema, and the role may not make one.
+    /// The schema does not exist, and the role may not create it.
     #[error(
-        "role {role} may not make the schema {SCHEMA}: run `create schema {SCHEMA} authorization \
+        "role {role} may not create the schema {SCHEMA}: run `create schema {SCHEMA} authorization \
          {role}` as the owner of the database"
     )]
     MayNotCreate {
@@ -69,7 +69,7 @@ pub enum OpenError {
         /// Migrations that this release has.
         needed: usize,
     },
-    /// Statements go to the database over a pooler in transaction mode, of which we were not told.
+    /// The connection goes through a pooler in transaction mode that is not in the settings.
     #[error(
         "the database is behind a pooler in transaction mode: set DATABASE_POOLER=transaction and \
          DATABASE_DIRECT_URL, or connect to the database itself or to a pooler in session mode"
@@ -82,10 +82,10 @@ pub enum OpenError {
 
 /// Brings the schema up to date, and answers with the number of migrations that ran.
 ///
-/// The role needs the right to make the schema, or to own it. If nothing is to be done it needs
-/// neither, and a database that is read-only is left as it is.
+/// The role must own the schema, or have the right to create it. If the schema is up to date it needs
+/// neither, and nothing is written.
 ///
-/// On a connection of its own, whose end releases the advisory lock, whatever happens. The lock
+/// Runs on a connection of its own, whose end releases the advisory lock in any case. The lock
 /// belongs to the session, so the connection must not go through a transaction pooler.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     let mut connection = connect(options).await?;
@@ -116,7 +116,7 @@ async fn bring_up_to_date(connection: &mut PgConnection) -> Result<usize, OpenEr
     let mut migrator = migrator();
     let before = applied(connection).await?;
     if missing(&before, &migrator)? == 0 {
-        // Not even `if not exists` is let pass without the right to create.
+        // Postgres refuses `create ... if not exists` too without the right to create.
         return Ok(0);
     }
     if has_schema(connection).await? {
@@ -129,8 +129,8 @@ async fn bring_up_to_date(connection: &mut PgConnection) -> Result<usize, OpenEr
     Ok(applied(connection).await?.len().saturating_sub(before.len()))
 }
 
-/// How many migrations a database has not had. None of those that it has had may be unknown, or
-/// another one than that of this release.
+/// The number of migrations that a database lacks. Fails if it has one that this release does not
+/// know, or knows in another form.
 fn missing(applied: &[Applied], migrator: &Migrator) -> Result<usize, OpenError> {
     let known: HashMap<_, _> = migrator.iter().map(|one| (one.version, &one.checksum)).collect();
     for migration in applied {
@@ -145,7 +145,7 @@ fn missing(applied: &[Applied], migrator: &Migrator) -> Result<usize, OpenError>
     Ok(known.len().saturating_sub(applied.len()))
 }
 
-/// Whether the schema is there. If it is not, the role has the right to make it.
+/// Whether the schema exists. Fails if it does not and the role may not create it.
 async fn has_schema(connection: &mut PgConnection) -> Result<bool, OpenError> {
     let question = format!(
         "select to_regnamespace('{SCHEMA}') is not null, \
@@ -161,16 +161,15 @@ async fn has_schema(connection: &mut PgConnection) -> Result<bool, OpenError> {
     Ok(is_there)
 }
 
-/// A migration that the database has had.
+/// A migration that was run on the database.
 struct Applied {
     version: i64,
     checksum: Vec<u8>,
 }
 
-/// The migrations that the database has had.
+/// The migrations that were run on the database.
 ///
-/// In statements without a name, of which none needs another: they may go over a transaction
-/// pooler.
+/// Works through a transaction pooler: the statements have no names and do not depend on each other.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenError> {
     let table = format!("{SCHEMA}.{MIGRATIONS}");
     let is_there = format!("select to_regclass('{table}') is not null");
@@ -196,14 +195,14 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
     Ok(applied)
 }
 
-/// The one row of a question. It is a statement without a name, and what is set for it ends with it:
-/// it may go over a transaction pooler of which we were not told.
+/// Runs a query of one row. Works through a transaction pooler that is not in the settings: the
+/// statement has no name, and its settings end with it.
 async fn ask(connection: &mut PgConnection, question: &str) -> Result<PgRow, sqlx::Error> {
     connection.fetch_one(raw_sql(AssertSqlSafe(format!("{LOCAL}; {question}")))).await
 }
 
-/// Statements that are kept under a name on one connection of Postgres, and looked for on another,
-/// fail now and then, or worse. That must not be found out under load.
+/// Fails behind a pooler in transaction mode. There a named statement may be prepared on one
+/// connection and looked up on another, which fails now and then, and only under load.
 pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result<(), OpenError> {
     let (mut one, mut other) = (connect(database).await?, connect(database).await?);
     let outcome = is_behind_transaction_pooler(&mut one, &mut other).await;
@@ -215,28 +214,30 @@ pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result
     Ok(())
 }
 
-/// What statements count on, whatever database and role were given by `alter ... set`, as commands
-/// of a session.
+/// Settings that all statements rely on, as commands that override `alter database ... set` and
+/// `alter role ... set`.
 ///
-/// Names are those of Postgres: on a shared database others may put functions of these names where
-/// `search_path` looks first. A string has no escapes unless it says so. Two writers of one thread
-/// find out of each other by what the other has committed. Numbers have all of their digits.
+/// `search_path`: on a shared database, other roles may create functions with the names of Postgres's
+/// own. `standard_conforming_strings`: strings without `E` have no escapes.
+/// `default_transaction_isolation`: concurrent writers of a thread must see what the other has
+/// committed. `extra_float_digits`: numbers keep all of their digits. `idle_session_timeout`: idle
+/// connections stay open.
 ///
-/// What says that nothing may be written (`default_transaction_read_only`) is obeyed.
+/// `default_transaction_read_only` is not overridden: hosts set it on a database that is full.
 pub(super) const SESSION: &str = "set search_path = pg_catalog; \
      set standard_conforming_strings = on; set default_transaction_isolation = 'read committed'; \
      set extra_float_digits = 1; set bytea_output = hex; set idle_session_timeout = 0";
 
-/// The part of it that questions of this file count on, for one of them.
+/// Settings of one [`ask`].
 const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path = pg_catalog; \
      set local bytea_output = hex";
 
-/// For migrations, which take as long as they take. The last of them is there since Postgres 17.
+/// Settings of migrations, which may take long. `transaction_timeout` exists since Postgres 17.
 const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
      set idle_in_transaction_session_timeout = 0; \
      select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
 
-/// Options that all our connections share.
+/// The options of every connection of this program.
 pub(super) fn ours(options: PgConnectOptions) -> PgConnectOptions {
     let options = match options.get_application_name() {
         None => options.application_name("thread-store"),
@@ -247,7 +248,7 @@ pub(super) fn ours(options: PgConnectOptions) -> PgConnectOptions {
     options.extra_float_digits(None)
 }
 
-/// Connects, and checks that the database is one of those supported.
+/// Connects, and checks the version and the encoding of the database.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let options = ours(options.clone());
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());

@@ -227,7 +227,7 @@ async fn migrations_run_over_the_direct_connection_if_there_is_one() {
     let (url, direct) = (url_of(&database.clone().username(&role)), url_of(&database));
     let alone = [("DATABASE_URL", &*url), SIGN_IN];
     let line = one_line(&program(&["migrate"], &alone), 1);
-    assert!(line.contains("may not make the schema thread_store"), "{line}");
+    assert!(line.contains("may not create the schema thread_store"), "{line}");
     let both = [("DATABASE_URL", &*url), ("DATABASE_DIRECT_URL", &*direct), SIGN_IN];
     Program::start(&both).stop();
     check_schema(&database).await.unwrap();
