@@ -18,6 +18,7 @@ mod copy;
 mod cors;
 mod count;
 mod create;
+mod database_log;
 mod delete;
 mod deploy;
 mod filters;
