@@ -1,17 +1,20 @@
 #!/bin/sh
 # Prepares a Postgres for Supabase Auth, which then makes its own tables. May run again.
 #
-# Takes the usual PGHOST, PGUSER, PGPASSWORD and PGDATABASE of a superuser named postgres: one
-# of Supabase Auth's migrations grants to a role of that name.
+# Takes the usual PGHOST, PGUSER and PGDATABASE of a superuser named postgres: one of Supabase Auth's
+# migrations grants to a role of that name. Its password is in SUPERUSER_DIRECTORY, where
+# database-role.sh put it.
 set -eu
 
 # Checked here, because Supabase Auth itself would start with an empty secret.
 : "${SUPABASE_AUTH_DB_PASSWORD:?set it in .env: the password of the database role of Supabase Auth}"
 : "${SUPABASE_JWT_SECRET:?set it in .env: the secret that signs access tokens}"
 if [ "${#SUPABASE_JWT_SECRET}" -lt 32 ]; then
-    echo "SUPABASE_JWT_SECRET: takes 32 characters or more" >&2
+    echo "SUPABASE_JWT_SECRET: must have 32 characters or more" >&2
     exit 64
 fi
+PGPASSWORD=$(cat "${SUPERUSER_DIRECTORY:-/superuser}/password")
+export PGPASSWORD
 
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 <<'SQL'
 \getenv password SUPABASE_AUTH_DB_PASSWORD

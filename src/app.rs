@@ -6,7 +6,7 @@ use crate::auth::Auth;
 use crate::config::Limits;
 use crate::error::{Error, Kind};
 use crate::shares::{Holder, Permit, Shares};
-use crate::store::Store;
+use crate::store::{Store, Ttl};
 
 /// The parts of a running server, shared by its handlers.
 pub struct App {
@@ -16,6 +16,8 @@ pub struct App {
     pub auth: Auth,
     /// What clients may take up.
     pub limits: Limits,
+    /// The ttl of threads that are created without one.
+    pub default_ttl: Option<Ttl>,
     /// What is taken up.
     pub shares: AppShares,
     /// Cancelled when the server was told to stop: it serves, and says that it is not ready.
@@ -45,13 +47,21 @@ impl AppShares {
     /// As the limits say.
     #[must_use]
     pub fn new(limits: &Limits) -> AppShares {
-        let shares = |bound: crate::config::Bound| Shares::new(bound.all, bound.user);
+        let Limits { requests, requests_per_user, streams, streams_per_user, .. } = *limits;
+        // Enough for what one person does, and little enough to leave the server to the others.
+        let part = |all: u64, user: Option<u64>, part: u64| {
+            Shares::new(all, user.unwrap_or_else(|| (all / part).max(1)))
+        };
+        // The largest body that is allowed has to fit.
+        let body = limits.body_bytes as u64;
+        let bodies = limits.body_memory.max(body);
+        let bodies_of_user = limits.body_memory_per_user.unwrap_or(bodies / 4).max(body);
         AppShares {
-            requests: shares(limits.requests),
-            streams: shares(limits.streams),
-            bodies: shares(limits.requests),
-            body_bytes: shares(limits.bodies),
-            answer_bytes: shares(limits.answers),
+            requests: part(requests, requests_per_user, 8),
+            streams: part(streams, streams_per_user, 8),
+            bodies: part(requests, requests_per_user, 8),
+            body_bytes: Shares::new(bodies, bodies_of_user),
+            answer_bytes: part(limits.answer_memory, limits.answer_memory_per_user, 4),
             verifications: Shares::new(MAX_VERIFICATIONS, MAX_VERIFICATIONS),
         }
     }
@@ -86,6 +96,7 @@ impl App {
             store,
             auth,
             limits,
+            default_ttl: None,
             shares,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),

@@ -1,5 +1,5 @@
-//! Cross-origin access. Unless `CORS_ALLOW_ORIGINS` says otherwise as the reference server grants
-//! it: any origin, no credentials (`THREADS_API.md` section 2).
+//! Cross-origin access. Without `CORS_ALLOW_ORIGINS` as on the reference server: any origin, no
+//! credentials.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,7 +28,12 @@ const EXPOSED: [HeaderName; 4] = [
 pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
     let origins = match origins {
         CorsOrigins::Any => AllowOrigin::any(),
-        CorsOrigins::These(origins) => AllowOrigin::list(origins.iter().cloned()),
+        CorsOrigins::These(origins) => {
+            let origins = origins.clone();
+            AllowOrigin::predicate(move |origin, _| {
+                origins.iter().any(|allowed| allowed.matches(origin))
+            })
+        }
     };
     let methods = ALLOWED.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok());
     CorsLayer::new()
@@ -40,9 +45,9 @@ pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
         .vary([header::ORIGIN])
 }
 
-/// Middleware that sends requests from other origins the way `across`, which has the [`layer`]. It
-/// also does what that does not: 400 for a preflight that asks for a method which does not exist,
-/// and 405 for an `OPTIONS` that is no preflight.
+/// Middleware that passes requests with an `Origin` header to `across`, which has the [`layer`]. It
+/// also answers 400 to a preflight for a method that does not exist, and 405 to an `OPTIONS` that
+/// is no preflight, neither of which the layer does.
 pub(crate) async fn across_origins<S>(
     State(across): State<Arc<S>>,
     request: Request,

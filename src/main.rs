@@ -11,8 +11,8 @@ use thread_store::config::{Command, Config};
 use thread_store::server::{Server, StopSignal};
 use thread_store::{healthcheck, import, migrate, telemetry};
 
-/// A request makes and drops some hundred small things on changing threads, which the system's
-/// allocator is slow at.
+/// A request allocates and frees a few hundred small values on changing threads, for which the
+/// system's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             Command::Import(asked) => import::run(*asked).await,
         }
     });
-    // Its last lines come before ours.
+    // The last lines of the log are written before the error.
     drop(log);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The error with those of its causes that it does not name itself.
+/// The error with its causes, without those that its text already contains.
 fn with_causes(error: &anyhow::Error) -> String {
     error.chain().skip(1).fold(error.to_string(), |text, cause| {
         let cause = cause.to_string();
@@ -54,11 +54,11 @@ fn with_causes(error: &anyhow::Error) -> String {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    // From here on a signal ends the start as cleanly as it ends the server.
+    // From here on a signal ends the start as cleanly as the server.
     let mut stop = StopSignal::of_process()?;
     let server = tokio::select! {
         server = Server::start(config, private_threads) => server?,
-        // What was started by then is taken over by the next start, or ends with us.
+        // A Postgres that is already running is taken over by the next start.
         () = stop.next() => return Ok(()),
     };
     let _ = std::io::stdout().write_all(server.banner().as_bytes());

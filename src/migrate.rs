@@ -1,17 +1,21 @@
-//! The `migrate` sub-command, for deployments whose servers may not change the schema.
+//! The `migrate` sub-command, for deployments in which servers may not change the schema.
 
 use std::io::Write as _;
 
 use crate::config::Database;
 use crate::store;
 
-/// Brings the schema of a database that somebody else runs up to date.
+/// Brings the schema of an external database up to date, and prints what was done.
+///
+/// Fails on a private Postgres, which its own server migrates, and behind a pooler in transaction
+/// mode.
 pub async fn migrate(database: &Database) -> anyhow::Result<()> {
     let options = match database {
         Database::External { url, direct } => direct.as_ref().unwrap_or(url),
         #[cfg(feature = "embedded")]
         Database::Embedded { .. } => anyhow::bail!("a private Postgres is migrated by its server"),
     };
+    store::refuse_unknown_pooler(options).await?;
     let ran = store::migrate(options).await?;
     let said = match ran {
         0 => "the schema was up to date".to_owned(),

@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::app::{App, AppShares};
 use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
-use crate::config::{Config, Database, Schema, SignIn};
+use crate::config::{Config, Database, Schema, SignIn, place};
 use crate::listener::{Port, Routes};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
@@ -30,8 +30,6 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often samples are merged, without which they pile up until somebody asks for metrics.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
-/// Wait between two sweeps of expired threads. Readers do not see them meanwhile.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A server that is ready, and serves.
 pub struct Server {
@@ -40,6 +38,7 @@ pub struct Server {
     app: Arc<App>,
     database: Running,
     banner: String,
+    sweep_interval: Duration,
     shutdown_delay: Duration,
 }
 
@@ -140,12 +139,16 @@ impl Server {
         match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
             Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, api.address(), &database_name);
-                let app = Arc::new(App::new(store, auth, config.limits, shares));
+                let app = Arc::new(App {
+                    default_ttl: config.thread_ttl.default,
+                    ..App::new(store, auth, config.limits, shares)
+                });
                 metrics_routes.put(router::metrics(Some(Arc::clone(&app))));
                 routes.put(router::router(Arc::clone(&app), sign_in_routes, &config));
                 info!("listening on {}", api.address());
+                let sweep_interval = config.thread_ttl.sweep_interval;
                 let shutdown_delay = config.shutdown_delay;
-                Ok(Server { api, metrics, app, database, banner, shutdown_delay })
+                Ok(Server { api, metrics, app, database, banner, sweep_interval, shutdown_delay })
             }
             Err(error) => {
                 store.close().await;
@@ -184,7 +187,7 @@ impl Server {
     /// no more connections and lets the requests under way finish, until the deadline or the next
     /// `stop`.
     pub async fn run(self, mut stop: StopSignal) {
-        let mut background = background(&self.app.store);
+        let mut background = background(&self.app.store, self.sweep_interval);
         stop.next().await;
         self.app.draining.cancel();
         if !self.shutdown_delay.is_zero() {
@@ -222,7 +225,7 @@ async fn open_port(
 }
 
 /// What goes on beside requests. Ends when it is dropped.
-fn background(store: &Store) -> JoinSet<()> {
+fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let changes = store.changes().clone();
     tasks.spawn(for_ever("news of changes", move || {
@@ -232,7 +235,7 @@ fn background(store: &Store) -> JoinSet<()> {
     let store = store.clone();
     tasks.spawn(for_ever("the sweeper", move || {
         let store = store.clone();
-        async move { sweep(&store).await }
+        async move { sweep(&store, sweep_interval).await }
     }));
     tasks.spawn(for_ever("metrics", || async {
         loop {
@@ -259,7 +262,7 @@ where
 }
 
 /// Carries out what threads' ttl asks for, in small batches.
-async fn sweep(store: &Store) {
+async fn sweep(store: &Store, interval: Duration) {
     let mut put_off = PutOff::default();
     loop {
         match store.sweep(&mut put_off).await {
@@ -278,7 +281,7 @@ async fn sweep(store: &Store) {
                 warn!(%error, "could not sweep expired threads");
             }
         }
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        tokio::time::sleep(interval).await;
     }
 }
 
@@ -297,12 +300,7 @@ async fn open_database(
 ) -> Result<(sqlx::postgres::PgConnectOptions, Running, String), StartError> {
     match &config.database {
         Database::External { url: options, .. } => {
-            let name = format!(
-                "PostgreSQL at {}:{}/{}",
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or_default()
-            );
+            let name = format!("PostgreSQL at {}", place(options));
             Ok(((**options).clone(), Running::External, name))
         }
         #[cfg(feature = "embedded")]
@@ -333,7 +331,7 @@ async fn open_store(
     };
     let options = store::Options {
         max_connections: config.database_max_connections,
-        connections_per_user: (config.database_max_connections / 4).max(1),
+        connections_per_user: config.database_connections_per_user,
         timeout: config.database_timeout,
         pooler: config.database_pooler,
         direct,
@@ -422,7 +420,13 @@ pub struct StopSignal(mpsc::UnboundedReceiver<()>);
 
 impl StopSignal {
     /// From the signals of this process, from now on.
+    ///
+    /// Signals that the process inherited as ignored are honoured like others: a script that runs
+    /// the server with `&` hands down an ignored SIGINT, and would leave it behind on its port when
+    /// it is interrupted itself.
     pub fn of_process() -> std::io::Result<StopSignal> {
+        // With SIGCHLD ignored, Postgres's programs could be run and not be waited for.
+        drop(signal(SignalKind::child())?);
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (sender, signals) = mpsc::unbounded_channel();

@@ -7,15 +7,16 @@ use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use clap::Args;
 use url::Url;
 
-use super::{ConfigError, http_url, non_empty, wrong};
+use super::values::{http_url, number, text};
+use super::{ConfigError, wrong};
 use crate::json::Object;
 
 /// The command line of `import`, before validation.
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct ImportArguments {
     /// Server whose threads are read: its base URL
-    #[arg(long, value_name = "URL")]
-    from: String,
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    from: Url,
 
     /// Variable that holds the access token for it
     #[arg(long, value_name = "VARIABLE")]
@@ -27,8 +28,8 @@ pub(super) struct Arguments {
     from_header_env: Vec<String>,
 
     /// Server to which they are written: its base URL
-    #[arg(long, value_name = "URL")]
-    to: String,
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    to: Url,
 
     /// Variable that holds the access token for it. Threads become its user's
     #[arg(long, value_name = "VARIABLE")]
@@ -39,16 +40,16 @@ pub(super) struct Arguments {
     to_header_env: Vec<String>,
 
     /// Only threads whose metadata contains this JSON object
-    #[arg(long, value_name = "JSON")]
-    metadata: Option<String>,
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    metadata: Option<Object>,
 
     /// Node to write every state as. Unset: the one that the source names, if it names one
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", value_parser = text)]
     as_node: Option<String>,
 
     /// Threads that are copied at the same time, 1 to 32
-    #[arg(long, value_name = "NUMBER", default_value = "4")]
-    concurrency: String,
+    #[arg(long, value_name = "NUMBER", default_value = "4", value_parser = number::<usize, 1, 32>)]
+    concurrency: usize,
 }
 
 /// Threads to copy from one server to another.
@@ -87,40 +88,35 @@ impl fmt::Debug for Peer {
     }
 }
 
-impl Arguments {
+impl ImportArguments {
     pub(super) fn validate(self) -> Result<Import, ConfigError> {
-        let metadata = match non_empty(self.metadata) {
-            None => Object::default(),
-            Some(text) => serde_json::from_str(&text).map_err(|_| {
-                wrong("--metadata", "takes a JSON object, such as '{\"team\":\"a\"}'")
-            })?,
-        };
-        let concurrency = self.concurrency.parse().ok().filter(|n| (1..=32).contains(n));
-        let concurrency =
-            concurrency.ok_or_else(|| wrong("--concurrency", "takes a number from 1 to 32"))?;
-        let from = ["--from", "--from-token-env", "--from-header-env"];
-        let to = ["--to", "--to-token-env", "--to-header-env"];
+        let from = ["--from-token-env", "--from-header-env"];
+        let to = ["--to-token-env", "--to-header-env"];
         Ok(Import {
-            from: peer(from, &self.from, self.from_token_env, &self.from_header_env)?,
-            to: peer(to, &self.to, self.to_token_env, &self.to_header_env)?,
-            metadata,
-            as_node: non_empty(self.as_node),
-            concurrency,
+            from: peer(from, self.from, self.from_token_env, &self.from_header_env)?,
+            to: peer(to, self.to, self.to_token_env, &self.to_header_env)?,
+            metadata: self.metadata.unwrap_or_default(),
+            as_node: self.as_node,
+            concurrency: self.concurrency,
         })
     }
 }
 
-/// `flags` are those for the URL, the token and other headers.
+fn object(text: &str) -> Result<Object, &'static str> {
+    let must_be = "must be a JSON object, such as '{\"team\":\"a\"}'";
+    serde_json::from_str(text).map_err(|_| must_be)
+}
+
+/// `flags` are those for the token and other headers.
 fn peer(
-    flags: [&'static str; 3],
-    url: &str,
+    flags: [&'static str; 2],
+    url: Url,
     token: Option<String>,
     other: &[String],
 ) -> Result<Peer, ConfigError> {
-    let [url_flag, token_flag, header_flag] = flags;
-    let url = http_url(url_flag, url)?;
+    let [token_flag, header_flag] = flags;
     let (mut headers, mut variables) = (HeaderMap::new(), Vec::new());
-    if let Some(variable) = non_empty(token) {
+    if let Some(variable) = token {
         let token = value_of(token_flag, &variable)?;
         // A variable may hold the whole header by habit.
         let token = token.strip_prefix("Bearer ").unwrap_or(&token).trim();
@@ -128,9 +124,10 @@ fn peer(
         variables.push(variable);
     }
     for pair in other {
-        let takes = || wrong(header_flag, "takes HEADER=VARIABLE, such as x-api-key=MY_API_KEY");
-        let (name, variable) = pair.split_once('=').ok_or_else(takes)?;
-        let name: HeaderName = name.trim().parse().map_err(|_| takes())?;
+        let malformed =
+            || wrong(header_flag, "must be HEADER=VARIABLE, such as x-api-key=MY_API_KEY");
+        let (name, variable) = pair.split_once('=').ok_or_else(malformed)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| malformed())?;
         let variable = variable.trim();
         let value = value_of(header_flag, variable)?;
         headers.insert(name, secret(header_flag, variable, &value)?);
@@ -144,16 +141,21 @@ fn value_of(flag: &'static str, variable: &str) -> Result<String, ConfigError> {
     // What cannot be the name of a variable may be the secret itself: it is not repeated.
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if variable.is_empty() || variable.len() > 100 || !variable.chars().all(is_name) {
-        return Err(wrong(flag, "takes the name of a variable, not its value"));
+        return Err(wrong(flag, "must be the name of a variable, not its value"));
     }
     match std::env::var(variable) {
         Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
-        _ => Err(wrong(flag, format!("there is no variable {variable}, or it is empty"))),
+        _ => Err(wrong(flag, format!("names the variable {variable}, which is not set or empty"))),
     }
 }
 
 fn secret(flag: &'static str, variable: &str, value: &str) -> Result<HeaderValue, ConfigError> {
-    let unfit = |_| wrong(flag, format!("the value of {variable} cannot be sent in a header"));
+    let unfit = |_| {
+        wrong(
+            flag,
+            format!("names the variable {variable}, whose value cannot be sent in a header"),
+        )
+    };
     let mut value = HeaderValue::from_str(value).map_err(unfit)?;
     value.set_sensitive(true);
     Ok(value)
@@ -161,15 +163,16 @@ fn secret(flag: &'static str, variable: &str, value: &str) -> Result<HeaderValue
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use super::super::{Command, arguments::Arguments, command_line};
 
-    use super::super::{Arguments, Command};
-
-    fn refusal(arguments: &[&str]) -> String {
+    fn import(arguments: &[&str]) -> Result<super::Import, String> {
         let servers = ["--from", "http://127.0.0.1:1", "--to", "http://127.0.0.1:2"];
         let arguments = [&["thread-store", "import"], &servers[..], arguments].concat();
-        let Ok(arguments) = Arguments::try_parse_from(arguments) else { panic!("unknown flag") };
-        arguments.read().unwrap_err().to_string()
+        let read = command_line::parse_words(&arguments).and_then(Arguments::read);
+        match read.map_err(|error| error.to_string())? {
+            (Command::Import(asked), _) => Ok(*asked),
+            (other, _) => Err(format!("{other:?}")),
+        }
     }
 
     #[test]
@@ -183,7 +186,7 @@ mod tests {
             (&["--metadata", "[\"hunter2\"]"], "--metadata"),
             (&["--concurrency", "0"], "--concurrency"),
         ] {
-            let line = refusal(arguments);
+            let line = import(arguments).unwrap_err();
             assert!(line.starts_with(&format!("{flag}: ")), "{line}");
             assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
         }
@@ -192,20 +195,8 @@ mod tests {
     #[test]
     fn the_values_of_headers_are_not_in_debug_output() {
         // The one variable that is there wherever tests run.
-        let arguments = [
-            "thread-store",
-            "import",
-            "--from",
-            "http://127.0.0.1:1",
-            "--to",
-            "http://127.0.0.1:2",
-            "--from-token-env",
-            "PATH",
-            "--to-header-env",
-            "x-api-key=PATH",
-        ];
-        let Ok(arguments) = Arguments::try_parse_from(arguments) else { panic!("unknown flag") };
-        let Command::Import(asked) = arguments.read().unwrap().0 else { panic!("not import") };
+        let arguments = ["--from-token-env", "PATH", "--to-header-env", "x-api-key=PATH"];
+        let asked = import(&arguments).unwrap();
         let path = asked.to.headers["x-api-key"].to_str().unwrap();
         let debug = format!("{asked:?} {:?}", asked.from.headers);
         assert!(debug.contains("PATH") && !debug.contains(path), "{debug}");

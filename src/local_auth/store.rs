@@ -15,7 +15,11 @@ use super::{
 /// that schema too, apart from the server's own.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     let mut migrator = sqlx::migrate!("migrations/local_auth");
-    migrator.create_schema("local_auth");
+    // Not even `if not exists` is let pass without the right to create schemas.
+    let has_schema = sqlx::query_scalar("select to_regnamespace('local_auth') is not null");
+    if !has_schema.fetch_one(pool).await? {
+        migrator.create_schema("local_auth");
+    }
     migrator.dangerous_set_table_name("local_auth._sqlx_migrations");
     migrator.run(pool).await
 }

@@ -41,6 +41,7 @@ pub use threads::{
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
 pub(crate) use pool::DATABASE_WAIT;
+pub(crate) use schema::refuse_unknown_pooler;
 
 use crate::auth::Scope;
 use crate::shares::{Holder, Shares};
@@ -134,7 +135,9 @@ impl Store {
         options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
         let options = options.into();
-        schema::refuse_unknown_pooler(&database, options.pooler).await?;
+        if options.pooler == Pooler::None {
+            refuse_unknown_pooler(&database).await?;
+        }
         match (&options.direct, options.pooler) {
             (Some(direct), _) => migrate(direct).await.map(drop)?,
             (None, Pooler::None) => migrate(&database).await.map(drop)?,
@@ -149,7 +152,9 @@ impl Store {
         options: impl Into<Options>,
     ) -> Result<Store, OpenError> {
         let options = options.into();
-        schema::refuse_unknown_pooler(&database, options.pooler).await?;
+        if options.pooler == Pooler::None {
+            refuse_unknown_pooler(&database).await?;
+        }
         check_schema(&database).await?;
         Store::connect(database, options).await
     }

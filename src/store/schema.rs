@@ -1,5 +1,9 @@
 //! The schema: connecting to a database, checking it, and bringing it up to date.
+//!
+//! A database may be shared with other programs. Its encoding and the rights of the role are checked
+//! here, and settings of the database or the role are overridden, before anything depends on them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,7 +13,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
-use super::pool::{Pooler, is_behind_transaction_pooler};
+use super::pool::is_behind_transaction_pooler;
 use super::sql::Statement;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
@@ -37,6 +41,22 @@ pub enum OpenError {
     /// The database is older than what is supported.
     #[error("the database is PostgreSQL {0}, and PostgreSQL 14 or newer is needed")]
     TooOld(String),
+    /// The database cannot store every Unicode text: statements with other characters would fail
+    /// one by one.
+    #[error(
+        "the database has the encoding {0}, and UTF8 is needed: make another one with `create \
+         database ... encoding 'UTF8' template template0`"
+    )]
+    Encoding(String),
+    /// The schema does not exist, and the role may not create it.
+    #[error(
+        "role {role} may not create the schema {SCHEMA}: run `create schema {SCHEMA} authorization \
+         {role}` as the owner of the database"
+    )]
+    MayNotCreate {
+        /// The role, quoted as in SQL.
+        role: String,
+    },
     /// The schema is of a newer release.
     #[error(
         "the database has schema version {0}, which this release does not know: run a newer one"
@@ -54,10 +74,10 @@ pub enum OpenError {
         /// Migrations that this release has.
         needed: usize,
     },
-    /// Statements go to the database over a pooler in transaction mode, of which we were not told.
+    /// The connection goes through a pooler in transaction mode that is not in the settings.
     #[error(
-        "DATABASE_URL goes over a pooler in transaction mode: set DATABASE_POOLER=transaction, or \
-         connect to the database itself or to a pooler in session mode"
+        "the database is behind a pooler in transaction mode: set DATABASE_POOLER=transaction and \
+         DATABASE_DIRECT_URL, or connect to the database itself or to a pooler in session mode"
     )]
     TransactionPooler,
     /// A migration failed.
@@ -67,19 +87,21 @@ pub enum OpenError {
 
 /// Brings the schema up to date, and answers with the number of migrations that ran.
 ///
-/// On a connection of its own, whose end releases the advisory lock, whatever happens. The lock
+/// The role must own the schema, or have the right to create it. If the schema is up to date it needs
+/// neither, and nothing is written.
+///
+/// Runs on a connection of its own, whose end releases the advisory lock in any case. The lock
 /// belongs to the session, so the connection must not go through a transaction pooler.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     let mut connection = connect(options).await?;
-    let before = applied(&mut connection).await?.len();
-    let outcome = migrator().run(&mut connection).await;
-    let after = applied(&mut connection).await;
+    let outcome = async {
+        let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
+        connection.execute(settings).await.map_err(OpenError::Connect)?;
+        bring_up_to_date(&mut connection).await
+    };
+    let outcome = outcome.await;
     let _ = connection.close().await;
-    outcome.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => OpenError::Newer(version),
-        error => OpenError::Migrate(error),
-    })?;
-    Ok(after?.len().saturating_sub(before))
+    outcome
 }
 
 /// Checks that the schema is that of this release, and changes nothing.
@@ -87,9 +109,35 @@ pub async fn check_schema(options: &PgConnectOptions) -> Result<(), OpenError> {
     let mut connection = connect(options).await?;
     let applied = applied(&mut connection).await;
     let _ = connection.close().await;
-    let (applied, migrator) = (applied?, migrator());
+    let applied = applied?;
+    match missing(&applied, &migrator())? {
+        0 => Ok(()),
+        missing => Err(OpenError::Behind { found: applied.len(), needed: applied.len() + missing }),
+    }
+}
+
+async fn bring_up_to_date(connection: &mut PgConnection) -> Result<usize, OpenError> {
+    let mut migrator = migrator();
+    let before = applied(connection).await?;
+    if missing(&before, &migrator)? == 0 {
+        // Postgres refuses `create ... if not exists` too without the right to create.
+        return Ok(0);
+    }
+    if has_schema(connection).await? {
+        migrator.create_schemas = Cow::Borrowed(&[]);
+    }
+    migrator.run(&mut *connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer(version),
+        error => OpenError::Migrate(error),
+    })?;
+    Ok(applied(connection).await?.len().saturating_sub(before.len()))
+}
+
+/// The number of migrations that a database lacks. Fails if it has one that this release does not
+/// know, or knows in another form.
+fn missing(applied: &[Applied], migrator: &Migrator) -> Result<usize, OpenError> {
     let known: HashMap<_, _> = migrator.iter().map(|one| (one.version, &one.checksum)).collect();
-    for migration in &applied {
+    for migration in applied {
         match known.get(&migration.version) {
             None => return Err(OpenError::Newer(migration.version)),
             Some(checksum) if **checksum != migration.checksum => {
@@ -98,28 +146,40 @@ pub async fn check_schema(options: &PgConnectOptions) -> Result<(), OpenError> {
             Some(_) => {}
         }
     }
-    if applied.len() < known.len() {
-        return Err(OpenError::Behind { found: applied.len(), needed: known.len() });
-    }
-    Ok(())
+    Ok(known.len().saturating_sub(applied.len()))
 }
 
-/// A migration that the database has had.
+/// Whether the schema exists. Fails if it does not and the role may not create it.
+async fn has_schema(connection: &mut PgConnection) -> Result<bool, OpenError> {
+    let question = format!(
+        "select to_regnamespace('{SCHEMA}') is not null, \
+         has_database_privilege(current_database(), 'create'), quote_ident(current_user)"
+    );
+    let read = |row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let answer = ask(connection, &question).await;
+    let (is_there, may_create, role): (bool, bool, String) =
+        answer.and_then(read).map_err(OpenError::Connect)?;
+    if !is_there && !may_create {
+        return Err(OpenError::MayNotCreate { role });
+    }
+    Ok(is_there)
+}
+
+/// A migration that was run on the database.
 struct Applied {
     version: i64,
     checksum: Vec<u8>,
 }
 
-/// The migrations that the database has had.
+/// The migrations that were run on the database.
 ///
-/// In statements without a name, of which none needs another: they may go over a transaction
-/// pooler.
+/// Works through a transaction pooler: the statements have no names and do not depend on each other.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenError> {
     let table = format!("{SCHEMA}.{MIGRATIONS}");
     let is_there = format!("select to_regclass('{table}') is not null");
-    let list = format!("select version, checksum, success from {table} order by version");
+    let list = format!("{LOCAL}; select version, checksum, success from {table} order by version");
     let rows = async {
-        let is_there = connection.fetch_one(raw_sql(AssertSqlSafe(is_there))).await?;
+        let is_there = ask(connection, &is_there).await?;
         if !is_there.try_get::<bool, _>(0)? {
             return Ok(Vec::new());
         }
@@ -139,15 +199,15 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
     Ok(applied)
 }
 
-/// Statements that are kept under a name on one connection of Postgres, and looked for on another,
-/// fail now and then, or worse. That must not be found out under load.
-pub(super) async fn refuse_unknown_pooler(
-    database: &PgConnectOptions,
-    pooler: Pooler,
-) -> Result<(), OpenError> {
-    if pooler == Pooler::Transaction {
-        return Ok(());
-    }
+/// Runs a query of one row. Works through a transaction pooler that is not in the settings: the
+/// statement has no name, and its settings end with it.
+async fn ask(connection: &mut PgConnection, question: &str) -> Result<PgRow, sqlx::Error> {
+    connection.fetch_one(raw_sql(AssertSqlSafe(format!("{LOCAL}; {question}")))).await
+}
+
+/// Fails behind a pooler in transaction mode. There a named statement may be prepared on one
+/// connection and looked up on another, which fails now and then, and only under load.
+pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result<(), OpenError> {
     let (mut one, mut other) = (connect(database).await?, connect(database).await?);
     let outcome = is_behind_transaction_pooler(&mut one, &mut other).await;
     let _ = one.close().await;
@@ -162,49 +222,87 @@ pub(super) async fn refuse_unknown_pooler(
 pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenError> {
     let mut connection = connect(options).await?;
     let split = async {
-        let is_partitioned = raw_sql(
+        let row = ask(
+            &mut connection,
             "select coalesce((select relkind = 'p' from pg_class \
              where oid = to_regclass('thread_store.thread')), false), \
              to_regclass('pg_dist_partition') is not null",
         );
-        let row = connection.fetch_one(is_partitioned).await?;
+        let row = row.await?;
         let (is_partitioned, has_citus): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
         if is_partitioned || !has_citus {
             return Ok(is_partitioned);
         }
-        let is_distributed = raw_sql(
-            "select exists (select from pg_dist_partition \
-             where logicalrelid = to_regclass('thread_store.thread') and partmethod = 'h')",
-        );
-        connection.fetch_one(is_distributed).await?.try_get(0)
+        let is_distributed = "select exists (select from pg_dist_partition \
+             where logicalrelid = to_regclass('thread_store.thread') and partmethod = 'h')";
+        ask(&mut connection, is_distributed).await?.try_get(0)
     };
     let split = split.await;
     let _ = connection.close().await;
     split.map_err(OpenError::Connect)
 }
 
-/// Options that all our connections share.
+/// Settings that all statements rely on. They override `alter database ... set` and
+/// `alter role ... set`.
+///
+/// `search_path`: on a shared database, other roles may create functions with the names of Postgres's
+/// own. `standard_conforming_strings`: strings without `E` have no escapes.
+/// `default_transaction_isolation`: concurrent writers of a thread must see what the other has
+/// committed. `extra_float_digits`: numbers keep all of their digits. `idle_session_timeout`: idle
+/// connections stay open.
+///
+/// `default_transaction_read_only` is not overridden: hosts set it on a database that is full.
+pub(super) const SESSION: [(&str, &str); 6] = [
+    ("search_path", "pg_catalog"),
+    ("standard_conforming_strings", "on"),
+    ("default_transaction_isolation", "read committed"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("idle_session_timeout", "0"),
+];
+
+/// Settings as commands.
+pub(super) fn set<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    settings.into_iter().map(|(name, value)| format!("set {name} = '{value}'; ")).collect()
+}
+
+/// Settings of one [`ask`].
+const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path = pg_catalog; \
+     set local bytea_output = hex";
+
+/// Settings of migrations, which may take long. `transaction_timeout` exists since Postgres 17.
+const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
+     set idle_in_transaction_session_timeout = 0; \
+     select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
+
+/// The options of every connection of this program.
 pub(super) fn ours(options: PgConnectOptions) -> PgConnectOptions {
-    let options = options.application_name("thread-store").disable_statement_logging();
+    let options = match options.get_application_name() {
+        None => options.application_name("thread-store"),
+        Some(_) => options,
+    };
+    let options = options.disable_statement_logging();
     // Postgres 12 and newer print floats in full by default, and PgBouncer refuses to be asked.
     options.extra_float_digits(None)
 }
 
-/// Connects, and checks that the database is one of those supported.
+/// Connects, and checks the version and the encoding of the database.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let options = ours(options.clone());
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
     let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
     let mut connection = connected.map_err(OpenError::Connect)?;
-    let versions = raw_sql(
-        "select current_setting('server_version'), current_setting('server_version_num')::int",
-    );
-    let read = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
-    let versions = connection.fetch_one(versions).await;
-    let (version, number): (String, i32) =
-        versions.and_then(|row| read(&row)).map_err(OpenError::Connect)?;
+    let question = "select current_setting('server_version'), \
+                    current_setting('server_version_num')::int, current_setting('server_encoding')";
+    let read = |row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let answer = ask(&mut connection, question).await;
+    let (version, number, encoding): (String, i32, String) =
+        answer.and_then(read).map_err(OpenError::Connect)?;
     if number < OLDEST_POSTGRES {
         return Err(OpenError::TooOld(version));
+    }
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
     }
     Ok(connection)
 }

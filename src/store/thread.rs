@@ -94,6 +94,18 @@ pub struct Ttl {
     pub strategy: Strategy,
 }
 
+impl Ttl {
+    /// Longest time in minutes, some 1,900 years: the end must be a date that every client can
+    /// read.
+    pub const MAX_MINUTES: f64 = 1e9;
+
+    /// A ttl of this length, if it is one that can be stored.
+    #[must_use]
+    pub fn new(minutes: f64, strategy: Strategy) -> Option<Ttl> {
+        (minutes > 0.0 && minutes <= Ttl::MAX_MINUTES).then_some(Ttl { minutes, strategy })
+    }
+}
+
 /// When and how a thread ends.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct TtlStatus {

@@ -14,6 +14,7 @@ use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{Reserving, ThreadId};
 use crate::json::Object;
+use crate::store::NewThread;
 
 /// Copy a thread with its state and history
 #[utoipa::path(
@@ -36,7 +37,9 @@ pub(super) async fn copy(
     // reference server drops it, and leaves the copy to the owner of the original.
     let mut stamped = Object::default();
     let owner = access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
-    let copy = app.store.copy_thread(&scope, &owner, thread_id, copy_id, &stamped).await?;
+    // A copy is a thread that is created without a ttl, whatever its original has.
+    let new = NewThread { thread_id: copy_id, metadata: stamped, ttl: app.default_ttl };
+    let copy = app.store.copy_thread(&scope, &owner, thread_id, &new).await?;
     let copy = copy.ok_or(Error::ThreadNotFound(thread_id))?;
     let written = Extension(Written(vec![copy_id]));
     Ok((written, Reserving(copy.map(ThreadView::from))).into_response())

@@ -106,7 +106,7 @@ pub(super) async fn create(
         Some(text) => parse_uuid(text).ok_or(Error::InvalidThreadId)?,
     };
     let mut metadata = metadata::accepted(body.metadata);
-    let ttl = ttl::accepted(body.ttl)?;
+    let ttl = ttl::accepted(body.ttl)?.or(app.default_ttl);
     let updates = updates(body.supersteps.unwrap_or_default(), access.user())?;
     let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
     let new = NewThread { thread_id, metadata, ttl };

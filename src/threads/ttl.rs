@@ -9,9 +9,6 @@ use crate::extract::{ObjectOf, name, present, without_position};
 use crate::json::Raw;
 use crate::store::TtlChange;
 
-/// Longest time in minutes, some 1,900 years: the end must be a date that every client can read.
-const LONGEST: f64 = 1e9;
-
 /// How long to keep a thread, from now on.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TtlRequest {
@@ -31,8 +28,7 @@ pub(super) fn accepted(sent: Option<ObjectOf<TtlRequest>>) -> Result<Option<Ttl>
     let Some(minutes) = sent.ttl else {
         return Err(Error::Invalid("ttl.ttl: a number of minutes is missing".into()));
     };
-    let strategy = sent.strategy.unwrap_or_default();
-    Ok(Some(Ttl { minutes: checked(minutes)?, strategy }))
+    checked(minutes, sent.strategy.unwrap_or_default()).map(Some)
 }
 
 /// The change of a thread's ttl (D26): null takes it away, and what is not named stays.
@@ -45,17 +41,18 @@ pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
         .parse::<ObjectOf<TtlRequest>>()
         .map_err(|error| Error::Invalid(format!("ttl: {}", without_position(&error.to_string()))))?;
     match (sent.ttl, sent.strategy) {
-        (Some(minutes), strategy) => Ok(Some(TtlChange::Minutes(checked(minutes)?, strategy))),
+        (Some(minutes), strategy) => {
+            checked(minutes, Strategy::Delete)?;
+            Ok(Some(TtlChange::Minutes(minutes, strategy)))
+        }
         (None, Some(strategy)) => Ok(Some(TtlChange::Strategy(strategy))),
         (None, None) => Err(Error::Invalid("ttl: neither `ttl` nor `strategy` is there".into())),
     }
 }
 
-fn checked(minutes: f64) -> Result<f64, Error> {
-    if !(minutes > 0.0 && minutes <= LONGEST) {
-        return Err(Error::Invalid(format!(
-            "ttl.ttl: {minutes} is not a number of minutes above 0 and up to {LONGEST}"
-        )));
-    }
-    Ok(minutes)
+fn checked(minutes: f64, strategy: Strategy) -> Result<Ttl, Error> {
+    Ttl::new(minutes, strategy).ok_or_else(|| {
+        let max = Ttl::MAX_MINUTES;
+        Error::Invalid(format!("ttl.ttl: must be a number of minutes above 0 and up to {max}"))
+    })
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
+use crate::program::{PATIENCE, output_of};
 use crate::support::TestServer;
 
 #[tokio::test]
@@ -51,7 +52,8 @@ async fn python(script: &str) {
     let named = std::env::var_os("THREAD_STORE_TEST_PYTHON");
     let python = named.clone().unwrap_or_else(|| OsString::from("python3"));
     let mut probe = Command::new(&python);
-    let probe = probe.args(["-c", "import httpx, langgraph_sdk, supabase"]).output().await;
+    let probe = probe.args(["-c", "import httpx, langgraph_sdk, supabase"]).kill_on_drop(true);
+    let probe = tokio::time::timeout(PATIENCE, probe.output()).await.unwrap();
     let is_there = probe.is_ok_and(|probe| probe.status.success());
     assert!(is_there || named.is_none(), "THREAD_STORE_TEST_PYTHON lacks the packages");
     if !is_there {
@@ -88,7 +90,7 @@ async fn run(mut command: Command) {
         .envs([("BASE_URL", &server.url), ("SUPABASE_URL", &server.url)])
         .envs([("SUPABASE_KEY", "any-key"), ("NO_PROXY", "127.0.0.1")])
         .kill_on_drop(true);
-    let output = command.output().await.unwrap();
+    let output = output_of(command).await;
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }

@@ -3,8 +3,10 @@
 use axum::http::HeaderValue;
 use reqwest::Method;
 use serde_json::json;
-use thread_store::config::CorsOrigins;
+use thread_store::config::{CorsOrigins, Origin};
 
+use crate::support::postgres::test_cluster;
+use crate::support::program::Program;
 use crate::support::steps::new_id;
 use crate::support::{Answer, TestServer};
 
@@ -14,7 +16,8 @@ const ORIGIN: (&str, &str) = ("origin", "http://app.example");
 async fn only_the_origins_that_are_set_may_read_answers() {
     let theirs = ["https://app.example", "http://localhost:3000"];
     let server = TestServer::start_with(|config| {
-        config.cors = CorsOrigins::These(theirs.map(HeaderValue::from_static).into());
+        let theirs = theirs.map(|origin| Origin::Exact(HeaderValue::from_static(origin)));
+        config.cors = CorsOrigins::These(theirs.into());
     })
     .await;
     let nobody = server.nobody();
@@ -33,6 +36,49 @@ async fn only_the_origins_that_are_set_may_read_answers() {
             assert_eq!(allowed(method.clone(), origin).await, "", "{origin}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_star_in_the_settings_is_for_the_subdomains_of_a_domain() {
+    let database = test_cluster().await.database_url().await;
+    let program = Program::start(&[
+        ("DATABASE_URL", &database),
+        ("SUPABASE_URL", "http://127.0.0.1:1"),
+        ("CORS_ALLOW_ORIGINS", "https://*.vercel.app, http://*.localhost:3000,https://app.example"),
+    ]);
+    let client = reqwest::Client::new();
+    let allowed = async |method: &Method, origin: &str| {
+        let request = client.request(method.clone(), format!("{}/threads", program.url));
+        let request = request.header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        let answer = Answer::of(request).await;
+        assert!(answer.header("vary").eq_ignore_ascii_case("origin"));
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+        answer.header("access-control-allow-origin").to_owned()
+    };
+    for method in [Method::POST, Method::OPTIONS] {
+        for origin in [
+            "https://a.vercel.app",
+            "https://a-git-main.team.vercel.app",
+            "http://a.localhost:3000",
+            "https://app.example",
+        ] {
+            assert_eq!(allowed(&method, origin).await, origin);
+        }
+        for origin in [
+            "https://vercel.app",
+            "https://evilvercel.app",
+            "https://a.vercel.app.evil.example",
+            "https://a.vercel.app:8443",
+            "http://a.vercel.app",
+            "https://A.VERCEL.APP",
+            "http://a.localhost",
+            "https://b.app.example",
+        ] {
+            assert_eq!(allowed(&method, origin).await, "", "{origin}");
+        }
+    }
+    program.stop();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::Executor as _;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-use crate::program::{command, directory};
+use crate::program::{command, directory, output_of};
 use crate::raw::{Raw, until};
 use crate::sse::PATIENCE;
 use crate::support::postgres::test_cluster;
@@ -102,7 +102,7 @@ async fn a_database_that_cannot_be_opened_is_the_end_of_the_program() {
     // Nobody listens on port 1.
     let directory = directory();
     let settings = [("PORT", "0"), ("DATABASE_URL", "postgres://u@127.0.0.1:1/d")];
-    let output = command(directory.path(), &settings).output().await.unwrap();
+    let output = output_of(command(directory.path(), &settings)).await;
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.starts_with("thread-store: cannot connect to the database"), "{log}");

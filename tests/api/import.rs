@@ -10,6 +10,7 @@ use tokio::process::Command;
 use wiremock::matchers::{body_partial_json, method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+use crate::program::{PATIENCE, output_of};
 use crate::support::steps::{human, new_id, noise, remove, texts};
 use crate::support::{TestServer, User};
 
@@ -69,7 +70,7 @@ fn command(directory: &Path, from: (&str, &str), to: (&str, &str), more: &[&str]
 
 async fn import_with(from: (&str, &str), to: (&str, &str), more: &[&str]) -> Said {
     let directory = tempfile::tempdir().unwrap();
-    let output = command(directory.path(), from, to, more).output().await.unwrap();
+    let output = output_of(command(directory.path(), from, to, more)).await;
     let said = Said {
         code: output.status.code(),
         report: String::from_utf8(output.stdout).unwrap(),
@@ -209,7 +210,7 @@ async fn an_import_that_was_killed_goes_on_where_it_was() {
                 break;
             }
         }
-        child.wait().await.unwrap();
+        tokio::time::timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
     }
     let states = states_of(&to).await;
     assert!(kills > 0 && states > 0, "{kills} kills");
@@ -321,10 +322,9 @@ async fn refused_credentials_end_the_import_with_one_line_that_names_the_variabl
     let token = to.token.as_str();
     let directory = tempfile::tempdir().unwrap();
     let mut nobody = Command::new(env!("CARGO_BIN_EXE_thread-store"));
-    let nobody = nobody.env_clear().env("T", token).current_dir(directory.path());
-    let nobody =
-        nobody.args(["import", "--from", &from.url, "--to", &to.url, "--to-token-env", "T"]);
-    let output = nobody.output().await.unwrap();
+    nobody.env_clear().env("T", token).current_dir(directory.path());
+    nobody.args(["import", "--from", &from.url, "--to", &to.url, "--to-token-env", "T"]);
+    let output = output_of(nobody).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("the source") && said.contains("without credentials: "), "{said}");
     assert_eq!((output.status.code(), to.count(json!({})).await), (Some(1), 0));

@@ -8,6 +8,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod address;
 mod backup;
 mod bad_input;
 mod caps;
@@ -17,7 +18,9 @@ mod copy;
 mod cors;
 mod count;
 mod create;
+mod database_log;
 mod delete;
+mod deploy;
 mod filters;
 mod get;
 mod growth;
@@ -46,6 +49,7 @@ mod raw;
 mod revocation;
 mod schema;
 mod search;
+mod settings;
 mod shared;
 mod sse;
 mod state;

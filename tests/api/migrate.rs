@@ -5,14 +5,15 @@ use std::process::{Command, Output};
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
-use thread_store::auth::Mode;
-use thread_store::config::{Database, Schema, SignIn};
-use thread_store::store::{OpenError, Store, check_schema, migrate, migrator};
+use thread_store::config::{Database, Schema};
+use thread_store::store::{OpenError, check_schema, migrate, migrator};
 
-use crate::support::TestServer;
+use crate::schema::sign_in_at;
+use crate::support::deadline::output_of;
 use crate::support::postgres::{test_cluster, url_of};
 use crate::support::program::Program;
 use crate::support::steps::human;
+use crate::support::{TestServer, User};
 
 /// Settings of a server whose sign-in makes no tables. Nobody is asked while it starts.
 const SIGN_IN: (&str, &str) = ("SUPABASE_URL", "http://127.0.0.1:1");
@@ -21,7 +22,7 @@ fn program(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
     let command = command.args(arguments).env_clear().env("PORT", "0");
-    command.envs(settings.iter().copied()).current_dir(directory.path()).output().unwrap()
+    output_of(command.envs(settings.iter().copied()).current_dir(directory.path())).unwrap()
 }
 
 #[track_caller]
@@ -100,43 +101,34 @@ async fn a_check_refuses_a_newer_database_and_a_migration_that_was_edited() {
     assert!(matches!(broken.await, Err(OpenError::Migrate(_))));
 }
 
-/// The role of the README's SQL under a name of its own, for this database.
-async fn restricted(database: &PgConnectOptions) -> PgConnectOptions {
+/// The blocks of SQL in the README's section about roles, with names of roles that are this
+/// database's own: roles are those of all databases.
+fn sql_of_the_readme(database: &PgConnectOptions) -> [String; 2] {
     let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, rest) = readme.split_once("```sql\n").unwrap();
-    let (sql, _) = rest.split_once("```").unwrap();
-    assert_eq!(rest.matches("```sql").count(), 0, "which of them?");
-    let role = format!("server_{}", uuid::Uuid::new_v4().simple());
-    let sql = sql.replace("thread_store_server", &role);
-    assert!(sql.contains(&role));
+    let (_, section) = readme.split_once("\n### Database role\n").unwrap();
+    let section = section.split("\n### ").next().unwrap();
+    let blocks = section.split("```sql\n").skip(1).map(|block| {
+        let (sql, _) = block.split_once("```").unwrap();
+        let name = |role: &str| role_name(database, role);
+        sql.replace("thread_store_owner", &name("owner"))
+            .replace("thread_store_server", &name("server"))
+    });
+    blocks.collect::<Vec<_>>().try_into().unwrap()
+}
+
+fn role_name(database: &PgConnectOptions, role: &str) -> String {
+    format!("{role}_of_{}", database.get_database().unwrap())
+}
+
+async fn run(database: &PgConnectOptions, sql: String) {
     let mut connection = database.connect().await.unwrap();
     connection.execute(AssertSqlSafe(sql)).await.unwrap();
     connection.close().await.unwrap();
-    database.clone().username(&role)
 }
 
-#[tokio::test]
-async fn a_server_works_with_a_role_that_may_only_read_and_write_rows() {
-    let sign_in = TestServer::start().await;
-    let user = sign_in.user().await;
-    let database = test_cluster().await.database().await;
-    migrate(&database).await.unwrap();
-    let role = restricted(&database).await;
-    assert!(Store::open(role.clone(), 1).await.is_err(), "it may migrate");
-    let mut connection = role.connect().await.unwrap();
-    connection.execute("create table thread_store.mine ()").await.unwrap_err();
-    let server = TestServer::start_with(|config| {
-        config.database = Database::External { url: Box::new(role), direct: None };
-        config.schema = Schema::Check;
-        config.sign_in = SignIn::Supabase {
-            url: sign_in.url.parse().unwrap(),
-            api_key: None,
-            mode: Mode::Remote,
-        };
-    })
-    .await;
-    let user = user.at(&server);
+/// Everything that the API does with the database.
+async fn work_through(user: &User) {
     let id = user.thread(json!({ "metadata": { "a": 1 }, "ttl": { "ttl": 60 } })).await;
     let first = user.write(&id, json!({ "messages": [human("1", "x")], "k": 1 })).await;
     user.write(&id, json!({ "k": 2 })).await;
@@ -146,8 +138,83 @@ async fn a_server_works_with_a_role_that_may_only_read_and_write_rows() {
     user.keep_latest(&copy).await;
     user.patch(&format!("/threads/{id}"), json!({ "metadata": { "b": 2 } })).await.expect(200);
     assert_eq!(user.found(json!({ "values": { "k": 3 } })).await.len(), 2);
+    user.get(&format!("/threads/{id}/storage")).await.expect(200);
     user.delete(&format!("/threads/{id}")).await;
-    assert_eq!(user.count(json!({})).await, 1);
+    let left = user.found(json!({})).await;
+    assert_eq!(left, [copy]);
+    user.post("/threads/prune", json!({ "thread_ids": left })).await.expect(200);
+    assert_eq!(user.count(json!({})).await, 0);
+}
+
+#[tokio::test]
+async fn a_role_needs_no_more_than_a_schema_of_its_own() {
+    let sign_in = TestServer::start().await;
+    let user = sign_in.user().await;
+    let database = test_cluster().await.database().await;
+    let [make, _] = sql_of_the_readme(&database);
+    let owner = database.clone().username(&role_name(&database, "owner"));
+
+    // Without the schema it says what is missing.
+    let (role, _) = make.split_once('\n').unwrap();
+    run(&database, role.to_owned()).await;
+    let settings = [("DATABASE_URL", &*url_of(&owner))];
+    let line = one_line(&program(&["migrate"], &settings), 1);
+    assert!(line.contains("run `create schema thread_store authorization owner_of_"), "{line}");
+    let schema = make.split_once('\n').unwrap().1;
+    run(&database, schema.to_owned()).await;
+
+    let mut connection = owner.connect().await.unwrap();
+    connection.execute("create schema another").await.unwrap_err();
+    let all = migrator().iter().count();
+    let line = one_line(&program(&["migrate"], &settings), 0);
+    assert!(line.starts_with(&format!("thread-store: {all} migrations ran")), "{line}");
+    let line = one_line(&program(&["migrate"], &settings), 0);
+    assert_eq!(line, "thread-store: the schema was up to date\n");
+    let server = TestServer::start_with(|config| {
+        config.database = Database::external(owner.clone());
+        config.sign_in = sign_in_at(&sign_in);
+    })
+    .await;
+    work_through(&user.at(&server)).await;
+
+    // A server whose users are its own makes tables in a schema that is there.
+    let local = "create schema local_auth authorization ";
+    run(&database, format!("{local}{}", role_name(&database, "owner"))).await;
+    let server = TestServer::start_with(|config| config.database = Database::external(owner)).await;
+    work_through(&server.user().await).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_migrate_works_with_a_role_that_may_only_read_and_write_rows() {
+    let sign_in = TestServer::start().await;
+    let user = sign_in.user().await;
+    let database = test_cluster().await.database().await;
+    let [make, grant] = sql_of_the_readme(&database);
+    run(&database, make).await;
+    let owner = database.clone().username(&role_name(&database, "owner"));
+    migrate(&owner).await.unwrap();
+    run(&database, grant).await;
+    let role = database.clone().username(&role_name(&database, "server"));
+    let mut connection = role.connect().await.unwrap();
+    for change in ["create table thread_store.mine ()", "drop table thread_store.message"] {
+        connection.execute(change).await.unwrap_err();
+    }
+    for schema in [Schema::Check, Schema::Migrate] {
+        let server = TestServer::start_with(|config| {
+            config.database = Database::external(role.clone());
+            config.schema = schema;
+            config.sign_in = sign_in_at(&sign_in);
+        })
+        .await;
+        work_through(&user.at(&server)).await;
+    }
+    // There is nothing to migrate, so it may.
+    let settings = [("DATABASE_URL", &*url_of(&role))];
+    let line = one_line(&program(&["migrate"], &settings), 0);
+    assert_eq!(line, "thread-store: the schema was up to date\n");
+    // And it may use what a later migration makes.
+    run(&owner, "create table thread_store.later (id bigint)".to_owned()).await;
+    connection.execute("insert into thread_store.later values (1)").await.unwrap();
 }
 
 #[tokio::test]
@@ -160,7 +227,7 @@ async fn migrations_run_over_the_direct_connection_if_there_is_one() {
     let (url, direct) = (url_of(&database.clone().username(&role)), url_of(&database));
     let alone = [("DATABASE_URL", &*url), SIGN_IN];
     let line = one_line(&program(&["migrate"], &alone), 1);
-    assert!(line.starts_with("thread-store: cannot migrate the database"), "{line}");
+    assert!(line.contains("may not create the schema thread_store"), "{line}");
     let both = [("DATABASE_URL", &*url), ("DATABASE_DIRECT_URL", &*direct), SIGN_IN];
     Program::start(&both).stop();
     check_schema(&database).await.unwrap();

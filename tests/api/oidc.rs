@@ -10,6 +10,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use thread_store::config::SignIn;
 
+use crate::support::deadline::Deadline;
 use crate::support::supabase::{Reply, Supabase, claims};
 use crate::support::{TestServer, User};
 
@@ -67,6 +68,7 @@ impl Provider {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let _deadline = Deadline::of(child.id());
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "listening\n");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use thread_store::config::{Config, Database, SignIn};
 use thread_store::store::{OpenError, Options, Pooler, Store};
 use url::Url;
@@ -98,6 +99,9 @@ async fn a_pooler_that_is_not_in_the_settings_is_refused() {
     ] {
         assert!(matches!(open, Err(OpenError::TransactionPooler)), "{open:?}");
     }
+    // Nor by the command, which would lose its lock there.
+    let migrated = thread_store::migrate(&Database::external(bouncer.options(&database))).await;
+    assert!(migrated.unwrap_err().to_string().contains("pooler in transaction mode"));
 }
 
 #[tokio::test]
@@ -115,10 +119,21 @@ async fn a_pooler_without_a_way_around_it_changes_no_schema() {
 async fn nothing_that_is_set_for_our_statements_is_left_for_other_clients_of_the_pooler() {
     let database = test_cluster().await.database().await;
     let Some(bouncer) = PgBouncer::start(&database).await else { return };
+    // Set for others, whom it is left to.
+    let name = database.get_database().unwrap();
+    let mut connection = database.connect().await.unwrap();
+    for setting in ["search_path = elsewhere", "default_transaction_isolation = 'serializable'"] {
+        let alter = format!("alter database {name} set {setting}");
+        connection.execute(AssertSqlSafe(alter)).await.unwrap();
+    }
     let opened = Store::open(bouncer.options(&database), pooled(Some(&database))).await;
     let store = opened.unwrap();
     for _ in 0..10 {
         store.ping().await.unwrap();
+        let ours = "select current_setting('search_path') || ', ' \
+                    || current_setting('transaction_isolation')";
+        let ours: String = sqlx::query_scalar(ours).fetch_one(store.pool()).await.unwrap();
+        assert_eq!(ours, "pg_catalog, read committed");
     }
     let other = sqlx::PgPool::connect_with(
         bouncer.options(&database).extra_float_digits(None).statement_cache_capacity(0),
@@ -127,10 +142,11 @@ async fn nothing_that_is_set_for_our_statements_is_left_for_other_clients_of_the
     for _ in 0..4 {
         let all = "select current_setting('lock_timeout') || current_setting('statement_timeout') \
                    || current_setting('idle_in_transaction_session_timeout') \
-                   || current_setting('enable_seqscan') \
+                   || current_setting('enable_seqscan') || current_setting('search_path') \
+                   || current_setting('transaction_isolation') \
                    || (select count(*) from pg_prepared_statements)";
         let row = sqlx::Executor::fetch_one(&other, sqlx::raw_sql(all)).await.unwrap();
-        assert_eq!(sqlx::Row::get::<String, _>(&row, 0), "000on0");
+        assert_eq!(sqlx::Row::get::<String, _>(&row, 0), "000onelsewhereserializable0");
     }
 }
 

@@ -1,13 +1,18 @@
-//! The program itself, as a process.
+//! The program itself, as a process. What a test waits for comes within [`PATIENCE`], or fails it.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// No process of a test takes so long, not even on a machine that does other things too.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A directory that Postgres may enter when we are root and it is not.
 pub(crate) fn directory() -> TempDir {
@@ -41,17 +46,19 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it and waits for its banner.
     pub(crate) async fn start(directory: &Path, settings: &[(&str, &str)]) -> Program {
+        Self::run(command(directory, settings), directory).await
+    }
+
+    /// Starts a command that becomes it.
+    pub(crate) async fn run(mut command: Command, directory: &Path) -> Program {
         let log = directory.join("log");
-        let mut child = command(directory, settings)
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         loop {
             line.clear();
-            let length = stdout.read_line(&mut line).await.unwrap();
+            let length = timeout(PATIENCE, stdout.read_line(&mut line)).await.unwrap().unwrap();
             assert!(length > 0, "it ended: {}", std::fs::read_to_string(&log).unwrap());
             if let Some(url) = line.trim().strip_prefix("- API:") {
                 let url = url.trim().to_owned();
@@ -72,8 +79,13 @@ impl Program {
     /// Sends a signal and waits for the end.
     pub(crate) async fn end(&mut self, signal: &str) -> ExitStatus {
         kill(signal, &[self.id()]);
-        self.child.wait().await.unwrap()
+        timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
     }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn output_of(mut command: Command) -> Output {
+    timeout(PATIENCE, command.kill_on_drop(true).output()).await.unwrap().unwrap()
 }
 
 /// Sends a signal to all of them at once. Some may be gone already.

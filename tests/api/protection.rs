@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use thread_store::config::Bound;
 
 use crate::raw::{Raw, RawAnswer, until};
 use crate::sse::Events;
@@ -106,7 +105,7 @@ async fn a_head_or_a_body_that_trickles_in_takes_too_long_all_the_same() {
 #[tokio::test]
 async fn over_the_limit_requests_are_sent_away_and_health_and_metrics_are_not() {
     let server = TestServer::start_with(|config| {
-        config.limits.requests = Bound::of(1, 1);
+        config.limits.requests = 1;
         config.limits.body_timeout = LONG;
     })
     .await;
@@ -135,7 +134,7 @@ async fn over_the_limit_requests_are_sent_away_and_health_and_metrics_are_not() 
 #[tokio::test]
 async fn a_client_that_gives_up_in_the_middle_of_its_body_frees_its_place() {
     let server = TestServer::start_with(|config| {
-        config.limits.requests = Bound::of(1, 1);
+        config.limits.requests = 1;
         config.limits.body_timeout = LONG;
     })
     .await;
@@ -160,8 +159,8 @@ async fn a_client_that_gives_up_in_the_middle_of_its_body_frees_its_place() {
 #[tokio::test]
 async fn an_open_stream_takes_a_place_of_its_own_kind() {
     let server = TestServer::start_with(|config| {
-        config.limits.requests = Bound::of(1, 1);
-        config.limits.streams = Bound::of(1, 1);
+        config.limits.requests = 1;
+        config.limits.streams = 1;
     })
     .await;
     let user = server.user().await;
@@ -241,7 +240,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
 /// It may have gone altogether, and nothing is worked on for somebody who is gone.
 #[tokio::test]
 async fn a_client_that_closes_its_half_before_the_answer_gets_all_of_it_or_nothing() {
-    let server = TestServer::start_with(|config| config.limits.requests = Bound::of(1, 1)).await;
+    let server = TestServer::start_with(|config| config.limits.requests = 1).await;
     let user = server.user().await;
     let get = "GET /ok HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
     let create = create(&user, 2) + "{}";

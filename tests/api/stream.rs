@@ -1,13 +1,10 @@
 //! `GET /threads/{thread_id}/stream`
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::json;
 use thread_store::auth::{Mode, private_threads};
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
+use thread_store::config::{Config, SignIn};
 use thread_store::server::{Server, StopSignal};
-use thread_store::store::Pooler;
 
 use crate::program::{Program, directory};
 use crate::sse::{Event, Events, PATIENCE};
@@ -257,27 +254,9 @@ async fn a_stream_ends_when_its_thread_is_deleted_pruned_or_expired() {
 
 /// An instance on the database of `server`, which signs in there; to be looked into.
 async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -> Server {
-    let mut config = Config {
-        host: "127.0.0.1".parse().unwrap(),
-        port: 0,
-        database: Database::External { url: Box::new(server.database.clone()), direct: None },
-        schema: Schema::Migrate,
-        database_max_connections: 8,
-        database_timeout: Duration::from_secs(10),
-        database_pooler: Pooler::None,
-        sign_in: SignIn::Supabase {
-            url: server.url.parse().unwrap(),
-            api_key: None,
-            mode: Mode::Remote,
-        },
-        auth_cache_ttl: Duration::from_secs(10),
-        data_dir: "unused".into(),
-        log_users: LogUsers::default(),
-        metrics_port: None,
-        cors: CorsOrigins::default(),
-        limits: Limits::default(),
-        shutdown_delay: Duration::ZERO,
-    };
+    let mut config = Config::for_test(server.database.clone(), "unused").unwrap();
+    config.sign_in =
+        SignIn::Supabase { url: server.url.parse().unwrap(), api_key: None, mode: Mode::Remote };
     configure(&mut config);
     Server::start(config, private_threads).await.unwrap()
 }

@@ -1,12 +1,17 @@
 //! `ttl`: a thread whose time is over is gone for readers at once, and later swept.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use thread_store::store::{PutOff, Store};
+use sqlx::ConnectOptions as _;
+use thread_store::store::{PutOff, Store, Strategy, Ttl};
 
 use crate::delete::rows;
-use crate::support::TestServer;
+use crate::support::postgres::{test_cluster, url_of};
+use crate::support::program::Program;
 use crate::support::steps::{human, messages};
+use crate::support::{TestServer, User};
 
 async fn sweep(server: &TestServer) {
     let store = Store::open(server.database.clone(), 2).await.unwrap();
@@ -176,4 +181,83 @@ async fn a_copy_does_not_end_with_its_original() {
     sweep(&server).await;
     let thread = user.get(&format!("/threads/{copy}?include=ttl")).await.expect(200);
     assert_eq!((thread.get("ttl"), &thread["values"]), (None, &json!({ "k": 1 })));
+}
+
+#[tokio::test]
+async fn a_thread_that_is_made_without_a_ttl_gets_the_default() {
+    let server = TestServer::start_with(|config| {
+        config.thread_ttl.default = Ttl::new(30.0, Strategy::KeepLatest);
+    })
+    .await;
+    let user = server.user().await;
+    let ttl_of = async |id: &str| {
+        let thread = user.get(&format!("/threads/{id}?include=ttl")).await.expect(200);
+        (thread["ttl"]["ttl_minutes"].clone(), thread["ttl"]["strategy"].clone())
+    };
+    let default = (json!(30.0), json!("keep_latest"));
+    let plain = user.thread(json!({})).await;
+    let step = json!([{ "updates": [{ "values": { "n": 2 }, "as_node": "x" }] }]);
+    let with_state = user.thread(json!({ "supersteps": step })).await;
+    let own = user.thread(json!({ "ttl": { "ttl": 60 } })).await;
+    assert_eq!(ttl_of(&plain).await, default);
+    assert_eq!(ttl_of(&with_state).await, default);
+    assert_eq!(ttl_of(&own).await, (json!(60.0), json!("delete")), "the client's own wins");
+    // A copy is a thread that is made without a ttl, whatever its original has.
+    for id in [&plain, &with_state, &own] {
+        let copy = user.copy(id).await;
+        assert_eq!(ttl_of(&copy).await, default);
+    }
+    let length: Option<f64> = sqlx::query_scalar(
+        "select min(extract(epoch from expires_at - created_at))::float8 from thread_store.thread \
+         where ttl_minutes = 30",
+    )
+    .fetch_one(&server.pool)
+    .await
+    .unwrap();
+    assert!((1800.0..1801.0).contains(&length.unwrap()), "{length:?}");
+
+    // One that is there keeps what it has, and a change of something else changes no ttl.
+    let body = json!({ "thread_id": own, "if_exists": "do_nothing" });
+    user.post("/threads", body).await.expect(200);
+    user.patch(&format!("/threads/{own}"), json!({ "metadata": { "a": 1 } })).await.expect(200);
+    assert_eq!(ttl_of(&own).await, (json!(60.0), json!("delete")));
+    let without = server.start_beside().await;
+    let never = user.at(&without).thread(json!({})).await;
+    user.patch(&format!("/threads/{never}"), json!({ "metadata": { "a": 1 } })).await.expect(200);
+    assert_eq!(ttl_of(&never).await, (Value::Null, Value::Null));
+}
+
+/// As an operator sets it, and swept as often.
+#[tokio::test]
+async fn the_default_of_the_settings_ends_threads_at_the_interval_of_the_settings() {
+    let sign_in = TestServer::start().await;
+    let database = test_cluster().await.database().await;
+    let ttl = r#"{"strategy": "delete", "default_ttl": 0.01, "sweep_interval_minutes": 0.02}"#;
+    let program = Program::start(&[
+        ("DATABASE_URL", &url_of(&database)),
+        ("SUPABASE_URL", &sign_in.url),
+        ("LANGGRAPH_THREAD_TTL", ttl),
+    ]);
+    let user = User { url: program.url.clone(), ..sign_in.user().await };
+    let id = user.thread(json!({})).await;
+    let mut connection = database.connect().await.unwrap();
+    let is_gone = async || {
+        let rows = "select count(*) from thread_store.thread where thread_id = $1::uuid";
+        let rows = sqlx::query_scalar::<_, i64>(rows).bind(&id).fetch_one(&mut connection).await;
+        rows.unwrap() == 0
+    };
+    // Half a minute is the interval without the setting.
+    assert!(swept_within(Duration::from_secs(20), is_gone).await);
+    program.stop();
+}
+
+async fn swept_within(limit: Duration, mut is_gone: impl AsyncFnMut() -> bool) -> bool {
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < limit {
+        if is_gone().await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
 }

@@ -7,6 +7,8 @@
     reason = "what is missing has to fail its test"
 )]
 
+use crate::deadline;
+
 #[expect(dead_code, reason = "shared with the tests of the API")]
 #[path = "../api/support/postgres.rs"]
 mod postgres;

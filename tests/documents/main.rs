@@ -3,6 +3,8 @@
 
 #[cfg(all(feature = "embedded", feature = "local-auth"))]
 mod dashboard;
+#[path = "../api/support/deadline.rs"]
+mod deadline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,31 +25,84 @@ const OTHER_KEYS: [&str; 3] =
 /// What a build without the embedded database asks for before anything else. Never connected to.
 const REQUIRED: (&str, &str) = ("DATABASE_URL", "postgres://user@127.0.0.1:1/none");
 
-/// A setting's name and its default, empty for none.
-type Settings = BTreeMap<String, String>;
+/// What is written about a setting.
+#[derive(Debug, PartialEq, Eq)]
+struct Setting {
+    /// Empty for none.
+    default: String,
+    meaning: String,
+}
+
+/// Settings by their names.
+type Settings = BTreeMap<String, Setting>;
 
 #[test]
-fn the_readme_has_every_setting_with_its_default() -> Result<()> {
+fn the_readme_has_every_setting_as_help_has_it() -> Result<()> {
     let readme = document("README.md")?;
     let (_, rest) = readme.split_once("\n## Settings\n").context("README.md has no Settings")?;
     let section = rest.split("\n## ").next().unwrap_or_default();
     let mut written = Settings::new();
     for row in section.lines().filter(|line| line.starts_with("| `")) {
-        let mut cells = row.split('|').map(str::trim).skip(1);
-        let (name, default) = (cells.next(), cells.next());
-        let name = name.context("a row without a name")?.trim_matches('`');
-        let default = default.context("a row without a default")?;
+        let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
+        let [name, default, meaning] = cells[..] else { anyhow::bail!("not three cells: {row}") };
         let default = if default == "unset" { "" } else { default.trim_matches('`') };
-        written.insert(name.to_owned(), default.to_owned());
+        // A row may say more, where a setting has a section of its own.
+        let meaning = meaning.split(". See [").next().unwrap_or_default();
+        let setting = Setting { default: default.to_owned(), meaning: meaning.to_owned() };
+        written.insert(name.trim_matches('`').to_owned(), setting);
     }
-    agree("README.md", &written)
+    agree("README.md", &written, &settings()?)
 }
 
 #[test]
-fn the_example_has_every_setting_with_its_default() -> Result<()> {
+fn the_example_has_every_setting_as_help_has_it() -> Result<()> {
     let example = document(".env.example")?;
     let (server, _) = example.split_once(COMPOSE_SECTION).context("no section for compose")?;
-    agree(".env.example", &assignments(server))
+    let mut written = Settings::new();
+    for paragraph in server.split("\n\n") {
+        let (text, assignments): (Vec<_>, Vec<_>) =
+            paragraph.lines().partition(|line| line.starts_with("# "));
+        let Some((name, default)) = assignments.first().and_then(|line| line.split_once('='))
+        else {
+            continue;
+        };
+        let meaning: Vec<_> = text.iter().filter_map(|line| line.strip_prefix("# ")).collect();
+        let meaning = meaning.join(" ").trim_end_matches('.').to_owned();
+        let name = name.trim_start_matches('#').to_owned();
+        written.insert(name, Setting { default: default.to_owned(), meaning });
+    }
+    let mut settings = settings()?;
+    for setting in settings.values_mut() {
+        setting.meaning = setting.meaning.replace('`', "");
+    }
+    agree(".env.example", &written, &settings)
+}
+
+/// What a setting must be is asked of the program itself, by a value that none can have.
+#[test]
+fn every_bound_and_every_word_of_a_setting_is_in_its_text() -> Result<()> {
+    let mut bounds = 0;
+    for (name, Setting { meaning, .. }) in settings()? {
+        let output = program(&[], &[REQUIRED, (&name, "no such value\u{1}")])?;
+        let line = one_line(&output)?;
+        let Some((_, must_be)) = line.split_once(": must be ") else { continue };
+        let range = ["a number from ", "a number of seconds from "];
+        let range = range.iter().find_map(|prefix| must_be.strip_prefix(prefix));
+        let words: Vec<_> = match range {
+            Some(range) => vec![range.to_owned()],
+            None if must_be.starts_with('`') => {
+                let quoted = must_be.split('`').skip(1).step_by(2);
+                quoted.map(|word| format!("`{word}`")).collect()
+            }
+            None => continue,
+        };
+        bounds += words.len();
+        for word in words {
+            ensure!(meaning.contains(&word), "{name}: {word} is not in {meaning:?}");
+        }
+    }
+    ensure!(bounds > 25, "the program says of {bounds} values only what they must be");
+    Ok(())
 }
 
 #[test]
@@ -88,26 +143,28 @@ fn every_name_of_the_api_key_is_documented() -> Result<()> {
 #[test]
 fn a_wrong_setting_is_one_line_and_exit_code_64() -> Result<()> {
     for (name, value, says) in [
-        ("PORT", "70000", "takes a number from 0 to 65535"),
-        ("HOST", "example", "takes an IP address"),
-        ("DATABASE_URL", "mysql://user:hunter2@host/x", "takes postgres://"),
-        ("DATABASE_DIRECT_URL", "mysql://user:hunter2@host/x", "takes postgres://"),
-        ("DATABASE_MIGRATE", "hunter2", "takes `true` or `false`"),
-        ("DATABASE_MAX_CONNECTIONS", "none", "takes a number from 1 to 1000"),
+        ("PORT", "70000", "must be a number from 0 to 65535"),
+        ("HOST", "example", "must be an IP address"),
+        ("DATABASE_URL", "mysql://user:hunter2@host/x", "must be a URL, postgres://"),
+        ("DATABASE_DIRECT_URL", "mysql://user:hunter2@host/x", "must be a URL, postgres://"),
+        ("DATABASE_MIGRATE", "hunter2", "must be `true` or `false`"),
+        ("DATABASE_MAX_CONNECTIONS", "none", "must be a number from 1 to 1000"),
         ("SUPABASE_URL", "https://user:hunter2@example.com", "without a user name and password"),
-        ("SUPABASE_SERVICE_KEY", "hunter2 hunter2", "takes an API key"),
-        ("LOG_FORMAT", "xml", "takes `pretty` or `json`"),
-        ("LOG_USERS", "name", "takes `hash`, `plain` or `off`"),
-        ("METRICS_PORT", "70000", "takes a number from 0 to 65535"),
-        ("CORS_ALLOW_ORIGINS", "app.example", "takes `*`, or origins"),
-        ("MAX_BODY_BYTES", "1", "takes a number from 1024 to 1073741824"),
-        ("MAX_THREADS_PER_USER", "0", "takes a number from 1 to 1000000"),
-        ("MAX_STATE_BYTES", "1GB", "takes a number from 1024 to 1099511627776"),
-        ("SHUTDOWN_DELAY", "1h", "takes a number from 0 to 600"),
+        ("SUPABASE_SERVICE_KEY", "hunter2 hunter2", "must be an API key"),
+        ("LOG_FORMAT", "xml", "must be `pretty` or `json`"),
+        ("LOG_USERS", "name", "must be `hash`, `plain` or `off`"),
+        ("METRICS_PORT", "70000", "must be a number from 0 to 65535"),
+        ("METRICS_PORT", "2024", "must differ from PORT"),
+        ("CORS_ALLOW_ORIGINS", "app.example", "must be `*`, or origins"),
+        ("CORS_ALLOW_ORIGINS", "https://app-*.example.com", "must have a `*` only in the form"),
+        ("LANGGRAPH_THREAD_TTL", "30d", "must be a number of minutes, or JSON"),
+        ("MAX_BODY_BYTES", "1", "must be a number from 1024 to 1073741824"),
+        ("MAX_THREADS_PER_USER", "0", "must be a number from 1 to 1000000"),
+        ("MAX_STATE_BYTES", "1GB", "must be a number from 1024 to 1099511627776"),
+        ("SHUTDOWN_DELAY", "1h", "must be a number of seconds from 0 to 600"),
     ] {
         refused(name, says, &program(&[], &[REQUIRED, (name, value)])?)?;
-        let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
-        refused(name, says, &program(&[&flag, value], &[REQUIRED])?)?;
+        refused(name, says, &program(&[&flag_of(name), value], &[REQUIRED])?)?;
     }
     Ok(())
 }
@@ -119,9 +176,42 @@ fn without_supabase_an_open_address_is_refused() -> Result<()> {
 }
 
 #[test]
-fn an_unknown_flag_is_exit_code_64() -> Result<()> {
-    let output = program(&["--prot", "1"], &[])?;
-    ensure!(output.status.code() == Some(64), "{output:?}");
+fn a_wrong_command_line_is_one_line_and_exit_code_64() -> Result<()> {
+    for (words, what, says) in [
+        (&["--prot", "1"][..], "--prot", "did you mean --port?"),
+        (&["--nothing-like-it=hunter2"], "--nothing-like-it", "is not a flag"),
+        (&["--port"], "PORT", "must have a value"),
+        (&["--port", "1", "--port", "2"], "PORT", "must be given once"),
+        (&["frobnicate"], "frobnicate", "is not a command"),
+        (&["migrate", "frobnicate"], "frobnicate", "is not a command"),
+        (&["import"], "--from", "is required"),
+        (&["import", "--from", "x", "--to", "http://x"], "--from", "must be an http://"),
+    ] {
+        refused(what, says, &program(words, &[])?)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_empty_value_counts_as_unset() -> Result<()> {
+    let empty: Vec<_> = settings()?.into_keys().collect();
+    let empty: Vec<_> = empty.iter().map(|name| (name.as_str(), " ")).collect();
+    // The first thing that is missed is a server to ask: every setting was read.
+    let mut environment = empty.clone();
+    environment.extend([REQUIRED, ("PORT", "1"), ("SUPABASE_URL", "http://127.0.0.1:2")]);
+    let output = program(&["healthcheck"], &environment)?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    let flags: Vec<_> = empty.iter().map(|(name, _)| flag_of(name)).collect();
+    let mut words: Vec<_> = flags.iter().map(|flag| format!("{flag}=")).collect();
+    words.extend(flags.iter().flat_map(|flag| [flag.clone(), String::new()]));
+    words.push("healthcheck".to_owned());
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let set = [REQUIRED, ("PORT", "1"), ("SUPABASE_URL", "http://127.0.0.1:2")];
+    let output = program(&words, &set)?;
+    ensure!(output.status.code() == Some(1), "{output:?}");
+    // And help still names the variable.
+    let output = program(&["--help"], &[("PORT", "")])?;
+    ensure!(std::str::from_utf8(&output.stdout)?.contains("[env: PORT=]"), "{output:?}");
     Ok(())
 }
 
@@ -188,12 +278,13 @@ fn migrations_are_those_of_the_list() -> Result<()> {
 /// Runs the program where no `.env` and no variable of the tests' own environment reach it.
 fn program(arguments: &[&str], environment: &[(&str, &str)]) -> io::Result<Output> {
     let directory = tempfile::tempdir()?;
-    Command::new(env!("CARGO_BIN_EXE_thread-store"))
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().copied())
-        .current_dir(directory.path())
-        .output()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_thread-store"));
+    let command = command.args(arguments).env_clear().envs(environment.iter().copied());
+    deadline::output_of(command.current_dir(directory.path()))
+}
+
+fn flag_of(setting: &str) -> String {
+    format!("--{}", setting.to_lowercase().replace('_', "-"))
 }
 
 fn refused(setting: &str, says: &str, output: &Output) -> Result<()> {
@@ -221,23 +312,32 @@ fn help() -> Result<String> {
 /// The settings that `--help` names.
 fn settings() -> Result<Settings> {
     let help = help()?;
-    let settings = help.split("[env: ").skip(1).filter_map(|entry| {
-        let rest = entry.split_once(']')?.1.trim_start();
-        let default = rest.strip_prefix("[default: ").and_then(|rest| rest.split(']').next());
-        Some((name_at_start(entry)?.to_owned(), default.unwrap_or_default().to_owned()))
-    });
-    Ok(settings.collect())
+    let (_, options) = help.split_once("Options: ").context("--help names no options")?;
+    let mut settings = Settings::new();
+    // `--port <PORT> Port to listen on [env: PORT=] [default: 2024]`
+    for entry in options.split(" --").filter(|entry| entry.contains("[env: ")) {
+        let (_, entry) = entry.split_once("> ").with_context(|| format!("no value: {entry}"))?;
+        let (meaning, rest) = entry.split_once(" [env: ").context("no variable")?;
+        let name = name_at_start(rest).context("no name")?.to_owned();
+        let default = rest.split_once("[default: ").and_then(|(_, rest)| rest.split(']').next());
+        let default = default.unwrap_or_default().to_owned();
+        settings.insert(name, Setting { default, meaning: meaning.to_owned() });
+    }
+    ensure!(settings.contains_key("PORT"), "--help names no settings");
+    Ok(settings)
 }
 
-fn agree(name: &str, written: &Settings) -> Result<()> {
-    let settings = settings()?;
-    ensure!(settings.contains_key("PORT"), "--help names no settings");
-    ensure!(*written == settings, "{name} has\n{written:#?}\nand --help\n{settings:#?}");
+fn agree(name: &str, written: &Settings, settings: &Settings) -> Result<()> {
+    let names: BTreeSet<_> = written.keys().chain(settings.keys()).collect();
+    for setting in names {
+        let (written, meant) = (written.get(setting), settings.get(setting));
+        ensure!(written == meant, "{setting}: {name} has\n{written:#?}\nand --help\n{meant:#?}");
+    }
     Ok(())
 }
 
 /// `#NAME=value` lines.
-fn assignments(text: &str) -> Settings {
+fn assignments(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
     let settings = lines.filter(|(name, _)| name_at_start(name) == Some(name));
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

@@ -11,6 +11,8 @@
 
 mod backup;
 mod client;
+#[path = "../api/support/deadline.rs"]
+mod deadline;
 mod faults;
 mod load;
 mod network;
@@ -170,9 +172,39 @@ async fn sigint_under_load_loses_nothing_and_exits_0() {
     stops_cleanly_under_load("-INT").await;
 }
 
+/// As a script starts it with `&`, or `nohup`: such a process inherits that SIGINT and SIGQUIT, or
+/// SIGHUP, are ignored. A careless parent may hand down more.
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_that_were_ignored_at_the_start_still_stop_it() {
+    const IGNORE: &str = "$SIG{$_} = 'IGNORE' for qw(INT QUIT TERM HUP CHLD); exec @ARGV or die;";
+    if Command::new("perl").arg("-v").stdout(Stdio::null()).status().is_err() {
+        let _ = writeln!(std::io::stderr(), "left out: perl is not installed");
+        assert!(std::env::var_os("CI").is_none(), "perl is not installed");
+        return;
+    }
+    for signal in ["-INT", "-TERM"] {
+        let home = Home::new();
+        let settings = [("PORT", home.port.as_str()), ("DATA_DIR", "data")];
+        let careless = |program: tokio::process::Command| {
+            let program = program.into_std();
+            let mut command = tokio::process::Command::new("perl");
+            command.args(["-e", IGNORE]).arg(program.get_program());
+            command.env_clear().current_dir(home.directory.path()).kill_on_drop(true);
+            command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command
+        };
+        let command = careless(program::command(home.directory.path(), &settings));
+        let mut program = Program::run(command, home.directory.path()).await;
+        let user = Client::sign_up(&program.url).await;
+        user.post("/threads", &json!({})).await.unwrap();
+        assert_eq!(program.end(signal).await.code(), Some(0), "{}", program.log());
+        assert!(home.postmaster().is_none(), "the database still runs");
+    }
+}
+
 /// Runs the program to its end: its exit code and the lines of its standard error.
 async fn refused(directory: &Path, settings: &[(&str, &str)]) -> (Option<i32>, Vec<String>) {
-    let output = program::command(directory, settings).output().await.unwrap();
+    let output = program::output_of(program::command(directory, settings)).await;
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
     let said = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), said.lines().map(str::to_owned).collect())

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use sqlx::Executor as _;
 use thread_store::embedded::{Durability, Embedded};
+use tokio::signal::unix::{self, SignalKind};
 
 use crate::scratch::{
     DIRECTORY, Program, Result, Scratch, alive, connect, family, options, postmaster, rows, signal,
@@ -87,8 +88,12 @@ async fn ctrl_c_reaches_the_program_and_not_its_server() -> Result {
     owner.next("acknowledged ")?.context("the owner ended")?;
     let server = postmaster(&scratch.path().join("pg")).context("no server")?;
     owner.interrupt()?;
-    std::thread::sleep(Duration::from_millis(300));
+    // A server that was interrupted too would not take this connection, nor the next one.
+    let embedded = Embedded::start(scratch.options()).await?;
     ensure!(alive(server)?, "the server was interrupted as well");
+    ensure!(postmaster(&scratch.path().join("pg")) == Some(server), "it is another server");
+    ensure!(!rows(&embedded).await?.is_empty());
+    embedded.stop().await?;
     Ok(())
 }
 
@@ -158,10 +163,14 @@ async fn owner() -> Result {
     connection
         .execute("create table if not exists numbers (id bigint generated always as identity)")
         .await?;
+    // As the program does, and for the same reason: it may have been started with it ignored.
+    let mut interrupt = unix::signal(SignalKind::interrupt())?;
     loop {
-        let row: i64 = sqlx::query_scalar("insert into numbers default values returning id")
-            .fetch_one(&mut connection)
-            .await?;
+        let insert = sqlx::query_scalar("insert into numbers default values returning id");
+        let row: i64 = tokio::select! {
+            row = insert.fetch_one(&mut connection) => row?,
+            _ = interrupt.recv() => return Ok(()),
+        };
         writeln!(std::io::stdout(), "acknowledged {row}")?;
     }
 }

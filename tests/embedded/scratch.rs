@@ -14,6 +14,8 @@ use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
 use thread_store::embedded::{Durability, Embedded, Options};
 
+use crate::deadline::Deadline;
+
 pub(crate) type Result<T = ()> = anyhow::Result<T>;
 
 /// The variable that tells a child process of a test where its data directory is.
@@ -124,9 +126,11 @@ pub(crate) fn wait_until(what: &str, mut met: impl FnMut() -> bool) -> Result {
 }
 
 /// This test program once more, running only the ignored test `name`, which plays the
-/// program that owns the data directory.
+/// program that owns the data directory. It is killed if it takes too long, so that no test
+/// waits for it, or for what it says, without an end.
 pub(crate) struct Program {
     child: Child,
+    deadline: Deadline,
     lines: BufReader<ChildStdout>,
 }
 
@@ -148,8 +152,9 @@ impl Program {
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()?;
+        let deadline = Deadline::of(child.id());
         let lines = BufReader::new(child.stdout.take().context("its output")?);
-        Ok(Self { child, lines })
+        Ok(Self { child, deadline, lines })
     }
 
     /// What the child says next that begins with `beginning`, without it.
@@ -170,6 +175,7 @@ impl Program {
 
     /// What Ctrl-C in a terminal does: a signal to every process of the group.
     pub(crate) fn interrupt(&mut self) -> Result {
+        self.deadline = Deadline::of(self.child.id());
         let group = format!("-{}", self.child.id());
         Command::new("kill").args(["-INT", "--", &group]).status()?;
         self.child.wait()?;

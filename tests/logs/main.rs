@@ -10,6 +10,9 @@
 )]
 
 #[expect(dead_code, reason = "shared with the tests of the API")]
+#[path = "../api/support/deadline.rs"]
+mod deadline;
+#[expect(dead_code, reason = "shared with the tests of the API")]
 #[path = "../api/support/postgres.rs"]
 mod postgres;
 #[path = "../api/support/program.rs"]
@@ -27,7 +30,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use thread_store::app::{App, AppShares};
 use thread_store::auth::{Auth, Everything, Mode, Supabase as Users, User, add_owner};
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
+use thread_store::config::{Config, SignIn};
 use thread_store::store::Store;
 use uuid::Uuid;
 
@@ -370,23 +373,9 @@ async fn debug_output_holds_nothing_private() {
     let users =
         Users::new(&project, Some(&key), Mode::JwksAndRemote, Duration::from_secs(1)).unwrap();
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    let config = Config {
-        host: [127, 0, 0, 1].into(),
-        port: 1,
-        database: Database::External { url: Box::new(options.clone()), direct: None },
-        schema: Schema::Migrate,
-        database_max_connections: 1,
-        database_timeout: Duration::from_secs(10),
-        database_pooler: thread_store::store::Pooler::None,
-        sign_in: SignIn::Supabase { url: project, api_key: Some(key), mode: Mode::Jwks },
-        auth_cache_ttl: Duration::ZERO,
-        data_dir: "x".into(),
-        log_users: LogUsers::default(),
-        metrics_port: None,
-        cors: CorsOrigins::default(),
-        limits: Limits::default(),
-        shutdown_delay: Duration::ZERO,
-    };
+    let mut config = Config::for_test(options.clone(), "x").unwrap();
+    let limits = config.limits;
+    config.sign_in = SignIn::Supabase { url: project, api_key: Some(key), mode: Mode::Jwks };
     let claim = secrets.make("a claim");
     let user = User {
         identity: "its id may be seen".into(),
@@ -398,7 +387,7 @@ async fn debug_output_holds_nothing_private() {
     let users_shown = format!("{users:?} {users:#?}");
     let store = Store::open(options, 1).await.unwrap();
     let auth = Auth::new(users).on(Everything, add_owner).unwrap();
-    let app = Arc::new(App::new(store, auth, Limits::default(), AppShares::new(&Limits::default())));
+    let app = Arc::new(App::new(store, auth, limits, AppShares::new(&limits)));
     let shown = format!("{config:?} {config:#?} {user:?} {users_shown} {app:?} {:?}", app.auth);
     for name in ["Config", "Mode", "its id may be seen", "Supabase", "App", "Store"] {
         assert!(shown.contains(name) || name == "Mode", "{name} is not in {shown}");

@@ -41,10 +41,13 @@ impl Health {
         }
         let is_lost = match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-            // Postgres ended this connection, and others with it.
-            sqlx::Error::Database(refusal) => {
-                refusal.code().is_some_and(|code| ["57P01", "57P02", "57P03"].contains(&&*code))
-            }
+            sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
+                // Postgres ended this connection, and others with it.
+                Some("57P01" | "57P02" | "57P03") => true,
+                // A session stays read-only, also if the database was so for a time only.
+                Some("25006") => return true,
+                _ => false,
+            },
             _ => false,
         };
         if is_lost {

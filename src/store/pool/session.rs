@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, Row 
 
 use super::health::Health;
 use super::{GRACE, Pooler};
+use crate::store::schema::{self, SESSION};
 
 /// Longest wait for the lock of another transaction. Only other instances can hold one for long.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(4);
@@ -41,7 +42,7 @@ pub(super) fn settings(timeout: Duration, plans: Plans) -> Vec<(&'static str, St
         Plans::Custom => "force_custom_plan",
         Plans::Auto => "auto",
     };
-    vec![
+    let own = [
         ("lock_timeout", milliseconds(timeout.min(MAX_LOCK_WAIT))),
         ("statement_timeout", milliseconds(timeout)),
         ("idle_in_transaction_session_timeout", milliseconds(timeout + GRACE)),
@@ -49,7 +50,9 @@ pub(super) fn settings(timeout: Duration, plans: Plans) -> Vec<(&'static str, St
         ("max_parallel_workers_per_gather", "0".to_owned()),
         ("enable_seqscan", "off".to_owned()),
         ("plan_cache_mode", plans.to_owned()),
-    ]
+    ];
+    let shared = SESSION.into_iter().map(|(name, value)| (name, value.to_owned()));
+    own.into_iter().chain(shared).collect()
 }
 
 /// Those of every session beside the ones that a transaction can set: Postgres asks whether the
@@ -59,19 +62,15 @@ const KEEPALIVE: [(&str, &str); 3] =
 
 /// The statements that make a session's settings.
 pub(super) fn set(timeout: Duration, plans: Plans) -> String {
-    let mut text = String::new();
-    for (name, value) in settings(timeout, plans) {
-        let _ = write!(text, "set {name} = '{value}'; ");
-    }
-    for (name, value) in KEEPALIVE {
-        let _ = write!(text, "set {name} = '{value}'; ");
-    }
-    text
+    let settings = settings(timeout, plans);
+    let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
+    schema::set(settings.chain(KEEPALIVE))
 }
 
 /// The statements that begin a transaction with its own settings.
 pub(super) fn begin(timeout: Duration, plans: Plans) -> String {
-    let mut text = "begin; ".to_owned();
+    // What is set after its begin is too late for the transaction's own isolation.
+    let mut text = "begin isolation level read committed; ".to_owned();
     for (name, value) in settings(timeout, plans) {
         let _ = write!(text, "set local {name} = '{value}'; ");
     }

@@ -4,10 +4,10 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::auth::Scope;
-use crate::json::Object;
 use crate::store::operation::{Asked, Fit, run_one};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, later};
+use crate::store::threads::create::NewThread;
 use crate::store::threads::get::Get;
 use crate::store::{Error, Held, Store, Thread};
 
@@ -40,9 +40,10 @@ pub(in crate::store) static COPY: Statement = Statement::new(
     )
     insert into thread_store.thread (
         tenant, thread_id, created_at, updated_at, state_updated_at, metadata, last_seq,
-        state_bytes, stored_bytes
+        state_bytes, stored_bytes, ttl_minutes, ttl_strategy, expires_at
     )
-    select $4, $5, moment, moment, moment, source.metadata || $6::text::jsonb, $3, $7, $8
+    select $4, $5, moment, moment, moment, source.metadata || $6::text::jsonb, $3, $7, $8,
+        $9, $10, moment + make_interval(secs => $9 * 60)
     from thread_store.thread as source
     cross join lateral greatest(statement_timestamp(), ",
         later!("source.state_updated_at"),
@@ -87,20 +88,18 @@ pub(in crate::store) static COPY_STATE: [Statement; 3] = [
 ];
 
 impl Store {
-    /// Copies a thread with its state and history under a new id, for `owner`. `None`: there is no
-    /// such thread.
+    /// Copies a thread with its state and history to `new`, for `owner`. `None`: there is no such
+    /// thread.
     ///
-    /// The keys of `stamped` go over its metadata. Checkpoints keep their ids. The copy has its own
-    /// timestamps, is idle, and does not end when the original does. A copy that `scope` does not
-    /// show is not made. A copy made while the thread is written to is the thread as it was before
+    /// The keys of the new metadata go over those of the original. Checkpoints keep their ids. The
+    /// copy has its own timestamps and ttl, and is idle. A copy that `scope` does not show is not made. A copy made while the thread is written to is the thread as it was before
     /// or after that write, whole.
     pub async fn copy_thread(
         &self,
         scope: &Scope,
         owner: &Scope,
         thread_id: Uuid,
-        copy_id: Uuid,
-        stamped: &Object,
+        new: &NewThread,
     ) -> Result<Option<Held<Thread>>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
         let (mut transaction, _guard) = match self.begin_creating(owner).await {
@@ -116,13 +115,15 @@ impl Store {
         if let Some(max) = self.quotas.state_bytes.filter(|max| source.stored_bytes > *max) {
             return Err(Error::StateTooLarge(max));
         }
-        let home = owner.home().number();
+        let (home, copy_id) = (owner.home().number(), new.thread_id);
         let bind = |statement: &Statement| {
             let query = sqlx::query(statement.text()).bind(asked.tenant).bind(thread_id);
             query.bind(source.last_seq).bind(home).bind(copy_id)
         };
-        let copy = bind(&COPY).bind(stamped.to_text());
+        let copy = bind(&COPY).bind(new.metadata.to_text());
         let copy = copy.bind(source.state_bytes).bind(source.stored_bytes);
+        let copy = copy.bind(new.ttl.map(|ttl| ttl.minutes));
+        let copy = copy.bind(new.ttl.map(|ttl| ttl.strategy.as_str()));
         transaction.execute(copy).await?;
         for statement in &COPY_STATE {
             transaction.execute(bind(statement)).await?;

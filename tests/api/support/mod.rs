@@ -1,5 +1,6 @@
 //! A whole server for a test: real sockets, a database of its own, real sign-in.
 
+pub(crate) mod deadline;
 pub(crate) mod events;
 pub(crate) mod policies;
 pub(crate) mod postgres;
@@ -9,9 +10,7 @@ pub(crate) mod signer;
 pub(crate) mod steps;
 pub(crate) mod supabase;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
@@ -20,12 +19,12 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use thread_store::auth::private_threads;
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
+use thread_store::config::Config;
 use thread_store::server::{Server, StopSignal};
-use thread_store::store::Pooler;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use deadline::PATIENCE;
 use postgres::test_cluster;
 
 /// A running server. It stops when the test ends.
@@ -76,23 +75,7 @@ impl TestServer {
         data_dir: TempDir,
         configure: impl FnOnce(&mut Config),
     ) -> TestServer {
-        let mut config = Config {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 0,
-            database: Database::External { url: Box::new(database.clone()), direct: None },
-            schema: Schema::Migrate,
-            database_max_connections: 8,
-            database_timeout: Duration::from_secs(10),
-            database_pooler: Pooler::None,
-            sign_in: SignIn::Local,
-            auth_cache_ttl: Duration::from_secs(10),
-            data_dir: data_dir.path().to_owned(),
-            log_users: LogUsers::default(),
-            metrics_port: None,
-            cors: CorsOrigins::default(),
-            limits: Limits::default(),
-            shutdown_delay: Duration::ZERO,
-        };
+        let mut config = Config::for_test(database.clone(), data_dir.path()).unwrap();
         configure(&mut config);
         let server = Server::start(config, private_threads).await.unwrap();
         let url = format!("http://{}", server.address());
@@ -105,7 +88,7 @@ impl TestServer {
 
     /// Signs somebody up.
     pub(crate) async fn user(&self) -> User {
-        let client = Client::new();
+        let client = client();
         let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
         let body = json!({ "email": email, "password": "correct horse" });
         let url = format!("{}/auth/v1/signup", self.url);
@@ -128,7 +111,7 @@ impl TestServer {
 
     /// Waits until it has stopped.
     pub(crate) async fn stopped(self) {
-        self.running.await.unwrap();
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap();
     }
 
     /// A client without credentials.
@@ -138,9 +121,14 @@ impl TestServer {
             token: String::new(),
             email: String::new(),
             url: self.url.clone(),
-            client: Client::new(),
+            client: client(),
         }
     }
+}
+
+/// One that gives up on a server that says nothing more.
+fn client() -> Client {
+    Client::builder().read_timeout(PATIENCE).build().unwrap()
 }
 
 /// Somebody with an access token, or nobody without one.

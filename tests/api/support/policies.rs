@@ -1,16 +1,14 @@
 //! Servers with handlers of a test's own, and users who are not what they were.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use thread_store::auth::{Auth, Authenticate, SlotTaken};
-use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
+use thread_store::config::Config;
 use thread_store::server::{Server, StopSignal};
-use thread_store::store::Pooler;
 
 use super::postgres::test_cluster;
 use super::{Answer, TestServer, User};
@@ -23,23 +21,8 @@ impl TestServer {
     ) -> TestServer {
         let database = test_cluster().await.database().await;
         let data_dir = tempfile::tempdir().unwrap();
-        let config = Config {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 0,
-            database: Database::External { url: Box::new(database.clone()), direct: None },
-            schema: Schema::Migrate,
-            database_max_connections: 8,
-            database_timeout: Duration::from_secs(10),
-            database_pooler: Pooler::None,
-            sign_in: SignIn::Local,
-            auth_cache_ttl,
-            data_dir: data_dir.path().to_owned(),
-            log_users: LogUsers::default(),
-            metrics_port: None,
-            cors: CorsOrigins::default(),
-            limits: Limits::default(),
-            shutdown_delay: Duration::ZERO,
-        };
+        let mut config = Config::for_test(database.clone(), data_dir.path()).unwrap();
+        config.auth_cache_ttl = auth_cache_ttl;
         let server = Server::start(config, policy).await.unwrap();
         let url = format!("http://{}", server.address());
         let (stop, stopped) = StopSignal::of_channel();

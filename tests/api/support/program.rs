@@ -8,11 +8,14 @@ use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
+use super::deadline::Deadline;
+
 /// A running program, with no setting but those it was given. It ends with the test.
 pub(crate) struct Program {
     /// Its base URL.
     pub(crate) url: String,
     child: Child,
+    deadline: Deadline,
     output: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
     _directory: TempDir,
@@ -31,6 +34,7 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let deadline = Deadline::of(child.id());
         let output = Arc::new(Mutex::new(String::new()));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut readers = vec![collect(child.stderr.take().unwrap(), &output)];
@@ -43,11 +47,12 @@ impl Program {
         let url = url.to_owned();
         output.lock().unwrap().push_str(&banner);
         readers.push(collect(stdout, &output));
-        Program { url, child, output, readers, _directory: directory }
+        Program { url, child, deadline, output, readers, _directory: directory }
     }
 
     /// Ends it, and answers with all it wrote.
     pub(crate) fn stop(mut self) -> String {
+        self.deadline = Deadline::of(self.child.id());
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());

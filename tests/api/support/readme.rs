@@ -1,7 +1,7 @@
 //! Commands as the README gives them.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The commands of "Backup and restore" that hold a word, in their order, with the lines between them
 /// that belong to them.
@@ -27,7 +27,7 @@ pub(crate) fn backup_commands(word: &str) -> String {
 /// Runs commands of a shell, which all have to succeed.
 pub(crate) fn shell(directory: &Path, commands: &str, variables: &[(&str, &str)]) {
     let mut shell = Command::new("sh");
-    let shell = shell.args(["-euc", commands]).current_dir(directory).stdin(Stdio::null());
-    let output = shell.envs(variables.iter().copied()).output().unwrap();
+    let shell = shell.args(["-euc", commands]).current_dir(directory);
+    let output = super::deadline::output_of(shell.envs(variables.iter().copied())).unwrap();
     assert!(output.status.success(), "{commands}{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,0 +1,52 @@
+//! What is logged, and how.
+
+use tracing_subscriber::EnvFilter;
+
+use super::values::choice;
+
+/// What is logged, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Logging {
+    /// Log lines to write, as `tracing` filters such as `info` or `thread_store=debug`
+    #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info")]
+    #[arg(value_name = "FILTERS", value_parser = filter)]
+    pub filter: String,
+
+    /// Form of the log lines: `pretty` or `json`
+    #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "pretty")]
+    #[arg(value_name = "FORM", value_parser = choice(&FORMATS))]
+    pub format: LogFormat,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+const FORMATS: [(&str, LogFormat); 2] = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+
+/// How the line of a request names its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogUsers {
+    /// By a hash of the id: the lines of one user can be found, and do not tell who it is.
+    Hash,
+    /// By the id.
+    Plain,
+    /// Not at all.
+    Off,
+}
+
+/// The words of `LOG_USERS`.
+pub(super) const LOG_USERS: [(&str, LogUsers); 3] =
+    [("hash", LogUsers::Hash), ("plain", LogUsers::Plain), ("off", LogUsers::Off)];
+
+fn filter(text: &str) -> Result<String, &'static str> {
+    match EnvFilter::try_new(text.trim()) {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(_) => Err("must be tracing filters such as `info` or `thread_store=debug`"),
+    }
+}
