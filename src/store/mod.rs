@@ -19,6 +19,7 @@ mod state;
 mod thread;
 mod threads;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -191,11 +192,15 @@ impl Store {
         })
     }
 
-    /// Whether the database answers and has the schema that [`open`](Store::open) left there.
+    /// Whether the database answers and has the schema that [`open`](Store::open) left there. Any
+    /// error is [`Error::Unavailable`].
     pub async fn ping(&self) -> Result<(), Error> {
-        let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
-        lease.execute(sqlx::query(schema::PING.text())).await?;
-        Ok(lease.commit().await?)
+        let ping = async {
+            let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
+            lease.execute(sqlx::query(schema::PING.text())).await?;
+            lease.commit().await
+        };
+        ping.await.map_err(|error| Error::Unavailable(Arc::new(error)))
     }
 
     /// How long a request may spend on the database.

@@ -12,7 +12,7 @@ pub(crate) async fn rows(server: &TestServer, thread_id: &str) -> i64 {
     sqlx::query_scalar(
         "select (select count(*) from thread_store.thread where thread_id = $1) \
              + (select count(*) from thread_store.checkpoint where thread_id = $1) \
-             + (select count(*) from thread_store.branch where thread_id = $1) \
+             + (select count(*) from thread_store.thread_directory where thread_id = $1) \
              + (select count(*) from thread_store.channel_value where thread_id = $1) \
              + (select count(*) from thread_store.message where thread_id = $1)",
     )
@@ -30,7 +30,7 @@ async fn a_deleted_thread_leaves_nothing_behind() {
     let first = one.write(&id, json!({ "messages": [human("a", "A")], "k": 1 })).await;
     one.write(&id, json!({ "messages": [human("b", "B")] })).await;
     one.fork(&id, &first, json!({ "messages": [human("c", "C")] })).await;
-    assert!(rows(&server, &id).await > 5);
+    assert!(rows(&server, &id).await > 6);
     let answer = one.delete(&format!("/threads/{id}")).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (204, ""));
     assert_eq!(answer.header("content-type"), "");

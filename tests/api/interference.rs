@@ -541,7 +541,10 @@ impl Stage {
     /// Runs these calls and answers each user's transcript, with the numbers of the calls that
     /// met an id which the other had taken.
     async fn run(&self, calls: &[(usize, usize, Call)]) -> ([Vec<String>; 2], HashSet<usize>) {
-        sqlx::query("delete from thread_store.thread").execute(&self.server.pool).await.unwrap();
+        for table in ["thread", "thread_directory"] {
+            let delete = sqlx::AssertSqlSafe(format!("delete from thread_store.{table}"));
+            sqlx::query(delete).execute(&self.server.pool).await.unwrap();
+        }
         let mut run = Run { users: &self.users, sides: <[Side; 2]>::default() };
         let mut taken = HashSet::new();
         for (number, who, call) in calls {

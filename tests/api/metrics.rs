@@ -54,15 +54,14 @@ async fn what_happens_is_counted() {
     let build = format!("thread_store_build_info{{version=\"{version}\"}}");
     let count = async |name: &str| metric(&user, name).await;
     assert_eq!(count(&build).await, 1);
-    // And the one that listens for changes.
-    assert_eq!(count("thread_store_database_connections_max").await, 8);
+    assert_eq!(count("thread_store_database_connections_max").await, 7);
 
     let waits = count("thread_store_database_wait_seconds_count").await;
     let id = user.thread(json!({})).await;
     user.get(&format!("/threads/{id}")).await.expect(200);
     assert!(count("thread_store_database_wait_seconds_count").await >= waits + 2);
     let state = |state: &str| format!("thread_store_database_connections{{state=\"{state}\"}}");
-    until(async || (count(&state("in_use")).await == 1).then_some(())).await;
+    until(async || (count(&state("in_use")).await == 0).then_some(())).await;
     assert!(count(&state("idle")).await >= 1);
 
     let cache = |result: &str| format!("thread_store_auth_cache_total{{result=\"{result}\"}}");
@@ -91,13 +90,13 @@ async fn what_happens_is_counted() {
         assert_eq!(count(&requests(status)).await, 1, "{status}");
     }
 
-    assert_eq!(count("thread_store_streams_open").await, 0);
+    assert_eq!(count("thread_store_in_use{kind=\"streams\"}").await, 0);
     let events = Events::of(&user, &id).await;
-    assert_eq!(count("thread_store_streams_open").await, 1);
+    assert_eq!(count("thread_store_in_use{kind=\"streams\"}").await, 1);
     // A stream is no request under way.
-    assert_eq!(count("thread_store_http_requests_in_flight").await, 0);
+    assert_eq!(count("thread_store_in_use{kind=\"requests\"}").await, 0);
     drop(events);
-    until(async || (count("thread_store_streams_open").await == 0).then_some(())).await;
+    until(async || (count("thread_store_in_use{kind=\"streams\"}").await == 0).then_some(())).await;
 
     let deleted = "thread_store_sweeper_threads_total{action=\"deleted\"}";
     until(async || (count(deleted).await == 1).then_some(())).await;

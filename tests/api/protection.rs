@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{ConnectOptions as _, Executor as _, PgConnection};
 
 use crate::raw::{Raw, RawAnswer, until};
 use crate::sse::Events;
@@ -102,48 +103,78 @@ async fn a_head_or_a_body_that_trickles_in_takes_too_long_all_the_same() {
     assert_eq!(user.count(json!({})).await, 2);
 }
 
+/// A thread whose changes wait until the lock is dropped.
+async fn locked(server: &TestServer, thread_id: &str) -> PgConnection {
+    let mut lock = server.database.connect().await.unwrap();
+    lock.execute("begin").await.unwrap();
+    sqlx::query("select from thread_store.thread where thread_id = $1::uuid for update")
+        .bind(thread_id)
+        .execute(&mut lock)
+        .await
+        .unwrap();
+    lock
+}
+
 #[tokio::test]
 async fn over_the_limit_requests_are_sent_away_and_health_and_metrics_are_not() {
-    let server = TestServer::start_with(|config| {
-        config.limits.requests = 1;
-        config.limits.body_timeout = LONG;
-    })
-    .await;
-    let user = server.user().await;
-    let mut slow = Raw::to(&server).await;
-    slow.send(&create(&user, 2)).await;
-    // It takes the only place when it is seen.
-    let refused = until(async || {
-        let answer = user.get("/threads/x").await;
-        (answer.status == 503).then_some(answer)
-    })
-    .await;
-    assert_eq!(refused.detail(), "The server is busy, try again shortly");
-    assert_eq!(refused.header("retry-after"), "1");
-    assert!(!refused.header("x-request-id").is_empty());
-    for path in ["/ok", "/ok?check_db=1", "/readyz", "/metrics", "/info"] {
-        assert_eq!(user.get(path).await.status, 200, "{path}");
-    }
-    let metrics = user.get("/metrics").await.text;
-    assert!(metrics.contains("thread_store_http_requests_refused_total{limit=\"requests\"}"));
-    slow.send("{}").await;
-    assert_eq!(slow.answer().await.unwrap().status, 200);
+    let server = TestServer::start_with(|config| config.limits.requests = 1).await;
+    let (user, other) = (server.user().await, server.user().await);
+    let id = user.thread(json!({})).await;
+    let path = format!("/threads/{id}");
+    let lock = locked(&server, &id).await;
+    let slow = user.patch(&path, json!({}));
+    let refused = async {
+        // The change takes the only place when it is seen.
+        let refused = until(async || {
+            let answer = user.get("/threads/x").await;
+            (answer.status == 429).then_some(answer)
+        })
+        .await;
+        assert_eq!(refused.header("retry-after"), "1");
+        assert!(refused.detail().starts_with("You have too many requests"), "{}", refused.text);
+        let refused = other.get("/threads/x").await;
+        assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"));
+        assert_eq!(refused.detail(), "The server is busy, try again shortly");
+        assert!(!refused.header("x-request-id").is_empty());
+        for path in ["/ok", "/ok?check_db=1", "/readyz", "/metrics", "/info"] {
+            assert_eq!(user.get(path).await.status, 200, "{path}");
+        }
+        let metrics = user.get("/metrics").await.text;
+        for limit in ["user", "all"] {
+            let name = format!("thread_store_refused_total{{kind=\"requests\",limit=\"{limit}\"}}");
+            assert!(metrics.contains(&name), "{metrics}");
+        }
+        assert!(metrics.contains("thread_store_in_use{kind=\"requests\"} 1"), "{metrics}");
+        drop(lock);
+    };
+    let (slow, ()) = tokio::join!(slow, refused);
+    assert_eq!(slow.status, 200);
     user.thread(json!({})).await;
 }
 
 #[tokio::test]
-async fn a_client_that_gives_up_in_the_middle_of_its_body_frees_its_place() {
+async fn a_request_whose_body_has_not_arrived_takes_nobodys_place() {
     let server = TestServer::start_with(|config| {
-        config.limits.requests = 1;
+        config.limits.requests = 8;
         config.limits.body_timeout = LONG;
     })
     .await;
     let user = server.user().await;
+    let mut waiting = Vec::new();
+    // One user's share of the bodies, and one more.
+    for expected in [None, Some(429)] {
+        let mut client = Raw::to(&server).await;
+        client.send(&create(&user, 100)).await;
+        client.send("{").await;
+        match expected {
+            None => waiting.push(client),
+            Some(status) => assert_eq!(client.answer().await.unwrap().status, status),
+        }
+    }
+    user.get("/threads/x").await.expect(422);
+    server.user().await.thread(json!({})).await;
     for is_half_closed in [true, false] {
-        let mut gone = Raw::to(&server).await;
-        gone.send(&create(&user, 100)).await;
-        gone.send("{").await;
-        until(async || (user.get("/threads/x").await.status == 503).then_some(())).await;
+        let mut gone = waiting.pop().unwrap();
         // Held until the end of the test, or dropped here.
         let _held = if is_half_closed {
             gone.half_close().await;
@@ -152,7 +183,16 @@ async fn a_client_that_gives_up_in_the_middle_of_its_body_frees_its_place() {
             drop(gone);
             None
         };
-        until(async || (user.get("/threads/x").await.status == 422).then_some(())).await;
+        let mut next = until(async || {
+            let mut next = Raw::to(&server).await;
+            next.send(&create(&user, 100)).await;
+            next.send("{").await;
+            let is_refused = tokio::time::timeout(SHORT, next.answer()).await.is_ok();
+            (!is_refused).then_some(next)
+        })
+        .await;
+        next.send("").await;
+        waiting.push(next);
     }
 }
 
@@ -171,8 +211,8 @@ async fn an_open_stream_takes_a_place_of_its_own_kind() {
     assert_eq!(events.next().await.unwrap().checkpoint_id(), written);
     let path = format!("/threads/{id}/stream");
     let refused = user.get(&path).await;
-    assert_eq!(refused.status, 503);
-    assert_eq!(refused.detail(), "Too many streams are open, try again shortly");
+    assert_eq!(refused.status, 429);
+    assert!(refused.detail().starts_with("You have too many open streams"), "{}", refused.text);
     assert_eq!(refused.header("retry-after"), "1");
     drop(events);
     until(async || {

@@ -183,8 +183,9 @@ async fn a_condition_that_only_old_threads_of_many_meet_finds_them_page_by_page(
     let user = server.user().await;
     sqlx::query(
         "insert into thread_store.thread \
-             (thread_id, created_at, updated_at, state_updated_at, metadata) \
-         select gen_random_uuid(), moment, moment, moment, jsonb_build_object('owner', owner, \
+             (tenant, thread_id, created_at, updated_at, state_updated_at, metadata) \
+         select case when owner = $1 then $2 else 0 end, \
+             gen_random_uuid(), moment, moment, moment, jsonb_build_object('owner', owner, \
              'number', number, 'is_new', number < 1000, 'is_odd', number % 2 = 1) \
          from ( \
              select number, now() - make_interval(secs => number) as moment, \
@@ -193,6 +194,7 @@ async fn a_condition_that_only_old_threads_of_many_meet_finds_them_page_by_page(
          ) as made",
     )
     .bind(&user.id)
+    .bind(thread_store::auth::Tenant::of(&user.id).number())
     .execute(&server.pool)
     .await
     .unwrap();

@@ -156,15 +156,26 @@ async fn a_ttl_shows_when_it_is_asked_for() {
     assert!((30_000_000..31_000_000).contains(&length), "{length}");
     assert!(user.get(&plain).await.expect(200).get("ttl").is_none());
 
-    // Absent and empty leave it as it is; a new one counts from now, by default with `delete`.
-    for body in [json!({}), json!({ "ttl": {} }), json!({ "ttl": { "strategy": "delete" } })] {
-        user.patch(&plain, body).await.expect(200);
-        assert_eq!(user.get(&with).await.expect(200)["ttl"], thread["ttl"]);
+    // Absent leaves it as it is; what says nothing is refused.
+    user.patch(&plain, json!({})).await.expect(200);
+    assert_eq!(user.get(&with).await.expect(200)["ttl"], thread["ttl"]);
+    for ttl in [json!({}), json!({ "default_ttl": 5 })] {
+        let refused = user.patch(&plain, json!({ "ttl": ttl })).await;
+        assert_eq!((refused.status.as_u16(), refused.detail().contains("ttl")), (422, true));
+        let refused = user.post("/threads", json!({ "ttl": ttl })).await;
+        assert_eq!((refused.status.as_u16(), refused.detail().contains("ttl.ttl")), (422, true));
     }
+    // A new time counts from now, and keeps the strategy.
     user.patch(&plain, json!({ "ttl": { "ttl": 1_000_000_000 } })).await.expect(200);
     let ttl = user.get(&with).await.expect(200)["ttl"].take();
-    assert_eq!((&ttl["strategy"], &ttl["ttl_minutes"]), (&json!("delete"), &json!(1e9)));
+    assert_eq!((&ttl["strategy"], &ttl["ttl_minutes"]), (&json!("keep_latest"), &json!(1e9)));
     assert!(time(&ttl["expires_at"]) > time(&thread["ttl"]["expires_at"]));
+    // A new strategy keeps the time.
+    user.patch(&plain, json!({ "ttl": { "strategy": "delete" } })).await.expect(200);
+    let changed = user.get(&with).await.expect(200)["ttl"].take();
+    assert_eq!((&changed["strategy"], &changed["expires_at"]), (&json!("delete"), &ttl["expires_at"]));
+    user.patch(&plain, json!({ "ttl": null })).await.expect(200);
+    assert!(user.get(&with).await.expect(200).get("ttl").is_none());
     let never = user.thread(json!({})).await;
     let thread = user.get(&format!("/threads/{never}?include=ttl")).await.expect(200);
     assert!(thread.get("ttl").is_none());

@@ -225,7 +225,7 @@ async fn shared(server: &TestServer) -> u64 {
     let metrics = server.nobody().get("/metrics").await.text;
     let lines = metrics
         .lines()
-        .filter(|line| line.starts_with("thread_store_database_shared_requests_total{"));
+        .filter(|line| line.starts_with("thread_store_database_batched_requests_total{"));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
