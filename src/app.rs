@@ -86,7 +86,7 @@ impl AppShares {
 }
 
 /// Requests of strangers that wait for the verification of their tokens. They hold nothing else.
-const MAX_VERIFICATIONS: u64 = 512;
+const MAX_VERIFICATIONS: u64 = 4096;
 
 impl App {
     /// The parts of a server that has just started.

@@ -167,8 +167,9 @@ impl Error {
     pub(crate) fn full(kind: Kind, full: Full) -> Error {
         metrics().refused(kind, full).increment(1);
         match full {
-            Full::Share => Error::OverShare(kind),
-            Full::Total => Error::Busy(kind),
+            // Strangers are one holder, and none of them is to blame.
+            Full::Share if kind != Kind::Verifications => Error::OverShare(kind),
+            Full::Share | Full::Total => Error::Busy(kind),
         }
     }
 

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-#[cfg(feature = "local-auth")]
-use sqlx::postgres::PgPoolOptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -379,7 +377,7 @@ async fn sign_in(
                 _ => database,
             };
             // Its own connections: few people sign in at once.
-            let pool = PgPoolOptions::new().max_connections(4).connect_lazy_with(direct);
+            let pool = store::sessions(direct, 4);
             let local = LocalAuth::open(pool, &config.data_dir, issuer).await?;
             let supabase = Supabase::new(&url, None, crate::auth::Mode::Remote, ttl)?;
             Ok((Box::new(supabase), Some(local.router())))

@@ -41,7 +41,7 @@ pub use threads::{
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
-pub(crate) use pool::DATABASE_WAIT;
+pub(crate) use pool::{DATABASE_WAIT, sessions};
 pub(crate) use schema::refuse_unknown_pooler;
 
 use crate::auth::Scope;
@@ -167,7 +167,7 @@ impl Store {
             per_holder: options.connections_per_user,
             timeout: options.timeout,
             pooler: options.pooler,
-            direct: options.direct.map(|direct| schema::ours(*direct)),
+            direct: options.direct.map(|direct| *direct),
             is_split,
         };
         let pool = Pool::connect(schema::ours(database), settings).await;

@@ -224,9 +224,10 @@ pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenErr
     let split = async {
         let row = ask(
             &mut connection,
-            "select coalesce((select relkind = 'p' from pg_class \
-             where oid = to_regclass('thread_store.thread')), false), \
-             to_regclass('pg_dist_partition') is not null",
+            "select exists (select from pg_class \
+                 where relnamespace = (select oid from pg_namespace where nspname = 'thread_store') \
+                     and relname = 'thread' and relkind = 'p'), \
+             exists (select from pg_class where relname = 'pg_dist_partition')",
         );
         let row = row.await?;
         let (is_partitioned, has_citus): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
@@ -234,7 +235,9 @@ pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenErr
             return Ok(is_partitioned);
         }
         let is_distributed = "select exists (select from pg_dist_partition \
-             where logicalrelid = to_regclass('thread_store.thread') and partmethod = 'h')";
+             join pg_class on pg_class.oid = logicalrelid \
+             join pg_namespace on pg_namespace.oid = relnamespace \
+             where nspname = 'thread_store' and relname = 'thread' and partmethod = 'h')";
         ask(&mut connection, is_distributed).await?.try_get(0)
     };
     let split = split.await;

@@ -31,6 +31,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, PgPo
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::schema;
 use super::sql::Form;
 use crate::shares::{Holder, Shares};
 use health::Health;
@@ -140,7 +141,7 @@ impl Pool {
             .map_err(|error| sqlx::Error::Configuration(error.into()))?;
         let batches = max.div_ceil(2);
         let singles = (max - batches).max(1) as u64;
-        let sessions = match pooler {
+        let direct = match pooler {
             Pooler::None => Some(options.clone()),
             Pooler::Transaction => direct,
         };
@@ -152,7 +153,7 @@ impl Pool {
         let pool = Pool(Arc::new(Inner {
             singles: Shares::new(singles, per_holder.max(1).into()),
             batches,
-            sessions: sessions.map(|options| listening(options, timeout)),
+            sessions: direct.map(|direct| sessions(direct, 1)),
             control: AsyncMutex::default(),
             options,
             begin,
@@ -299,16 +300,17 @@ impl Pool {
     }
 }
 
-fn listening(options: PgConnectOptions, timeout: Duration) -> PgPool {
-    let set = session::set(timeout, Plans::Auto);
+/// Connections with sessions of their own, for what is not a statement about threads.
+pub(crate) fn sessions(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    let set = session::set(BACKGROUND_TIMEOUT, Plans::Auto);
     PgPoolOptions::new()
-        .max_connections(1)
+        .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .after_connect(move |connection, _| {
             let set = AssertSqlSafe(set.clone());
             Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(drop) })
         })
-        .connect_lazy_with(options)
+        .connect_lazy_with(schema::ours(options))
 }
 
 /// Closes connections that nobody needs, as long as there is a pool.
