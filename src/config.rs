@@ -18,7 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::auth::Mode;
+use crate::auth::{JwtIssuer, Mode};
 use crate::store::Pooler;
 
 pub use import::{Import, Peer};
@@ -84,6 +84,11 @@ struct Arguments {
     /// public keys: a sign-out counts when the token ends) or `jwks+remote` (both)
     #[arg(long, env = "SUPABASE_AUTH_MODE", default_value = "remote")]
     supabase_auth_mode: String,
+
+    /// Issuer (`iss`) that tokens must name in the modes with `jwks`, exactly; `none` for tokens
+    /// that name none. Unset: `SUPABASE_URL/auth/v1`
+    #[arg(long, env = "SUPABASE_JWT_ISSUER")]
+    supabase_jwt_issuer: Option<String>,
 
     /// Seconds for which an accepted token is not verified again, 0 to 3600. A sign-out counts
     /// after that time at the latest
@@ -366,6 +371,8 @@ pub enum SignIn {
         api_key: Option<SecretString>,
         /// `SUPABASE_AUTH_MODE`.
         mode: Mode,
+        /// `SUPABASE_JWT_ISSUER`.
+        issuer: JwtIssuer,
     },
     /// Any OpenID Connect provider.
     Oidc {
@@ -664,6 +671,7 @@ impl Arguments {
                 return Err(wrong("SUPABASE_AUTH_MODE", "takes `remote`, `jwks` or `jwks+remote`"));
             }
         };
+        let issuer = jwt_issuer(non_empty(self.supabase_jwt_issuer.take()))?;
         match (non_empty(self.supabase_url.take()), self.oidc()?) {
             (Some(_), Some(_)) => {
                 Err(wrong("OIDC_ISSUER", "cannot be set together with SUPABASE_URL"))
@@ -677,7 +685,7 @@ impl Arguments {
                          meant for the clients",
                     ));
                 }
-                Ok(SignIn::Supabase { url, api_key, mode })
+                Ok(SignIn::Supabase { url, api_key, mode, issuer })
             }
             (None, Some(provider)) => Ok(provider),
             (None, None) if mode != Mode::Remote => Err(wrong(
@@ -721,6 +729,21 @@ fn local_sign_in(host: IpAddr) -> Result<SignIn, ConfigError> {
 #[cfg(not(feature = "local-auth"))]
 fn local_sign_in(_: IpAddr) -> Result<SignIn, ConfigError> {
     Err(wrong("SUPABASE_URL", "or OIDC_ISSUER is required: this build has no local sign-in"))
+}
+
+/// `none`, or what tokens say of their issuer, which is compared letter by letter.
+fn jwt_issuer(value: Option<String>) -> Result<JwtIssuer, ConfigError> {
+    match value {
+        None => Ok(JwtIssuer::OfUrl),
+        Some(none) if none == "none" => Ok(JwtIssuer::Absent),
+        Some(issuer) if issuer.chars().all(|c| !c.is_whitespace() && !c.is_control()) => {
+            Ok(JwtIssuer::Exactly(issuer))
+        }
+        Some(_) => Err(wrong(
+            "SUPABASE_JWT_ISSUER",
+            "must be an issuer without spaces, such as https://<project>.supabase.co/auth/v1, or `none`",
+        )),
+    }
 }
 
 /// The value, or its default if it is empty.
@@ -879,6 +902,7 @@ mod tests {
             (["--log-format", "xml"], "LOG_FORMAT"),
             (["--supabase-auth-mode", "local"], "SUPABASE_AUTH_MODE"),
             (["--supabase-auth-mode", "jwks"], "SUPABASE_AUTH_MODE"),
+            (["--supabase-jwt-issuer", "a b"], "SUPABASE_JWT_ISSUER"),
             (["--supabase-auth-cache-ttl", "1h"], "SUPABASE_AUTH_CACHE_TTL"),
             (["--supabase-auth-cache-ttl", "3601"], "SUPABASE_AUTH_CACHE_TTL"),
             (["--log-users", "name"], "LOG_USERS"),

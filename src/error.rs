@@ -28,7 +28,7 @@ pub enum Error {
     AuthUnavailable {
         /// How long the client should wait.
         retry_after: Duration,
-        /// What happened, for the log.
+        /// What happened, for the log. Empty if it was logged a moment ago.
         cause: String,
     },
     /// What an authenticate or on handler answers for itself.
@@ -171,6 +171,7 @@ impl Error {
 
     fn cause(&self) -> Option<String> {
         match self {
+            Error::AuthUnavailable { cause, .. } if cause.is_empty() => None,
             Error::AuthUnavailable { cause, .. } | Error::Internal(cause) => Some(cause.clone()),
             Error::DatabaseUnavailable(source) | Error::Database(source) => {
                 Some(source.to_string())

@@ -22,6 +22,9 @@ use crate::{
     access_log, admission, auth, cors, deadline, not_served, openapi, system, threads, time_padding,
 };
 
+/// On every answer that is for one user or carries tokens.
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
     let private = Router::from(threads::routes())
@@ -53,7 +56,10 @@ async fn admit_user(State(app): State<Arc<App>>, request: Request, next: Next) -
     let in_time = |request| deadline::within(limit, request, next);
     let answer = auth::authenticate(&app, request, in_time);
     // Whoever is held back takes nobody's place.
-    time_padding::hold_back(admission::admitted(&app.requests, answer)).await
+    let mut answer = time_padding::hold_back(admission::admitted(&app.requests, answer)).await;
+    // It is for one user. No cache, of a proxy or of a browser that others use, may keep it.
+    answer.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    answer
 }
 
 async fn answer_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
@@ -86,7 +92,7 @@ pub(crate) fn metrics(app: Option<Arc<App>>) -> Router {
 fn around(routes: Router, config: &Config) -> Router {
     let routes = routes.layer(
         ServiceBuilder::new()
-            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, auth::API_KEY]))
             .map_request(access_log::drop_long_request_id)
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(AccessLog(config.log_users))

@@ -12,7 +12,11 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
-use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
+use crate::auth::{
+    Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase, SupabaseOptions, is_unprotected,
+};
+#[cfg(feature = "local-auth")]
+use crate::auth::{JwtIssuer, Mode};
 use crate::config::{Config, Database, Schema, SignIn};
 use crate::connections::{Port, Routes};
 #[cfg(feature = "embedded")]
@@ -354,24 +358,41 @@ async fn sign_in(
 ) -> Result<(Box<dyn Authenticate>, Option<Router>), StartError> {
     let ttl = config.auth_cache_ttl;
     match &config.sign_in {
-        SignIn::Supabase { url, api_key, mode } => {
+        SignIn::Supabase { url, api_key, mode, issuer } => {
             if api_key.is_none() {
                 warn!("no SUPABASE_SERVICE_KEY: Supabase's gateway refuses calls without a key");
             }
-            if url.scheme() == "http" && url.domain().is_some_and(|name| name.contains('.')) {
+            if is_unprotected(url) {
                 warn!("SUPABASE_URL is plain http: access tokens travel unprotected");
             }
-            Ok((Box::new(Supabase::new(url, api_key.as_ref(), *mode, ttl)?), None))
+            let api_key = api_key.as_ref();
+            let options = SupabaseOptions { url, api_key, mode: *mode, issuer, cache_ttl: ttl };
+            let supabase = Arc::new(Supabase::new(&options)?);
+            let keys = Arc::clone(&supabase);
+            tokio::spawn(async move { keys.fetch_keys().await });
+            Ok((Box::new(supabase), None))
         }
         SignIn::Oidc { issuer, audience } => {
-            Ok((Box::new(Oidc::new(issuer, audience.clone(), ttl)?), None))
+            if url::Url::parse(issuer).is_ok_and(|url| is_unprotected(&url)) {
+                warn!("OIDC_ISSUER is plain http: the keys that verify tokens travel unprotected");
+            }
+            let oidc = Arc::new(Oidc::new(issuer, audience.clone(), ttl)?);
+            let keys = Arc::clone(&oidc);
+            tokio::spawn(async move { keys.fetch_keys().await });
+            Ok((Box::new(oidc), None))
         }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
             let url = url::Url::parse(&format!("http://{address}"))?;
             let issuer = format!("http://{address}/auth/v1");
             let local = LocalAuth::open(store.pool().clone(), &config.data_dir, issuer).await?;
-            let supabase = Supabase::new(&url, None, crate::auth::Mode::Remote, ttl)?;
+            let supabase = Supabase::new(&SupabaseOptions {
+                url: &url,
+                api_key: None,
+                mode: Mode::Remote,
+                issuer: &JwtIssuer::OfUrl,
+                cache_ttl: ttl,
+            })?;
             Ok((Box::new(supabase), Some(local.router())))
         }
     }

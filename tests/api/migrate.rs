@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
-use thread_store::auth::Mode;
+use thread_store::auth::{JwtIssuer, Mode};
 use thread_store::config::{Database, Schema, SignIn};
 use thread_store::store::{OpenError, Store, check_schema, migrate, migrator};
 
@@ -133,6 +133,7 @@ async fn a_server_works_with_a_role_that_may_only_read_and_write_rows() {
             url: sign_in.url.parse().unwrap(),
             api_key: None,
             mode: Mode::Remote,
+            issuer: JwtIssuer::default(),
         };
     })
     .await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use thread_store::auth::{Mode, private_threads};
+use thread_store::auth::{JwtIssuer, Mode, private_threads};
 use thread_store::config::{Config, CorsOrigins, Database, Limits, LogUsers, Schema, SignIn};
 use thread_store::server::{Server, StopSignal};
 use thread_store::store::Pooler;
@@ -269,6 +269,7 @@ async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -
             url: server.url.parse().unwrap(),
             api_key: None,
             mode: Mode::Remote,
+            issuer: JwtIssuer::default(),
         },
         auth_cache_ttl: Duration::from_secs(10),
         data_dir: "unused".into(),

@@ -1,7 +1,6 @@
 //! What users see when Supabase is confused, slow or gone. Only its own word that a token is
 //! bad may be a 401: everything else leaves the question open and is a 503.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 use reqwest::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use thread_store::auth::Mode;
+use thread_store::auth::{JwtIssuer, Mode};
 use thread_store::config::SignIn;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -33,7 +32,8 @@ async fn server_of(supabase: &Supabase) -> TestServer {
     let url = supabase.url.parse().unwrap();
     let api_key = Some(SecretString::from(API_KEY));
     TestServer::start_with(|config| {
-        config.sign_in = SignIn::Supabase { url, api_key, mode: Mode::Remote };
+        let issuer = JwtIssuer::default();
+        config.sign_in = SignIn::Supabase { url, api_key, mode: Mode::Remote, issuer };
     })
     .await
 }
@@ -452,8 +452,8 @@ async fn a_supabase_url_with_a_path_or_a_slash_at_the_end_is_asked_below_it() {
     {
         let url = format!("{}{end}", supabase.url).parse().unwrap();
         let server = TestServer::start_with(|config| {
-            config.host = IpAddr::V4(Ipv4Addr::LOCALHOST);
-            config.sign_in = SignIn::Supabase { url, api_key: None, mode: Mode::Remote };
+            let issuer = JwtIssuer::default();
+            config.sign_in = SignIn::Supabase { url, api_key: None, mode: Mode::Remote, issuer };
         })
         .await;
         count(&holder(&server, &token())).await;
