@@ -298,6 +298,14 @@ pub enum CorsOrigins {
     These(Vec<HeaderValue>),
 }
 
+impl CorsOrigins {
+    /// Whether an origin is one of those that the setting names. `*` names none.
+    #[cfg(feature = "local-auth")]
+    pub(crate) fn names(&self, origin: &HeaderValue) -> bool {
+        matches!(self, CorsOrigins::These(origins) if origins.contains(origin))
+    }
+}
+
 /// How the line of a request names its user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogUsers {

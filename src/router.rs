@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+#[cfg(feature = "local-auth")]
+use axum::middleware::from_fn;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -17,13 +19,14 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use crate::access_log::AccessLog;
 use crate::app::App;
 use crate::config::Config;
+#[cfg(feature = "local-auth")]
+use crate::config::SignIn;
 use crate::error::Error;
+#[cfg(feature = "local-auth")]
+use crate::local_auth;
 use crate::{
     access_log, admission, auth, cors, deadline, not_served, openapi, system, threads, time_padding,
 };
-
-/// On every answer that is for one user or carries tokens.
-pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
@@ -58,7 +61,7 @@ async fn admit_user(State(app): State<Arc<App>>, request: Request, next: Next) -
     // Whoever is held back takes nobody's place.
     let mut answer = time_padding::hold_back(admission::admitted(&app.requests, answer)).await;
     // It is for one user. No cache, of a proxy or of a browser that others use, may keep it.
-    answer.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
 
@@ -99,6 +102,11 @@ fn around(routes: Router, config: &Config) -> Router {
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );
+    #[cfg(feature = "local-auth")]
+    let routes = match config.sign_in {
+        SignIn::Local => routes.layer(from_fn(local_auth::loopback_host)),
+        _ => routes,
+    };
     let finished = ServiceBuilder::new().map_response(last_headers).service(routes);
     let across = ServiceBuilder::new().layer(cors::layer(&config.cors)).service(finished.clone());
     // Around the routes as a whole, so that a preflight is answered without looking at them.

@@ -384,8 +384,8 @@ async fn sign_in(
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
             let url = url::Url::parse(&format!("http://{address}"))?;
-            let issuer = format!("http://{address}/auth/v1");
-            let local = LocalAuth::open(store.pool().clone(), &config.data_dir, issuer).await?;
+            let (pool, cors) = (store.pool().clone(), config.cors.clone());
+            let local = LocalAuth::open(pool, &config.data_dir, url.clone(), cors).await?;
             let supabase = Supabase::new(&SupabaseOptions {
                 url: &url,
                 api_key: None,

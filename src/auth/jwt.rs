@@ -120,7 +120,7 @@ impl Claims {
     }
 
     /// The registered claims have to be of their types (RFC 7519, section 4.1); null counts as
-    /// absent. The values are for whoever verifies the token.
+    /// absent. Verifying the token checks the values.
     fn check_types(&self) -> Result<(), Reason> {
         let is = |name: &str, kind: fn(&Value) -> bool| {
             self.0.get(name).is_none_or(|value| value.is_null() || kind(value))

@@ -49,5 +49,7 @@ pub use on::{
 };
 pub use scope::Scope;
 pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
+#[cfg(feature = "local-auth")]
+pub(crate) use upstream::is_loopback;
 pub(crate) use upstream::is_unprotected;
 pub use user::User;

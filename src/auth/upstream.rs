@@ -119,11 +119,15 @@ pub(crate) fn is_unprotected(url: &Url) -> bool {
     url.scheme() == "http" && !is_near
 }
 
-fn is_loopback(host: &url::Host<&str>) -> bool {
+/// Whether a host is this machine.
+pub(crate) fn is_loopback(host: &url::Host<&str>) -> bool {
     match host {
         url::Host::Ipv4(address) => address.is_loopback(),
         url::Host::Ipv6(address) => address.to_canonical().is_loopback(),
-        url::Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
+        url::Host::Domain(name) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
     }
 }
 

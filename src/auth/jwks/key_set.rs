@@ -48,8 +48,8 @@ pub(super) enum Candidates<'a> {
     None,
 }
 
-/// Whether tokens with this algorithm can be verified here. Asymmetric ones only: with a shared
-/// secret whoever can check a token can make one.
+/// Whether tokens with this algorithm can be verified here. Asymmetric ones only: a shared secret
+/// that verifies tokens can also make them.
 pub(super) fn is_supported(alg: &str) -> bool {
     algorithm_named(alg).is_some()
 }

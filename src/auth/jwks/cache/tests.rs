@@ -215,7 +215,7 @@ async fn a_withdrawn_key_is_believed_for_ten_minutes_at_most() {
     let cache = KeySetCache::new(issuer.clone());
     assert_eq!(ask(&cache, "1").await, "known");
     issuer.publish(&["2"]);
-    // Nobody asks meanwhile, so nobody has noticed.
+    // No request comes in between, so nothing has caused a fetch.
     pass(KEY_LIFE.saturating_sub(MOMENT)).await;
     let Lookup::Found { life, .. } = cache.with_key("1", None).await else { unreachable!() };
     assert_eq!(life, MOMENT, "what is accepted by it is not remembered for longer");
