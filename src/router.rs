@@ -83,12 +83,22 @@ pub(crate) fn starting(config: &Config) -> Router {
 }
 
 /// What is served on `METRICS_PORT`. `app`: once there is one.
-pub(crate) fn metrics(app: Option<Arc<App>>) -> Router {
-    match app {
+pub(crate) fn metrics(app: Option<Arc<App>>, config: &Config) -> Router {
+    let routes = match app {
         Some(app) => Router::from(system::metrics_routes()).with_state(app),
         None => system::metrics_routes_while_starting(),
+    };
+    for_right_hosts(routes.fallback(async || Error::NotFound), config)
+}
+
+/// With the local sign-in only hosts of this machine are served.
+#[cfg_attr(not(feature = "local-auth"), expect(unused_variables, reason = "for the local sign-in"))]
+fn for_right_hosts(routes: Router, config: &Config) -> Router {
+    #[cfg(feature = "local-auth")]
+    if matches!(config.sign_in, SignIn::Local) {
+        return routes.layer(from_fn(local_auth::loopback_host));
     }
-    .fallback(async || Error::NotFound)
+    routes
 }
 
 /// The middleware of every route, in the order in which a request passes it.
@@ -102,11 +112,7 @@ fn around(routes: Router, config: &Config) -> Router {
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );
-    #[cfg(feature = "local-auth")]
-    let routes = match config.sign_in {
-        SignIn::Local => routes.layer(from_fn(local_auth::loopback_host)),
-        _ => routes,
-    };
+    let routes = for_right_hosts(routes, config);
     let finished = ServiceBuilder::new().map_response(last_headers).service(routes);
     let across = ServiceBuilder::new().layer(cors::layer(&config.cors)).service(finished.clone());
     // Around the routes as a whole, so that a preflight is answered without looking at them.

@@ -121,7 +121,7 @@ impl Server {
         let _ = meters();
         let routes = Routes::new(router::starting(&config));
         let api = open_port("PORT", config.port, &config, routes.clone()).await?;
-        let metrics_routes = Routes::new(router::metrics(None));
+        let metrics_routes = Routes::new(router::metrics(None, &config));
         let metrics = match config.metrics_port {
             Some(port) => {
                 let routes = metrics_routes.clone();
@@ -143,7 +143,7 @@ impl Server {
             Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, api.address(), &database_name);
                 let app = Arc::new(App::new(store, auth, config.limits));
-                metrics_routes.put(router::metrics(Some(Arc::clone(&app))));
+                metrics_routes.put(router::metrics(Some(Arc::clone(&app)), &config));
                 routes.put(router::router(Arc::clone(&app), sign_in_routes, &config));
                 info!("listening on {}", api.address());
                 let shutdown_delay = config.shutdown_delay;

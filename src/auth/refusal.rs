@@ -41,6 +41,9 @@ pub(super) enum Refusal {
     /// Nobody can tell as long as the settings are what they are: 503. The text is for the log,
     /// once in [`QUIET`].
     Misconfigured(&'static str),
+    /// More tokens wait than can be verified soon: 503. The text is for the log, once in [`QUIET`],
+    /// because a flood must not fill the log either.
+    Crowded(&'static str),
 }
 
 /// What is wrong with a token. The text is for the log; clients are not told.
@@ -97,7 +100,7 @@ impl Refusal {
 #[derive(Default)]
 pub(super) struct RefusalLog {
     reasons: Throttle<Discriminant<Reason>>,
-    settings: Throttle<()>,
+    warnings: Throttle<&'static str>,
 }
 
 impl RefusalLog {
@@ -113,8 +116,8 @@ impl RefusalLog {
             Refusal::Unavailable { retry_after, cause } => {
                 Error::AuthUnavailable { retry_after: *retry_after, cause: cause.to_string() }
             }
-            Refusal::Misconfigured(problem) => {
-                if self.settings.allows(()) {
+            Refusal::Misconfigured(problem) | Refusal::Crowded(problem) => {
+                if self.warnings.allows(problem) {
                     warn!("{problem}");
                 }
                 Error::AuthUnavailable { retry_after: RETRY_AFTER, cause: String::new() }

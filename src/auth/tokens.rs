@@ -86,9 +86,10 @@ impl CallLimit {
         if let Ok(turn) = self.calls.try_acquire() {
             return Ok(turn);
         }
-        let _waiting = self.waiting.try_acquire().map_err(|_| {
-            Refusal::unavailable("too many unknown tokens wait for the auth server")
-        })?;
+        let _waiting = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| Refusal::Crowded("too many unknown tokens wait for the auth server"))?;
         self.calls.acquire().await.map_err(|error| Refusal::unavailable(error.to_string()))
     }
 }
@@ -204,7 +205,11 @@ impl<V: Verify> TokenVerifier<V> {
         let outcome = tokio::time::timeout(DEADLINE, verification).await.unwrap_or_else(|_| {
             Err(Refusal::unavailable(format!("no answer from the auth server within {DEADLINE:?}")))
         });
-        self.note(outcome.as_ref().err().is_none_or(Refusal::is_final));
+        match &outcome {
+            // It says nothing of the auth server.
+            Err(Refusal::Crowded(_)) => {}
+            outcome => self.note(outcome.as_ref().err().is_none_or(Refusal::is_final)),
+        }
         match &outcome {
             Ok(_) => self.known.insert(hash, ()).await,
             Err(Refusal::BadToken(_)) => self.bad.insert(hash, ()).await,
@@ -328,7 +333,7 @@ mod tests {
             // After the three are in the queue.
             tokio::time::sleep(Duration::from_secs(1)).await;
             let refused = limit.turn().await.map(drop);
-            assert!(matches!(refused, Err(Refusal::Unavailable { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(Refusal::Crowded(_))), "{refused:?}");
             drop(turns);
         };
         let (waited, ()) = tokio::join!(futures::future::join_all(waiting), one_more);

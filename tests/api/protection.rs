@@ -79,8 +79,11 @@ async fn a_head_or_a_body_that_trickles_in_takes_too_long_all_the_same() {
     .await;
     let user = server.user().await;
     let mut slow = Raw::to(&server).await;
-    trickle(&mut slow, "GET /ok HTTP/1.1\r\nHost: localhost\r\nX-Slow: xxxxxxxxxxxxxxxxxxxxxx\r\n\r\n")
-        .await;
+    trickle(
+        &mut slow,
+        "GET /ok HTTP/1.1\r\nHost: localhost\r\nX-Slow: xxxxxxxxxxxxxxxxxxxxxx\r\n\r\n",
+    )
+    .await;
     assert_eq!(slow.rest().await, "");
 
     let body = format!("{{\"metadata\":{{\"a\":\"{}\"}}}}", "x".repeat(80));
@@ -269,8 +272,9 @@ async fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
     let inner = "GET /info HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut client = Raw::to(&server).await;
     let length = inner.len();
-    let outer =
-        format!("POST /threads HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{inner}");
+    let outer = format!(
+        "POST /threads HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{inner}"
+    );
     client.send(&outer).await;
     assert_eq!(client.answer().await.unwrap().status, 403);
     client.half_close().await;

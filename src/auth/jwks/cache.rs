@@ -60,6 +60,8 @@ pub(super) enum Lookup {
     Found { set: Arc<KeySet>, life: Duration },
     /// Nobody knows now. The text is for the log.
     Open(Arc<str>),
+    /// More tokens wait for a fetch than may.
+    Crowded,
 }
 
 /// The set, and how to get a newer one. Clones share it.
@@ -153,7 +155,7 @@ impl KeySetCache {
             if !matches!(step, Step::Done(_)) && place.is_none() {
                 place = self.0.waiting.try_acquire().ok();
                 if place.is_none() {
-                    return Lookup::Open("too many tokens wait for the signing keys".into());
+                    return Lookup::Crowded;
                 }
             }
             match step {

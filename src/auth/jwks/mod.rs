@@ -19,6 +19,8 @@ use self::key_set::{Candidates, KeySet};
 use super::refusal::{Reason, Refusal};
 use super::tokens::Token;
 
+const CROWDED: Refusal = Refusal::Crowded("too many tokens wait for the signing keys");
+
 /// The keys of an issuer, and what its tokens must say.
 pub(super) struct Jwks {
     cache: KeySetCache,
@@ -100,6 +102,7 @@ impl Jwks {
                 }
             },
             Lookup::Open(cause) => Err(Unverified::Unjudged(Refusal::unavailable(cause))),
+            Lookup::Crowded => Err(Unverified::Unjudged(CROWDED)),
         }
     }
 
@@ -125,6 +128,7 @@ impl Jwks {
                 Unverified::Refused(Refusal::BadToken(Reason::Algorithm(header.alg.clone())))
             }
             Lookup::Open(cause) => Unverified::Unjudged(Refusal::unavailable(cause)),
+            Lookup::Crowded => Unverified::Unjudged(CROWDED),
         }
     }
 

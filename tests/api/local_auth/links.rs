@@ -304,7 +304,7 @@ async fn guesses_of_a_code_are_slowed() {
     for wrong in 0..8 {
         auth.verify(&body(&format!("x{wrong}"))).await.refused(403, "otp_expired", CODE_EXPIRED);
     }
-    assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
     auth.verify(&body(&code)).await.ok();
 }
 

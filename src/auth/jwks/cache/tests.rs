@@ -74,7 +74,7 @@ async fn ask_for(cache: &KeySetCache, kid: &str, issued: Option<f64>) -> &'stati
     match cache.with_key(kid, issued).await {
         Lookup::Found { set, .. } if set.has(kid) => "known",
         Lookup::Found { .. } => "unknown",
-        Lookup::Open(_) => "open",
+        Lookup::Open(_) | Lookup::Crowded => "open",
     }
 }
 
