@@ -98,8 +98,7 @@ impl Line {
     fn log(&mut self, status: u16, user: Option<String>, written: &[Uuid]) {
         self.is_written = true;
         let elapsed = self.started.elapsed();
-        let threads: Vec<_> =
-            self.thread_id.iter().chain(written).map(Uuid::to_string).collect();
+        let threads: Vec<_> = self.thread_id.iter().chain(written).map(Uuid::to_string).collect();
         info!(
             request.id = self.id(),
             http.method = self.method,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -33,14 +34,26 @@ use crate::store::too_late;
 /// This stands before the routes and their fallbacks, so that without credentials nothing can be
 /// learnt, not even which paths exist.
 pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let user = match authenticate(&app, &parts).await {
-        Ok(user) => user,
-        Err(error) => return error.into_response(),
+    let (parts, body) = request.into_parts();
+    let mut response = match authenticate(&app, &parts).await {
+        Ok(user) => admit_user(&app, user, parts, body, next).await,
+        Err(error) => error.into_response(),
     };
+    // It is for one caller. No cache, of a proxy or of a browser that others use, may keep it.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn admit_user(
+    app: &App,
+    user: Arc<User>,
+    mut parts: Parts,
+    body: Body,
+    next: Next,
+) -> Response {
     let holder = Holder::user(&user.identity);
     parts.extensions.insert(Arc::clone(&user));
-    let mut response = match serve(&app, parts, body, holder, next).await {
+    let mut response = match serve(app, parts, body, holder, next).await {
         Ok(response) => answer::counted(response, &app.shares.answer_bytes, holder),
         Err(error) => error.into_response(),
     };
@@ -119,6 +132,7 @@ async fn read(app: &App, body: Body, holder: Holder) -> Result<(Bytes, [Permit; 
         Ok((received.freeze(), permit))
     };
     let body_timeout = app.limits.body_timeout;
-    let read = timeout(body_timeout, reading).await.unwrap_or(Err(Error::BodyTooSlow(body_timeout)));
+    let read =
+        timeout(body_timeout, reading).await.unwrap_or(Err(Error::BodyTooSlow(body_timeout)));
     read.map(|(received, permit)| (received, [place, permit]))
 }

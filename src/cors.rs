@@ -75,8 +75,14 @@ where
             Some(_) => {}
         }
     }
+    // Supabase Auth answers preflights in its own way, and so does the local sign-in.
+    let is_preflight_of_sign_in =
+        request.method() == Method::OPTIONS && request.uri().path().starts_with("/auth/v1/");
     if has_origin {
-        let Ok(response) = S::clone(&across).oneshot(request).await;
+        let Ok(mut response) = S::clone(&across).oneshot(request).await;
+        if is_preflight_of_sign_in {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
         return response;
     }
     let mut response = next.run(request).await;

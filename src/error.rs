@@ -31,7 +31,7 @@ pub enum Error {
     AuthUnavailable {
         /// How long the client should wait.
         retry_after: Duration,
-        /// What happened, for the log.
+        /// What happened, for the log. Empty if it was logged a moment ago.
         cause: String,
     },
     /// What an authenticate or on handler answers for itself.
@@ -201,10 +201,9 @@ impl Error {
             Error::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Error::BodyUnreadable => StatusCode::BAD_REQUEST,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::AuthUnavailable { .. }
-            | Error::Starting
-            | Error::Stopping
-            | Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::AuthUnavailable { .. } | Error::Starting | Error::Stopping | Error::Busy(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Error::OverShare(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Store(error) => status_of(error),
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -238,6 +237,7 @@ impl Error {
 
     fn cause(&self) -> Option<String> {
         match self {
+            Error::AuthUnavailable { cause, .. } if cause.is_empty() => None,
             Error::AuthUnavailable { cause, .. } | Error::Internal(cause) => Some(cause.clone()),
             Error::Store(error) if status_of(error).is_server_error() => Some(error.to_string()),
             _ => None,

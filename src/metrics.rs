@@ -133,9 +133,7 @@ impl Metrics {
         gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         // No alarm before the first verification.
         gauge!(AUTH_AVAILABLE).set(1.0);
-        let refused = |kind: Kind, by: &'static str| {
-            counter!(REFUSED, "kind" => kind.as_str(), "limit" => by)
-        };
+        let refused = |kind: Kind, by: &'static str| counter!(REFUSED, "kind" => kind.as_str(), "limit" => by);
         Metrics {
             auth_hits: counter!(AUTH_CACHE, "result" => "hit"),
             auth_misses: counter!(AUTH_CACHE, "result" => "miss"),

@@ -39,6 +39,9 @@ const REFUSALS_OF_BODIES: [(&str, &str); 3] = [
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
 
+/// What the document says of it.
+const BEARER_DESCRIPTION: &str = "An access token. Without an Authorization header a JWT in x-api-key is taken as the access token.";
+
 #[derive(OpenApi)]
 #[openapi(
     info(description = "The threads API of the LangGraph Server, with private threads for every user."),
@@ -68,7 +71,8 @@ pub fn document() -> &'static str {
             .merge(system::routes())
             .merge(system::metrics_routes());
         let mut document = routes.into_openapi();
-        let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        let scheme = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let scheme = scheme.description(Some(BEARER_DESCRIPTION)).build();
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
         let requirement = SecurityRequirement::new(BEARER, Vec::<String>::new());

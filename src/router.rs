@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+#[cfg(feature = "local-auth")]
+use axum::middleware::from_fn;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -16,8 +18,12 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use crate::app::App;
 use crate::config::Config;
+#[cfg(feature = "local-auth")]
+use crate::config::SignIn;
 use crate::error::Error;
-use crate::{access_log, admit, cors, not_served, openapi, system, threads};
+#[cfg(feature = "local-auth")]
+use crate::local_auth;
+use crate::{access_log, admit, auth, cors, not_served, openapi, system, threads};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
@@ -57,25 +63,36 @@ pub(crate) fn starting(config: &Config) -> Router {
 }
 
 /// What is served on `METRICS_PORT`. `app`: once there is one.
-pub(crate) fn metrics(app: Option<Arc<App>>) -> Router {
-    match app {
+pub(crate) fn metrics(app: Option<Arc<App>>, config: &Config) -> Router {
+    let routes = match app {
         Some(app) => Router::from(system::metrics_routes()).with_state(app),
         None => system::metrics_routes_while_starting(),
+    };
+    for_right_hosts(routes.fallback(async || Error::NotFound), config)
+}
+
+/// With the local sign-in only hosts of this machine are served.
+#[cfg_attr(not(feature = "local-auth"), expect(unused_variables, reason = "for the local sign-in"))]
+fn for_right_hosts(routes: Router, config: &Config) -> Router {
+    #[cfg(feature = "local-auth")]
+    if matches!(config.sign_in, SignIn::Local) {
+        return routes.layer(from_fn(local_auth::loopback_host));
     }
-    .fallback(async || Error::NotFound)
+    routes
 }
 
 /// The middleware of every route, in the order in which a request passes it.
 fn around(routes: Router, config: &Config) -> Router {
     let routes = routes.layer(
         ServiceBuilder::new()
-            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+            .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, auth::API_KEY]))
             .map_request(access_log::drop_long_request_id)
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(from_fn_with_state(config.log_users, access_log::access_log))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );
+    let routes = for_right_hosts(routes, config);
     let finished = ServiceBuilder::new().map_response(last_headers).service(routes);
     let across = ServiceBuilder::new().layer(cors::layer(&config.cors)).service(finished.clone());
     // Around the routes as a whole, so that a preflight is answered without looking at them.

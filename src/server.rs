@@ -12,11 +12,15 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
 use crate::app::{App, AppShares};
-use crate::auth::{Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase};
+use crate::auth::{
+    Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase, SupabaseOptions, is_unprotected,
+};
+#[cfg(feature = "local-auth")]
+use crate::auth::{JwtIssuer, Mode};
 use crate::config::{Config, Database, Schema, SignIn, place};
-use crate::listener::{Port, Routes};
 #[cfg(feature = "embedded")]
 use crate::embedded::{self, Embedded};
+use crate::listener::{Port, Routes};
 #[cfg(feature = "local-auth")]
 use crate::local_auth::{self, LocalAuth};
 use crate::metrics::{Metrics, metrics};
@@ -115,7 +119,7 @@ impl Server {
         let _ = metrics();
         let routes = Routes::new(router::starting(&config));
         let api = open_port("PORT", config.port, &config, routes.clone()).await?;
-        let metrics_routes = Routes::new(router::metrics(None));
+        let metrics_routes = Routes::new(router::metrics(None, &config));
         let metrics = match config.metrics_port {
             Some(port) => {
                 let routes = metrics_routes.clone();
@@ -141,7 +145,7 @@ impl Server {
                     default_ttl: config.thread_ttl.default,
                     ..App::new(store, auth, config.limits, shares)
                 });
-                metrics_routes.put(router::metrics(Some(Arc::clone(&app))));
+                metrics_routes.put(router::metrics(Some(Arc::clone(&app)), &config));
                 routes.put(router::router(Arc::clone(&app), sign_in_routes, &config));
                 info!("listening on {}", api.address());
                 let sweep_interval = config.thread_ttl.sweep_interval;
@@ -356,30 +360,46 @@ async fn sign_in(
 ) -> Result<(Box<dyn Authenticate>, Option<Router>), StartError> {
     let ttl = config.auth_cache_ttl;
     match &config.sign_in {
-        SignIn::Supabase { url, api_key, mode } => {
+        SignIn::Supabase { url, api_key, mode, issuer } => {
             if api_key.is_none() {
                 warn!("no SUPABASE_SERVICE_KEY: Supabase's gateway refuses calls without a key");
             }
-            if url.scheme() == "http" && url.domain().is_some_and(|name| name.contains('.')) {
+            if is_unprotected(url) {
                 warn!("SUPABASE_URL is plain http: access tokens travel unprotected");
             }
-            Ok((Box::new(Supabase::new(url, api_key.as_ref(), *mode, ttl)?), None))
+            let api_key = api_key.as_ref();
+            let options = SupabaseOptions { url, api_key, mode: *mode, issuer, cache_ttl: ttl };
+            let supabase = Arc::new(Supabase::new(&options)?);
+            let keys = Arc::clone(&supabase);
+            tokio::spawn(async move { keys.fetch_keys().await });
+            Ok((Box::new(supabase), None))
         }
         SignIn::Oidc { issuer, audience } => {
-            Ok((Box::new(Oidc::new(issuer, audience.clone(), ttl)?), None))
+            if url::Url::parse(issuer).is_ok_and(|url| is_unprotected(&url)) {
+                warn!("OIDC_ISSUER is plain http: the keys that verify tokens travel unprotected");
+            }
+            let oidc = Arc::new(Oidc::new(issuer, audience.clone(), ttl)?);
+            let keys = Arc::clone(&oidc);
+            tokio::spawn(async move { keys.fetch_keys().await });
+            Ok((Box::new(oidc), None))
         }
         #[cfg(feature = "local-auth")]
         SignIn::Local => {
             let url = url::Url::parse(&format!("http://{address}"))?;
-            let issuer = format!("http://{address}/auth/v1");
             let direct = match &config.database {
                 Database::External { direct: Some(direct), .. } => (**direct).clone(),
                 _ => database,
             };
             // Its own connections: few people sign in at once.
-            let pool = store::sessions(direct, 4);
-            let local = LocalAuth::open(pool, &config.data_dir, issuer).await?;
-            let supabase = Supabase::new(&url, None, crate::auth::Mode::Remote, ttl)?;
+            let (pool, cors) = (store::sessions(direct, 4), config.cors.clone());
+            let local = LocalAuth::open(pool, &config.data_dir, url.clone(), cors).await?;
+            let supabase = Supabase::new(&SupabaseOptions {
+                url: &url,
+                api_key: None,
+                mode: Mode::Remote,
+                issuer: &JwtIssuer::OfUrl,
+                cache_ttl: ttl,
+            })?;
             Ok((Box::new(supabase), Some(local.router())))
         }
     }

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::extract::{Json, Query};
 use crate::error::Kind;
+use crate::extract::{Json, Query};
 use crate::metrics::{Gauges, metrics as all_metrics};
 
 /// The routes of this area, `/metrics` apart.

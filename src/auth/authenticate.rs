@@ -23,6 +23,16 @@ pub trait Authenticate: Send + Sync + 'static {
     }
 }
 
+impl<T: Authenticate> Authenticate for Arc<T> {
+    fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
+        (**self).authenticate(request)
+    }
+
+    fn is_available(&self) -> Option<bool> {
+        (**self).is_available()
+    }
+}
+
 impl Authenticate for Box<dyn Authenticate> {
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
         (**self).authenticate(request)

@@ -1,14 +1,14 @@
-//! The `Authorization` header, read strictly.
+//! The access token of a request, read strictly from its headers.
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde_json::{Map, Number, Value};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::jwt;
 use crate::error::Error;
+
+/// The header in which clients that were written for `LangSmith` keys send their access token.
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Longest token that is looked at, in bytes. A usual one has 700 to 1,000.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -19,60 +19,26 @@ const REFUSED: Error = Error::InvalidToken("The access token is not valid");
 #[derive(Clone)]
 pub struct BearerToken(String);
 
-/// The claims that are looked at before a token is sent to the auth server. They can only
-/// refuse a token, never accept one.
-#[derive(Deserialize)]
-pub(super) struct UnverifiedClaims {
-    /// Whom the token speaks for.
-    #[serde(default)]
-    pub(super) sub: Option<String>,
-    /// When it ends, in seconds since 1970.
-    #[serde(default)]
-    exp: Option<Number>,
-    /// All the others.
-    #[serde(flatten)]
-    pub(super) others: Map<String, Value>,
-}
-
-impl UnverifiedClaims {
-    /// When the token ends, in seconds since 1970.
-    pub(super) fn exp(&self) -> Option<f64> {
-        self.exp.as_ref().and_then(Number::as_f64)
-    }
-
-    /// The whole set.
-    pub(super) fn all(&self) -> Map<String, Value> {
-        let mut all = self.others.clone();
-        all.extend(self.sub.clone().map(|sub| ("sub".to_owned(), sub.into())));
-        all.extend(self.exp.clone().map(|exp| ("exp".to_owned(), exp.into())));
-        all
-    }
-}
-
 impl BearerToken {
-    /// Reads the one `Authorization` header: `Bearer`, in any case, and one token.
+    /// Reads the one `Authorization` header: `Bearer`, in any case, and one token. Without that
+    /// header a JWT in `x-api-key` is the token (D27); anything else there counts as absent.
     ///
-    /// Anything else is [`Error::Unauthenticated`] (`DECISIONS.md` D1); a token that cannot be
-    /// a JWT is [`Error::InvalidToken`] (D2).
+    /// No usable credentials are [`Error::Unauthenticated`] (D1); a token that cannot be a JWT is
+    /// [`Error::InvalidToken`] (D2).
     pub fn from_headers(headers: &HeaderMap) -> Result<BearerToken, Error> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let value = match (values.next(), values.next()) {
-            (None, _) => {
-                return Err(Error::Unauthenticated(
-                    "Authorization header is missing: send `Authorization: Bearer <access token>`",
-                ));
-            }
-            (Some(value), None) => value,
+        let token = match (values.next(), values.next()) {
+            (None, _) => of_api_key(headers).ok_or(Error::Unauthenticated(
+                "Authorization header is missing: send `Authorization: Bearer <access token>`",
+            ))?,
+            (Some(value), None) => of_authorization(value)?,
             (Some(_), Some(_)) => {
                 return Err(Error::Unauthenticated(
                     "More than one Authorization header was sent: send exactly one",
                 ));
             }
         };
-        let token = token_of(value)?;
-        let is_jwt_text =
-            token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        if token.len() > MAX_TOKEN || !is_jwt_text || token.split('.').count() != 3 {
+        if !has_shape(token) {
             return Err(REFUSED);
         }
         Ok(BearerToken(token.to_owned()))
@@ -81,13 +47,6 @@ impl BearerToken {
     /// The token itself.
     pub(super) fn text(&self) -> &str {
         &self.0
-    }
-
-    /// What the token says of itself.
-    pub(super) fn unverified_claims(&self) -> Result<UnverifiedClaims, Error> {
-        let payload = self.0.split('.').nth(1).ok_or(REFUSED)?;
-        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).map_err(|_| REFUSED)?;
-        serde_json::from_slice(&payload).map_err(|_| REFUSED)
     }
 
     /// The header to send to the auth server, rebuilt from the parsed token. `None`: never, for
@@ -99,7 +58,7 @@ impl BearerToken {
     }
 }
 
-fn token_of(value: &HeaderValue) -> Result<&str, Error> {
+fn of_authorization(value: &HeaderValue) -> Result<&str, Error> {
     let text = value.to_str().map_err(|_| REFUSED)?;
     let mut words = text.split_ascii_whitespace();
     match (words.next(), words.next(), words.next()) {
@@ -113,6 +72,20 @@ fn token_of(value: &HeaderValue) -> Result<&str, Error> {
             "Authorization header is malformed: send `Authorization: Bearer <access token>`",
         )),
     }
+}
+
+/// SDKs put a `LangSmith` key into this header whenever they find one in their environment, so what
+/// is no JWT is no attempt to sign in.
+fn of_api_key(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(API_KEY).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok().map(str::trim_ascii).filter(|text| has_shape(text) && jwt::is_jwt(text))
+}
+
+fn has_shape(token: &str) -> bool {
+    token.len() <= MAX_TOKEN
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && token.split('.').count() == 3
 }
 
 impl fmt::Debug for BearerToken {
@@ -129,15 +102,22 @@ mod tests {
 
     use super::*;
 
+    /// `{"alg":"ES256"}.{}.AAAA`
+    const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA";
+
+    fn read(headers: &[(HeaderName, &str)]) -> Result<String, u16> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value.parse().unwrap());
+        }
+        BearerToken::from_headers(&map)
+            .map(|token| token.text().to_owned())
+            .map_err(|error| error.into_response().status().as_u16())
+    }
+
     fn status(values: &[&str]) -> u16 {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        match BearerToken::from_headers(&headers) {
-            Ok(_) => StatusCode::OK.as_u16(),
-            Err(error) => error.into_response().status().as_u16(),
-        }
+        let headers: Vec<_> = values.iter().map(|value| (header::AUTHORIZATION, *value)).collect();
+        read(&headers).map_or_else(|status| status, |_| 200)
     }
 
     #[test]
@@ -165,14 +145,22 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_kept_as_the_token_has_them() {
-        let claims =
-            serde_json::json!({ "sub": "s", "exp": 4_000_000_000_u64, "iat": 1, "x": [1.5] });
-        let payload = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
-        let token = BearerToken(format!("a.{payload}.c"));
-        let read = token.unverified_claims().unwrap();
-        assert_eq!(Value::from(read.all()), claims);
-        assert_eq!(read.exp(), Some(4e9));
+    fn a_jwt_as_api_key_is_the_token_and_anything_else_is_not_there() {
+        assert_eq!(read(&[(API_KEY, JWT)]).as_deref(), Ok(JWT));
+        assert_eq!(read(&[(API_KEY, &format!(" {JWT} "))]).as_deref(), Ok(JWT));
+        let (bearer, long) = (format!("Bearer {JWT}"), format!("{JWT}{}", "A".repeat(MAX_TOKEN)));
+        for other in ["", "lsv2_pt_0123456789abcdef", "a.b.c", "e30.e30.e30", &bearer, &long] {
+            assert_eq!(read(&[(API_KEY, other)]), Err(403), "{other}");
+        }
+        assert_eq!(read(&[(API_KEY, JWT), (API_KEY, JWT)]), Err(403));
+    }
+
+    #[test]
+    fn authorization_wins_over_an_api_key() {
+        let both = |value| read(&[(API_KEY, JWT), (header::AUTHORIZATION, value)]);
+        assert_eq!(both("Bearer a.b.c").as_deref(), Ok("a.b.c"));
+        assert_eq!(both("Basic a.b.c"), Err(403));
+        assert_eq!(both("Bearer x"), Err(401));
     }
 
     #[test]
@@ -188,35 +176,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_is_read_without_a_panic(values in prop::collection::vec(header(), 0..3)) {
+        fn any_header_is_read_without_a_panic(
+            values in prop::collection::vec((any::<bool>(), header()), 0..3),
+        ) {
             let mut headers = HeaderMap::new();
-            for value in values.iter().filter_map(|value| HeaderValue::from_bytes(value).ok()) {
-                headers.append(header::AUTHORIZATION, value);
+            for (is_api_key, value) in &values {
+                if let Ok(value) = HeaderValue::from_bytes(value) {
+                    let name = if *is_api_key { API_KEY } else { header::AUTHORIZATION };
+                    headers.append(name, value);
+                }
             }
             match BearerToken::from_headers(&headers) {
                 Ok(token) => {
-                    prop_assert_eq!(headers.len(), 1);
+                    let sent = headers.values().filter_map(|value| value.to_str().ok());
+                    prop_assert!(sent.into_iter().any(|value| value.contains(token.text())));
                     prop_assert_eq!(token.text().split('.').count(), 3);
                     prop_assert!(token.to_header().is_some());
-                    let _ = token.unverified_claims().map(|claims| (claims.exp(), claims.all()));
                 }
                 Err(error) => {
                     let status = error.into_response().status();
                     prop_assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status));
                 }
-            }
-        }
-
-        #[test]
-        fn any_claims_are_read_without_a_panic(payload in prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..80),
-            r#"\{("sub":("[a-z]{0,3}"|1|null),)?("exp":(-?[0-9]{1,30}|1e[0-9]{1,4}|null|"x"),)?"x":[\[\]{}0-9]{0,9}\}"#
-                .prop_map(String::into_bytes),
-        ]) {
-            let token = BearerToken(format!("a.{}.c", BASE64_URL_SAFE_NO_PAD.encode(&payload)));
-            if let Ok(claims) = token.unverified_claims() {
-                prop_assert!(serde_json::from_slice::<Value>(&payload).is_ok_and(|sent| sent.is_object()));
-                prop_assert!(claims.exp().is_none_or(f64::is_finite));
             }
         }
     }

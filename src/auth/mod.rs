@@ -26,8 +26,10 @@ mod authenticate;
 mod bearer;
 mod filter;
 mod jwks;
+mod jwt;
 mod oidc;
 mod on;
+mod refusal;
 mod scope;
 mod supabase;
 mod tokens;
@@ -36,6 +38,7 @@ mod user;
 
 pub use access::{Access, Credentials};
 pub use authenticate::Authenticate;
+pub(crate) use bearer::API_KEY;
 pub use bearer::BearerToken;
 pub use filter::Filter;
 pub use oidc::{NoIssuer, Oidc};
@@ -44,5 +47,8 @@ pub use on::{
     private_threads,
 };
 pub use scope::{Scope, Tenant};
-pub use supabase::{Mode, Supabase};
+pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
+#[cfg(feature = "local-auth")]
+pub(crate) use upstream::is_loopback;
+pub(crate) use upstream::is_unprotected;
 pub use user::User;

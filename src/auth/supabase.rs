@@ -1,9 +1,8 @@
 //! Users of a Supabase project.
 //!
-//! Supabase's answers and what they mean for a caller are in `SUPABASE.md` B1 and B4. The one
-//! rule behind the table: only Supabase's own word that a token is bad is a 401. Everything
-//! that leaves the question open (unreachable, slow, confused, refusing *our* key) is a 503,
-//! because a 401 would sign users out.
+//! One rule stands behind every answer: only Supabase's own word that a token is bad is a 401.
+//! Everything that leaves the question open (unreachable, slow, confused, refusing *our* key) is a
+//! 503, because a 401 would sign users out (D3).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,17 +10,18 @@ use std::time::{Duration, Instant};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use futures::future::BoxFuture;
-use jsonwebtoken::jwk::JwkSet;
-use reqwest::{Client, Response};
+use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::bearer::{BearerToken, UnverifiedClaims};
-use super::jwks::{Jwks, KeySource};
-use super::tokens::{RETRY_AFTER, Refusal, Tokens, Verify, seconds_since_1970};
+use super::bearer::BearerToken;
+use super::jwks::{Claim, ExpectedClaims, Fetched, Jwks, KeySource, Unverified, WithoutKeys};
+use super::jwt::Claims;
+use super::refusal::{RETRY_AFTER, Reason, Refusal};
+use super::tokens::{CallLimit, Token, TokenVerifier, Verified, Verify, seconds_since_1970};
 use super::upstream::{self, Unreadable};
 use super::user::words;
 use super::{Authenticate, User};
@@ -31,8 +31,11 @@ use crate::metrics::metrics;
 /// The audience of the tokens of signed-in users.
 const AUDIENCE: &str = "authenticated";
 
-/// Codes by which Supabase says that the token is the problem, `bad_jwt` apart, which alone
-/// says that it will stay one.
+/// How long the keys are waited for where Supabase can be asked instead.
+const PATIENCE_WITH_KEYS: Duration = Duration::from_secs(2);
+
+/// Codes by which Supabase says that the token is the problem. [`BAD_JWT`] alone says that it will
+/// stay one.
 const TOKEN_REFUSALS: [&str; 6] = [
     "no_authorization",
     "session_not_found",
@@ -41,6 +44,7 @@ const TOKEN_REFUSALS: [&str; 6] = [
     "session_expired",
     "validation_failed",
 ];
+const BAD_JWT: &str = "bad_jwt";
 
 /// How tokens are verified (`SUPABASE_AUTH_MODE`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,49 +52,103 @@ pub enum Mode {
     /// By asking Supabase: sees sign-out, deletion and bans, and works on every project.
     #[default]
     Remote,
-    /// Here, with the project's public keys: costs no call, goes on when Supabase is down, and
+    /// Here, with the project's public keys: costs no call, goes on while Supabase is down, and
     /// accepts a token until its end, whatever happened to its user. Not on projects that sign
     /// with a shared secret.
     Jwks,
-    /// Here first, then by asking: junk never reaches Supabase.
+    /// Here first, then by asking. What the keys cannot judge is asked: tokens of a shared secret
+    /// or of an unknown algorithm, and all tokens while the keys cannot be fetched.
     JwksAndRemote,
+}
+
+/// The issuer that tokens must name where they are verified here (`SUPABASE_JWT_ISSUER`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum JwtIssuer {
+    /// `<SUPABASE_URL>/auth/v1`.
+    #[default]
+    OfUrl,
+    /// Exactly this text.
+    Exactly(String),
+    /// None: tokens that name an issuer are refused.
+    Absent,
+}
+
+/// What a [`Supabase`] handler is made of.
+#[derive(Debug, Clone)]
+pub struct SupabaseOptions<'a> {
+    /// `SUPABASE_URL`.
+    pub url: &'a Url,
+    /// Sent with every call. The low-privilege key is enough.
+    pub api_key: Option<&'a SecretString>,
+    /// How tokens are verified.
+    pub mode: Mode,
+    /// The issuer that they must name, where they are verified here.
+    pub issuer: &'a JwtIssuer,
+    /// How long an accepted token is not verified again. A sign-out counts after that time at the
+    /// latest.
+    pub cache_ttl: Duration,
 }
 
 /// The authenticate handler for a Supabase project, or for anything that speaks its API.
 #[derive(Debug)]
 pub struct Supabase {
-    tokens: Tokens<Verifier>,
+    tokens: TokenVerifier<Verifier>,
 }
 
 impl Supabase {
-    /// A handler for the project at `url`, which sends `api_key` with every call and remembers
-    /// for `cache_ttl` whom it let in. A sign-out counts after that time at the latest.
-    pub fn new(
-        url: &Url,
-        api_key: Option<&SecretString>,
-        mode: Mode,
-        cache_ttl: Duration,
-    ) -> Result<Supabase, reqwest::Error> {
-        let base = format!("{}/auth/v1", url.as_str().trim_end_matches('/'));
-        let project = Arc::new(Project {
-            client: upstream::client(url)?,
-            base: base.clone(),
-            api_key: api_key.and_then(|key| HeaderValue::try_from(key.expose_secret()).ok()).map(
-                |mut key| {
-                    key.set_sensitive(true);
-                    key
-                },
-            ),
-        });
-        let jwks = || Jwks::new(Arc::clone(&project), base, AUDIENCE.to_owned());
-        let verifier = match mode {
-            Mode::Remote => Verifier { jwks: None, remote: Some(project) },
-            Mode::Jwks => Verifier { jwks: Some(jwks()), remote: None },
-            Mode::JwksAndRemote => Verifier { jwks: Some(jwks()), remote: Some(project) },
+    /// A handler for a project. The error is that there is no HTTP client.
+    pub fn new(options: &SupabaseOptions<'_>) -> Result<Supabase, reqwest::Error> {
+        let base = format!("{}/auth/v1", options.url.as_str().trim_end_matches('/'));
+        let issuer = match options.issuer {
+            JwtIssuer::OfUrl => Claim::Exactly(base.clone()),
+            JwtIssuer::Exactly(issuer) => Claim::Exactly(issuer.clone()),
+            JwtIssuer::Absent => Claim::Absent,
         };
-        Ok(Supabase { tokens: Tokens::new(verifier, cache_ttl) })
+        let expected = ExpectedClaims {
+            issuer,
+            issuer_setting: "SUPABASE_JWT_ISSUER",
+            audience: AUDIENCE.to_owned(),
+        };
+        let project = Arc::new(Project {
+            client: upstream::client(options.url)?,
+            base,
+            api_key: options.api_key.and_then(sensitive),
+        });
+        let jwks = |without_keys| Jwks::new(Arc::clone(&project), expected, without_keys);
+        let verifier = match options.mode {
+            Mode::Remote => Verifier::Remote(project),
+            Mode::Jwks => Verifier::Jwks(jwks(NO_KEYS)),
+            Mode::JwksAndRemote => Verifier::Both(jwks(NO_KEYS_BUT_REMOTE), project),
+        };
+        Ok(Supabase { tokens: TokenVerifier::new(verifier, options.cache_ttl) })
+    }
+
+    /// Fetches the project's keys, if tokens are verified with them, and logs it if there are
+    /// none.
+    pub async fn fetch_keys(&self) {
+        match self.tokens.verifier() {
+            Verifier::Remote(_) => {}
+            Verifier::Jwks(jwks) | Verifier::Both(jwks, _) => jwks.fetch().await,
+        }
     }
 }
+
+fn sensitive(key: &SecretString) -> Option<HeaderValue> {
+    let mut key = HeaderValue::try_from(key.expose_secret()).ok()?;
+    key.set_sensitive(true);
+    Some(key)
+}
+
+/// A project that signs with a shared secret publishes no keys. That is a wrong setting, which
+/// says nothing about its users' tokens.
+const NO_KEYS: WithoutKeys = WithoutKeys::Misconfigured(
+    "SUPABASE_AUTH_MODE=jwks cannot verify any token: the project publishes no ES256 or RS256 key, \
+     so every request gets 503. Set SUPABASE_AUTH_MODE=remote, or give the project signing keys",
+);
+const NO_KEYS_BUT_REMOTE: WithoutKeys = WithoutKeys::AskedElsewhere(
+    "the project publishes no ES256 or RS256 key: every token is asked about, as with \
+     SUPABASE_AUTH_MODE=remote",
+);
 
 impl Authenticate for Supabase {
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>> {
@@ -102,41 +160,51 @@ impl Authenticate for Supabase {
     }
 }
 
-struct Verifier {
-    jwks: Option<Jwks>,
-    remote: Option<Arc<Project>>,
+/// One for each [`Mode`].
+enum Verifier {
+    Remote(Arc<Project>),
+    Jwks(Jwks),
+    Both(Jwks, Arc<Project>),
 }
 
 impl Verify for Verifier {
     fn verify<'a>(
         &'a self,
-        token: &'a BearerToken,
-        claims: &'a UnverifiedClaims,
-    ) -> BoxFuture<'a, Result<User, Refusal>> {
+        token: &'a Token,
+        calls: &'a CallLimit,
+    ) -> BoxFuture<'a, Result<Verified, Refusal>> {
         Box::pin(async move {
-            let verified = match &self.jwks {
-                Some(jwks) => Some(jwks.verify(token).await?),
-                None => None,
-            };
-            match (&self.remote, verified) {
-                (Some(project), _) => project.verify(token, claims).await,
-                (None, Some(claims)) => user_of_claims(claims),
-                (None, None) => Err(Refusal::unavailable("nothing verifies tokens")),
+            match self {
+                Verifier::Remote(project) => project.verify(token, calls).await.map(Into::into),
+                Verifier::Jwks(jwks) => match jwks.verify(token).await {
+                    Ok(life) => Ok(Verified { user: user_of(&token.jwt.claims)?, life }),
+                    Err(Unverified::Refused(refusal) | Unverified::Unjudged(refusal)) => {
+                        Err(refusal)
+                    }
+                },
+                Verifier::Both(jwks, project) => {
+                    // Keys that do not come in time judge nothing either.
+                    let judged = tokio::time::timeout(PATIENCE_WITH_KEYS, jwks.verify(token)).await;
+                    if let Ok(Err(Unverified::Refused(refusal))) = judged {
+                        return Err(refusal);
+                    }
+                    project.verify(token, calls).await.map(Into::into)
+                }
             }
         })
     }
 }
 
 /// The user that a verified token speaks for.
-fn user_of_claims(claims: Map<String, Value>) -> Result<User, Refusal> {
-    let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
-    let identity = Uuid::parse_str(text("sub")).map_err(|_| Refusal::BadToken)?;
+fn user_of(claims: &Claims) -> Result<User, Refusal> {
+    let text = |name: &str| claims.text(name).unwrap_or_default();
+    let identity = Uuid::parse_str(text("sub")).map_err(|_| Refusal::BadToken(Reason::Subject))?;
     Ok(User {
         identity: identity.to_string(),
         email: text("email").to_owned(),
         permissions: words(claims.get("app_metadata").and_then(|app| app.get("permissions"))),
         is_anonymous: claims.get("is_anonymous").and_then(Value::as_bool).unwrap_or_default(),
-        claims,
+        claims: claims.all().clone(),
     })
 }
 
@@ -148,10 +216,11 @@ struct Project {
 }
 
 impl KeySource for Arc<Project> {
-    fn fetch(&self) -> BoxFuture<'_, Result<JwkSet, String>> {
+    fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
         Box::pin(async move {
             let url = format!("{}/.well-known/jwks.json", self.base);
-            upstream::fetch_json(&self.client, &url).await
+            let (set, age) = upstream::fetch_json(&self.client, &url).await?;
+            Ok(Fetched { set, age })
         })
     }
 }
@@ -162,19 +231,17 @@ enum Answer {
 }
 
 impl Project {
-    async fn verify(
-        &self,
-        token: &BearerToken,
-        claims: &UnverifiedClaims,
-    ) -> Result<User, Refusal> {
-        let mut user = self.ask_twice(token).await?;
-        if claims.sub.as_deref() != Some(user.identity.as_str()) {
+    async fn verify(&self, token: &Token, calls: &CallLimit) -> Result<User, Refusal> {
+        let _turn = calls.turn().await?;
+        let claims = &token.jwt.claims;
+        let mut user = self.ask_twice(&token.text).await?;
+        if claims.text("sub") != Some(user.identity.as_str()) {
             return Err(Refusal::unavailable(
                 "Supabase answered for another user than the token's",
             ));
         }
         // Supabase has accepted the token, so what it says of itself is true.
-        user.claims = claims.all();
+        user.claims.clone_from(claims.all());
         Ok(user)
     }
 
@@ -195,10 +262,8 @@ impl Project {
         let calls = &metrics().auth_user_calls;
         let ended = match &answer {
             Answer::Final(Ok(_)) => &calls.accepted,
-            Answer::Final(Err(Refusal::BadToken | Refusal::Refused)) => &calls.refused,
-            Answer::Final(Err(Refusal::Unavailable { .. })) | Answer::WorthARetry(_) => {
-                &calls.unavailable
-            }
+            Answer::Final(Err(refusal)) if refusal.is_final() => &calls.refused,
+            Answer::Final(Err(_)) | Answer::WorthARetry(_) => &calls.unavailable,
         };
         ended.record(started.elapsed());
         answer
@@ -208,7 +273,7 @@ impl Project {
     /// Supabase checks, and a browser's `User-Agent` makes it refuse secret keys.
     async fn ask_for_user(&self, token: &BearerToken) -> Answer {
         let Some(authorization) = token.to_header() else {
-            return Answer::Final(Err(Refusal::BadToken));
+            return Answer::Final(Err(Refusal::BadToken(Reason::Malformed("not a header"))));
         };
         let request = self.client.get(format!("{}/user", self.base));
         let mut request = request.header(header::AUTHORIZATION, authorization);
@@ -225,7 +290,8 @@ impl Project {
         }
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Answer::Final(Err(Refusal::Unavailable {
-                retry_after: retry_after(&response).unwrap_or(RETRY_AFTER),
+                retry_after: upstream::seconds_in(&response, &header::RETRY_AFTER)
+                    .unwrap_or(RETRY_AFTER),
                 cause: "Supabase answered 429".into(),
             }));
         }
@@ -282,14 +348,17 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<User, Refusal> {
                 is_anonymous: user.is_anonymous,
                 claims: Map::new(),
             }),
-            Ok(_) => Err(Refusal::Refused),
+            Ok(_) => Err(Refusal::Refused(Reason::UserGone)),
             Err(_) => Err(Refusal::unavailable("Supabase answered 200 without a user")),
         };
     }
     let code = serde_json::from_slice::<SupabaseError>(body).ok().and_then(|body| body.error_code);
+    let refusal = TOKEN_REFUSALS.into_iter().find(|known| Some(*known) == code.as_deref());
     match (status.as_u16(), code.as_deref()) {
-        (400 | 401 | 403, Some("bad_jwt")) => Err(Refusal::BadToken),
-        (400 | 401 | 403, Some(code)) if TOKEN_REFUSALS.contains(&code) => Err(Refusal::Refused),
+        (400 | 401 | 403, Some(BAD_JWT)) => Err(Refusal::BadToken(Reason::Upstream(BAD_JWT))),
+        (400 | 401 | 403, Some(_)) if let Some(code) = refusal => {
+            Err(Refusal::Refused(Reason::Upstream(code)))
+        }
         (401 | 403, None) => Err(Refusal::unavailable(format!(
             "Supabase answered {status} without an error code: it refused the API key, \
              check SUPABASE_SERVICE_KEY"
@@ -305,11 +374,6 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<User, Refusal> {
 /// Whether an error code can go to the log: the answer might be anything.
 fn is_code(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact for any year that a clock shows")]

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::header::{self, HeaderName};
 use reqwest::{Client, Response, redirect};
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::metrics::metrics;
@@ -66,11 +68,12 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// Fetches a JSON document that anybody may read: signing keys, and what leads to them.
-pub(super) async fn fetch_json<T: serde::de::DeserializeOwned>(
+/// Fetches a JSON document that anybody may read: signing keys, and what leads to them. The other
+/// half of the answer is how long caches had kept it.
+pub(super) async fn fetch_json<T: DeserializeOwned>(
     client: &Client,
     url: &str,
-) -> Result<T, String> {
+) -> Result<(T, Duration), String> {
     let started = Instant::now();
     let fetched = get_json(client, url).await;
     let calls = &metrics().auth_key_calls;
@@ -79,23 +82,85 @@ pub(super) async fn fetch_json<T: serde::de::DeserializeOwned>(
     fetched
 }
 
-async fn get_json<T: serde::de::DeserializeOwned>(client: &Client, url: &str) -> Result<T, String> {
-    let response = client.get(url).send().await.map_err(describe)?;
+async fn get_json<T: DeserializeOwned>(
+    client: &Client,
+    url: &str,
+) -> Result<(T, Duration), String> {
+    // What is fetched is wanted as it is now. Not every cache listens to that.
+    let request = client.get(url).header(header::CACHE_CONTROL, "no-cache");
+    let response = request.send().await.map_err(describe)?;
     let status = response.status();
     if !status.is_success() {
         return Err(format!("{url} answered {status}"));
     }
+    let age = seconds_in(&response, &header::AGE).unwrap_or_default();
     let body = read(response).await.map_err(|unreadable| match unreadable {
         Unreadable::BrokeOff(cause) => cause,
         Unreadable::TooLarge => format!("{url} answered with more than {MAX_ANSWER} bytes"),
     })?;
-    serde_json::from_slice(&body).map_err(|_| format!("{url} answered without the document"))
+    let document = serde_json::from_slice(&body);
+    let document = document.map_err(|_| format!("{url} answered without the document"))?;
+    Ok((document, age))
 }
 
-fn is_loopback(host: &url::Host<&str>) -> bool {
+/// A header that is a number of seconds.
+pub(super) fn seconds_in(response: &Response, name: &HeaderName) -> Option<Duration> {
+    let seconds = response.headers().get(name)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Whether others on the way to a URL can read what is sent there: plain HTTP to anything but this
+/// machine or a bare service name, which a container network resolves.
+pub(crate) fn is_unprotected(url: &Url) -> bool {
+    let is_near = url.host().is_none_or(|host| match host {
+        url::Host::Domain(name) => is_loopback(&host) || !name.trim_end_matches('.').contains('.'),
+        _ => is_loopback(&host),
+    });
+    url.scheme() == "http" && !is_near
+}
+
+/// Whether a host is this machine.
+pub(crate) fn is_loopback(host: &url::Host<&str>) -> bool {
     match host {
         url::Host::Ipv4(address) => address.is_loopback(),
-        url::Host::Ipv6(address) => address.is_loopback(),
-        url::Host::Domain(name) => *name == "localhost",
+        url::Host::Ipv6(address) => address.to_canonical().is_loopback(),
+        url::Host::Domain(name) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_across_a_network_is_unprotected() {
+        for url in [
+            "http://issuer.example.com",
+            "http://issuer.example.com.:8080/x",
+            "http://10.1.2.3",
+            "http://192.168.0.1:9999",
+            "http://[2001:db8::1]",
+            "http://0x0a010203",
+            "http://notlocalhost.example",
+        ] {
+            assert!(is_unprotected(&url.parse().unwrap()), "{url}");
+        }
+        for url in [
+            "https://issuer.example.com",
+            "https://10.1.2.3",
+            "http://localhost:8000",
+            "http://auth.localhost",
+            "http://127.0.0.1",
+            "http://127.1.2.3:9",
+            "http://[::1]:8000",
+            "http://[::ffff:127.0.0.1]",
+            "http://gateway:8000",
+            "http://keycloak/realms/x.y",
+        ] {
+            assert!(!is_unprotected(&url.parse().unwrap()), "{url}");
+        }
     }
 }

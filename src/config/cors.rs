@@ -12,6 +12,15 @@ pub enum CorsOrigins {
     These(Vec<Origin>),
 }
 
+impl CorsOrigins {
+    /// Whether this is an origin that the setting names, alone or among its subdomains: `*` names
+    /// none.
+    #[must_use]
+    pub(crate) fn names(&self, origin: &HeaderValue) -> bool {
+        matches!(self, CorsOrigins::These(these) if these.iter().any(|o| o.matches(origin)))
+    }
+}
+
 /// An origin that browsers may call from, or all those of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::values::{choice, http_url, seconds, text};
 use super::{ConfigError, wrong};
-use crate::auth::Mode;
+use crate::auth::{JwtIssuer, Mode};
 
 /// What signs users in.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub enum SignIn {
         api_key: Option<SecretString>,
         /// `SUPABASE_AUTH_MODE`.
         mode: Mode,
+        /// `SUPABASE_JWT_ISSUER`.
+        issuer: JwtIssuer,
     },
     /// Any OpenID Connect provider.
     Oidc {
@@ -76,6 +78,12 @@ pub(super) struct SignInArguments {
     #[arg(value_name = "MODE", value_parser = choice(&MODES))]
     supabase_auth_mode: Mode,
 
+    /// Issuer (`iss`) that Supabase's tokens must name in the modes with `jwks`, exactly. `none`:
+    /// they must name none. Unset: `SUPABASE_URL` with `/auth/v1`
+    #[arg(long, env = "SUPABASE_JWT_ISSUER")]
+    #[arg(value_name = "ISSUER", value_parser = jwt_issuer)]
+    supabase_jwt_issuer: Option<JwtIssuer>,
+
     /// Seconds for which an accepted token is not verified again, 0 to 3600. A sign-out counts
     /// after that time at the latest
     #[arg(long, env = "SUPABASE_AUTH_CACHE_TTL", default_value = "10")]
@@ -111,7 +119,8 @@ impl SignInArguments {
                  for the clients",
             )),
             (Some(url), None) => {
-                Ok(SignIn::Supabase { url: url.clone(), api_key: self.api_key(), mode })
+                let issuer = self.supabase_jwt_issuer.clone().unwrap_or_default();
+                Ok(SignIn::Supabase { url: url.clone(), api_key: self.api_key(), mode, issuer })
             }
             (None, Some(provider)) => Ok(provider),
             (None, None) if mode != Mode::Remote => Err(wrong(
@@ -181,6 +190,17 @@ fn api_key(text: &str) -> Result<SecretString, &'static str> {
         Ok(SecretString::from(key))
     } else {
         Err("must be an API key, which has no spaces")
+    }
+}
+
+/// `none`, or what tokens say of their issuer, which is compared letter by letter.
+fn jwt_issuer(text: &str) -> Result<JwtIssuer, &'static str> {
+    match text.trim() {
+        "none" => Ok(JwtIssuer::Absent),
+        issuer if !issuer.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            Ok(JwtIssuer::Exactly(issuer.to_owned()))
+        }
+        _ => Err("must be an issuer, which has no spaces, or `none`"),
     }
 }
 

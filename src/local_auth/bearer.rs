@@ -19,22 +19,22 @@ impl FromRequestParts<LocalAuth> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, auth: &LocalAuth) -> Result<Self, Refusal> {
-        let token = bearer_token(&parts.headers).ok_or_else(Refusal::no_authorization)?;
+        let token = bearer_token(&parts.headers).ok_or(Refusal::NO_AUTHORIZATION)?;
         let claims = auth.jwt.verify(token)?;
         let user_id = claims.user_id()?;
         let session_id = claims.session_id();
         let lookup = session_id.as_ref().copied().ok().flatten();
         let (user, session_lives) =
-            auth.store.caller(user_id, lookup).await?.ok_or_else(Refusal::user_not_found)?;
+            auth.store.caller(user_id, lookup).await?.ok_or(Refusal::USER_NOT_FOUND)?;
         // Supabase Auth complains about the user first, then about the session.
         let session_id = session_id?;
         // It ends the sessions of a user it soft-deletes; here a row can be
         // marked by hand.
         if session_id.is_some() && (!session_lives || user.deleted_at.is_some()) {
-            return Err(Refusal::session_not_found());
+            return Err(Refusal::SESSION_NOT_FOUND);
         }
         if user.banned {
-            return Err(Refusal::banned());
+            return Err(Refusal::BANNED);
         }
         Ok(Self { user, session_id, claims })
     }

@@ -1,5 +1,6 @@
 //! Access tokens (HS256 JSON Web Tokens) and refresh tokens.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, crypto, errors::ErrorKind,
     get_current_timestamp,
@@ -7,6 +8,7 @@ use jsonwebtoken::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
@@ -65,14 +67,14 @@ struct NewClaims<'a> {
     user_metadata: &'a Map<String, Value>,
     role: &'static str,
     aal: &'static str,
-    amr: [AuthenticationMethod; 1],
+    amr: [AuthenticationMethod<'a>; 1],
     session_id: Uuid,
     is_anonymous: bool,
 }
 
 #[derive(Serialize)]
-struct AuthenticationMethod {
-    method: &'static str,
+struct AuthenticationMethod<'a> {
+    method: &'a str,
     timestamp: i64,
 }
 
@@ -112,7 +114,7 @@ impl Jwt {
             role: AUTHENTICATED,
             aal: "aal1",
             amr: [AuthenticationMethod {
-                method: "password",
+                method: &session.method,
                 timestamp: session.created_at.timestamp(),
             }],
             session_id: session.id,
@@ -127,9 +129,27 @@ impl Jwt {
     /// of a refresh, the token in force can be made again although the database
     /// holds only its hash. The colons keep the message apart from anything that
     /// is signed as an access token.
-    pub(super) fn refresh_token(&self, session: Uuid, counter: i64) -> Result<String, Refusal> {
-        let message = format!("refresh-token:{session}:{counter}");
+    pub(super) fn refresh_token(
+        &self,
+        session: Uuid,
+        counter: i64,
+    ) -> Result<SecretString, Refusal> {
+        self.sign(&format!("refresh-token:{session}:{counter}"))
+    }
+
+    /// The six digits that a mail shows beside its link, for who would rather type them. They are
+    /// derived too, from what the database holds of the link.
+    pub(super) fn one_time_code(&self, token_sha256: &[u8]) -> Result<String, Refusal> {
+        let token = URL_SAFE_NO_PAD.encode(token_sha256);
+        let signature = self.sign(&format!("one-time-code:{token}"))?;
+        let number = Sha256::digest(signature.expose_secret());
+        let number = number.iter().fold(0, |sum, byte| (sum * 256 + u32::from(*byte)) % 1_000_000);
+        Ok(format!("{number:06}"))
+    }
+
+    fn sign(&self, message: &str) -> Result<SecretString, Refusal> {
         crypto::sign(message.as_bytes(), &self.encoding, Algorithm::HS256)
+            .map(SecretString::from)
             .map_err(Refusal::internal)
     }
 
@@ -144,9 +164,9 @@ impl Jwt {
 impl Claims {
     pub(super) fn user_id(&self) -> Result<Uuid, Refusal> {
         if self.sub.is_empty() {
-            return Err(Refusal::missing_sub());
+            return Err(Refusal::MISSING_SUB);
         }
-        Uuid::try_parse(&self.sub).map_err(|_| Refusal::sub_not_uuid())
+        Uuid::try_parse(&self.sub).map_err(|_| Refusal::SUB_NOT_UUID)
     }
 
     /// `None` for a token without a session, which Supabase Auth accepts.
@@ -154,7 +174,7 @@ impl Claims {
         if self.session_id.is_empty() {
             return Ok(None);
         }
-        let id = Uuid::try_parse(&self.session_id).map_err(|_| Refusal::session_id_not_uuid())?;
+        let id = Uuid::try_parse(&self.session_id).map_err(|_| Refusal::SESSION_ID_NOT_UUID)?;
         Ok(Some(id).filter(|id| !id.is_nil()))
     }
 

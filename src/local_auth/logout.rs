@@ -1,22 +1,19 @@
 //! `POST /auth/v1/logout`
 
-use axum::{
-    extract::{RawQuery, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 
-use super::{LocalAuth, bearer::Caller, error::Refusal, router::query_value};
+use super::{LocalAuth, bearer::Caller, error::Refusal};
+use crate::extract::Query;
 
 /// Ends this session, the other sessions or all of them. Access tokens that
 /// name an ended session are refused from then on.
 pub(super) async fn logout(
     State(auth): State<LocalAuth>,
     caller: Caller,
-    RawQuery(query): RawQuery,
+    query: Query,
 ) -> Result<StatusCode, Refusal> {
-    let scope = query_value(query.as_deref(), "scope");
     let mut work = auth.store.begin().await?;
-    match (scope.as_deref().unwrap_or_default(), caller.session_id) {
+    match (query.get("scope").unwrap_or_default(), caller.session_id) {
         ("local", Some(session)) => work.end_session(session).await?,
         ("others", Some(session)) => work.end_sessions_but(caller.user.id, Some(session)).await?,
         ("" | "global" | "local" | "others", _) => {

@@ -6,14 +6,20 @@
 //! unchanged. Everything it keeps lives in the Postgres schema `local_auth`,
 //! but for the signing secret, which is a file in the data directory.
 
+mod api_version;
 mod bearer;
+mod disabled;
 mod email;
 mod error;
+mod guesses;
 mod json_body;
 mod jwt;
+mod links;
 mod logout;
 mod model;
+mod origin;
 mod password;
+mod pkce;
 mod router;
 mod secret;
 mod session;
@@ -21,12 +27,16 @@ mod signup;
 mod store;
 mod token;
 mod user;
+mod verify;
 
 use std::{fmt, io, path::Path, path::PathBuf, sync::Arc};
 
 use sqlx::{PgPool, migrate::MigrateError};
+use url::Url;
 
-use self::{jwt::Jwt, password::Passwords, store::Store};
+pub(crate) use self::origin::loopback_host;
+use self::{guesses::Guesses, jwt::Jwt, origin::Origins, password::Passwords, store::Store};
+use crate::config::CorsOrigins;
 
 /// Why the local sign-in could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -57,23 +67,29 @@ pub struct LocalAuth {
     store: Store,
     jwt: Arc<Jwt>,
     passwords: Passwords,
+    guesses: Guesses,
+    origins: Arc<Origins>,
 }
 
 impl LocalAuth {
     /// Brings the tables up to date and loads the signing secret from
-    /// `data_dir`, or makes one there on the first run. `issuer` becomes the
-    /// `iss` claim of every token: the public address that ends in `/auth/v1`.
+    /// `data_dir`, or makes one there on the first run. `site` is the address of
+    /// this server: with `/auth/v1` it is the `iss` claim of every token. Pages
+    /// of this machine and those of `origins`, if it names some, may sign in.
     pub async fn open(
         pool: PgPool,
         data_dir: &Path,
-        issuer: String,
+        site: Url,
+        origins: CorsOrigins,
     ) -> Result<Self, Error> {
         let secret = secret::load_or_create(data_dir)?;
         store::migrate(&pool).await?;
         Ok(Self {
             store: Store::new(pool),
-            jwt: Arc::new(Jwt::new(&secret, issuer)),
+            jwt: Arc::new(Jwt::new(&secret, format!("{}auth/v1", site.as_str()))),
             passwords: Passwords::new(),
+            guesses: Guesses::new(),
+            origins: Arc::new(Origins::new(origins, site)),
         })
     }
 

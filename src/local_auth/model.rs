@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
+
+use super::pkce::Challenge;
 
 /// The audience and the role of everybody who signs in here.
 pub(super) const AUTHENTICATED: &str = "authenticated";
@@ -24,10 +26,12 @@ pub(super) struct User {
     pub(super) password_hash: SecretString,
     pub(super) user_metadata: Json<Object>,
     pub(super) app_metadata: Json<Object>,
+    identity_data: Json<Object>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     email_confirmed_at: DateTime<Utc>,
     last_sign_in_at: Option<DateTime<Utc>>,
+    recovery_sent_at: Option<DateTime<Utc>>,
     banned_until: Option<DateTime<Utc>>,
     pub(super) deleted_at: Option<DateTime<Utc>>,
     /// Whether `banned_until` lies ahead, by the clock of the database.
@@ -38,6 +42,8 @@ pub(super) struct User {
 #[derive(FromRow)]
 pub(super) struct Session {
     pub(super) id: Uuid,
+    /// How it began: `password` or `otp`.
+    pub(super) method: String,
     pub(super) created_at: DateTime<Utc>,
 }
 
@@ -55,15 +61,40 @@ pub(super) struct Refresh {
     pub(super) revoked: bool,
 }
 
-/// A password as the client sent it. It has no `Debug` that shows it, and no
-/// way into the database but through its hash.
-pub(super) struct Password(pub(super) SecretString);
+/// What a token that works once was made for.
+#[derive(FromRow)]
+pub(super) struct OneTimeToken {
+    pub(super) user_id: Uuid,
+    /// `recovery` or `magiclink`.
+    pub(super) purpose: String,
+    pub(super) code_challenge: Option<String>,
+    pub(super) code_challenge_method: Option<String>,
+    /// Whether it is not too old.
+    pub(super) is_fresh: bool,
+}
 
-impl<'de> Deserialize<'de> for Password {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(SecretString::from(text)))
+impl OneTimeToken {
+    pub(super) fn new(user_id: Uuid, purpose: &str, challenge: Option<Challenge>) -> Self {
+        let (code_challenge, code_challenge_method) = challenge
+            .map(|challenge| (challenge.code_challenge, challenge.code_challenge_method))
+            .unzip();
+        let purpose = purpose.to_owned();
+        Self { user_id, purpose, code_challenge, code_challenge_method, is_fresh: true }
+    }
+
+    /// The challenge of the client that asked for the link, if it uses PKCE.
+    pub(super) fn challenge(&self) -> Option<Challenge> {
+        Some(Challenge {
+            code_challenge: self.code_challenge.clone()?,
+            code_challenge_method: self.code_challenge_method.clone()?,
+        })
     }
 }
+
+/// A password as the client sent it. It has no `Debug` that shows it, and no
+/// way into the database but through its hash.
+#[derive(Deserialize)]
+pub(super) struct Password(pub(super) SecretString);
 
 impl User {
     /// The user object. Supabase Auth leaves fields without a value out, but
@@ -85,6 +116,7 @@ impl User {
             "is_anonymous": false,
         });
         let optional = [
+            ("recovery_sent_at", self.recovery_sent_at),
             ("last_sign_in_at", self.last_sign_in_at),
             ("banned_until", self.banned_until),
             ("deleted_at", self.deleted_at),
@@ -101,12 +133,7 @@ impl User {
             "identity_id": self.identity_id,
             "id": self.id,
             "user_id": self.id,
-            "identity_data": {
-                "email": self.email,
-                "email_verified": false,
-                "phone_verified": false,
-                "sub": self.id,
-            },
+            "identity_data": self.identity_data,
             "provider": "email",
             "last_sign_in_at": self.last_sign_in_at,
             "created_at": self.created_at,

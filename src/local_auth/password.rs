@@ -28,7 +28,7 @@ impl Password {
     /// Refuses what Supabase Auth refuses with its default settings.
     pub(super) fn check_strength(&self) -> Result<(), Refusal> {
         match self.0.expose_secret().len() {
-            0..SHORTEST => Err(Refusal::weak_password()),
+            0..SHORTEST => Err(Refusal::WEAK_PASSWORD),
             SHORTEST..=LONGEST => Ok(()),
             _ => Err(Refusal::validation("Password cannot be longer than 72 characters")),
         }

@@ -64,9 +64,14 @@ fn write_private(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    let bytes: [u8; RANDOM_BYTES] = rand::random();
-    file.write_all(URL_SAFE_NO_PAD.encode(bytes).as_bytes())?;
+    file.write_all(random_text().as_bytes())?;
     file.sync_all()
+}
+
+/// A random text that cannot be guessed.
+pub(super) fn random_text() -> String {
+    let bytes: [u8; RANDOM_BYTES] = rand::random();
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A copied or restored data directory may have lost the mode.

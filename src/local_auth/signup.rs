@@ -1,7 +1,7 @@
 //! `POST /auth/v1/signup`
 
 use crate::extract::Json;
-use axum::{extract::State, http::StatusCode};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,7 +10,8 @@ use super::{
     email::Email,
     error::Refusal,
     json_body::JsonBody,
-    model::{Object, Password},
+    model::{Object, Password, User},
+    secret,
 };
 
 /// What a client sends to sign up.
@@ -31,22 +32,43 @@ pub(super) async fn sign_up(
     let (email, password) = check(request.email, request.phone, request.password)?;
     // Asked before the costly hash; the unique index has the last word.
     if auth.store.user_by_email(email.as_str()).await?.is_some() {
-        return Err(Refusal::user_exists());
+        return Err(Refusal::USER_EXISTS);
     }
     let hash = auth.passwords.hash(password).await?;
     let data = request.data.unwrap_or_default();
 
     let mut work = auth.store.begin().await?;
-    let created = work.create_user(&email, &hash, &data).await?;
-    let (user, session) = match created {
-        Some(user) => work.start_session(user.id, &user.password_hash).await?,
-        None => None,
-    }
-    .ok_or_else(Refusal::user_exists)?;
-    let refresh_token = auth.jwt.refresh_token(session.id, 0)?;
-    work.add_refresh_token(&refresh_token, session.id, 0).await?;
+    let user = work.create_user(&email, &hash, &data).await?.ok_or(Refusal::USER_EXISTS)?;
+    let issued = auth.begin_session(&mut work, user.id, Some(&hash), "password").await?;
+    let issued = issued.ok_or(Refusal::USER_EXISTS)?;
     work.commit().await?;
-    auth.session_answer(&user, &session, &refresh_token)
+    let mut answer = issued.to_json();
+    // Supabase Auth answers before it has read the user again.
+    if let Some(user) = answer.get_mut("user").and_then(Value::as_object_mut) {
+        user.shift_remove("confirmed_at");
+    }
+    if let Some(identity) = answer.pointer_mut("/user/identities/0/identity_data/email_verified") {
+        *identity = true.into();
+    }
+    Ok(Json(answer))
+}
+
+impl LocalAuth {
+    /// Makes a user who signs in with links. The password is random and not kept.
+    pub(super) async fn sign_up_without_password(
+        &self,
+        email: &Email,
+        data: Object,
+    ) -> Result<User, Refusal> {
+        let hash = self.passwords.hash(Password(secret::random_text().into())).await?;
+        let mut work = self.store.begin().await?;
+        if let Some(user) = work.create_user(email, &hash, &data).await? {
+            work.commit().await?;
+            return Ok(user);
+        }
+        // Somebody was as quick.
+        self.store.user_by_email(email.as_str()).await?.ok_or(Refusal::USER_EXISTS)
+    }
 }
 
 fn check(
@@ -57,7 +79,7 @@ fn check(
     let email = email.unwrap_or_default();
     let phone = phone.unwrap_or_default();
     if email.is_empty() && phone.is_empty() {
-        return Err(Refusal::anonymous_disabled());
+        return Err(Refusal::ANONYMOUS_DISABLED);
     }
     let password = password
         .filter(|password| !password.is_empty())
@@ -69,8 +91,7 @@ fn check(
         ));
     }
     if email.is_empty() {
-        let msg = "Phone signups are disabled";
-        return Err(Refusal::phone_disabled(StatusCode::BAD_REQUEST, msg));
+        return Err(Refusal::PHONE_SIGN_UP);
     }
     Ok((Email::parse(&email)?, password))
 }

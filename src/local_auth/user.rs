@@ -1,9 +1,6 @@
 //! `GET` and `PUT /auth/v1/user`
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode},
-};
+use axum::{extract::State, http::HeaderMap};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
@@ -48,14 +45,13 @@ pub(super) async fn update(
     let email = request.email.as_deref().filter(|email| !email.is_empty());
     let email = email.map(Email::parse).transpose()?;
     if request.phone.is_some_and(|phone| !phone.is_empty()) {
-        let msg = "Phone signups are disabled";
-        return Err(Refusal::phone_disabled(StatusCode::BAD_REQUEST, msg));
+        return Err(Refusal::PHONE_SIGN_UP);
     }
     if let Some(password) = &request.password {
         password.check_strength()?;
     }
     if request.app_metadata.is_some() {
-        return Err(Refusal::not_admin());
+        return Err(Refusal::NOT_ADMIN);
     }
     let new_hash = match request.password {
         Some(password) => Some(hash_if_new(&auth, &caller.user, password).await?),
@@ -68,6 +64,9 @@ pub(super) async fn update(
     if new_hash.is_some() {
         work.end_sessions_but(caller.user.id, caller.session_id).await?;
     }
+    if new_hash.is_some() || email.is_some() {
+        work.drop_tokens(caller.user.id).await?;
+    }
     work.commit().await?;
     Ok(Json(user.to_json()))
 }
@@ -79,7 +78,7 @@ async fn hash_if_new(
 ) -> Result<SecretString, Refusal> {
     let again = Password(password.0.clone());
     if auth.passwords.matches(again, Some(user.password_hash.clone())).await? {
-        return Err(Refusal::same_password());
+        return Err(Refusal::SAME_PASSWORD);
     }
     auth.passwords.hash(password).await
 }

@@ -88,8 +88,7 @@ impl Changes {
     /// Watches a thread of a tenant from now on.
     pub(super) fn watch(&self, tenant: i64, thread_id: Uuid) -> Watch {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, sender) =
-            watched.entry(thread_id).or_insert_with(|| (tenant, watch::channel(0).0));
+        let (_, sender) = watched.entry(thread_id).or_insert_with(|| (tenant, watch::channel(0).0));
         let news = Some(sender.subscribe());
         Watch { thread_id, news, watched: Arc::clone(&self.watched) }
     }

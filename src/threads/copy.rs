@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use uuid::Uuid;
 
 use super::view::{ThreadSchema, ThreadView};

@@ -12,9 +12,9 @@ use utoipa::openapi::schema::{
 };
 use uuid::Uuid;
 
+use super::metadata;
 use super::ttl::{self, TtlRequest};
 use super::update_state::{ValuesForms, add_values, check_name};
-use super::metadata;
 use super::view::{ThreadSchema, ThreadView};
 use crate::access_log::Written;
 use crate::app::App;
@@ -116,11 +116,12 @@ pub(super) async fn create(
         scope = scope.and(access.on(Action::Update, &[thread_id]).await?);
         scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
     }
-    let (written, thread) = match app.store.create_thread(&owner, &scope, new, if_exists, updates).await? {
-        Created::New(thread) => (vec![thread_id], thread),
-        Created::Existing(thread) => (Vec::new(), thread),
-        Created::Conflict => return Err(Error::ThreadExists(thread_id)),
-    };
+    let (written, thread) =
+        match app.store.create_thread(&owner, &scope, new, if_exists, updates).await? {
+            Created::New(thread) => (vec![thread_id], thread),
+            Created::Existing(thread) => (Vec::new(), thread),
+            Created::Conflict => return Err(Error::ThreadExists(thread_id)),
+        };
     let written = Extension(Written(written));
     Ok((written, Reserving(thread.map(ThreadView::from))).into_response())
 }

@@ -86,7 +86,10 @@ pub(super) fn extracted(thread: &Thread, extracts: &[Extract]) -> Object {
         let found = extract.path.iter().try_fold(root.text(), |json, step| step.into(json))?;
         Raw::from_text(found).ok()
     };
-    extracts.iter().map(|extract| (extract.alias.clone(), of(extract).unwrap_or_default())).collect()
+    extracts
+        .iter()
+        .map(|extract| (extract.alias.clone(), of(extract).unwrap_or_default()))
+        .collect()
 }
 
 impl Step {
@@ -94,7 +97,8 @@ impl Step {
     fn into<'a>(&self, json: &'a str) -> Option<&'a str> {
         match self {
             Step::Key(key) => {
-                let object: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_str(json).ok()?;
+                let object: HashMap<Cow<'a, str>, &'a RawValue> =
+                    serde_json::from_str(json).ok()?;
                 object.get(key.as_str()).map(|value| value.get())
             }
             Step::Index(index) => {
@@ -110,7 +114,9 @@ impl Step {
 /// Reads what a client wants extracted, by alias.
 pub(super) fn read(sent: IndexMap<String, String>) -> Result<Vec<Extract>, Error> {
     if sent.len() > MAX_EXTRACTS {
-        return Err(Error::Invalid(format!("extract: at most {MAX_EXTRACTS} values can be extracted")));
+        return Err(Error::Invalid(format!(
+            "extract: at most {MAX_EXTRACTS} values can be extracted"
+        )));
     }
     sent.into_iter().map(|(alias, path)| one(alias, &path)).collect()
 }
@@ -143,9 +149,9 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
     };
     // A path that is malformed leads nowhere, like one to a field that is not there.
     match steps(path.get(root_name.len()..).unwrap_or_default()) {
-        Some(steps) if steps.len() > MAX_STEPS => {
-            Err(Error::Invalid(format!("Extract path for '{alias}' has more than {MAX_STEPS} steps")))
-        }
+        Some(steps) if steps.len() > MAX_STEPS => Err(Error::Invalid(format!(
+            "Extract path for '{alias}' has more than {MAX_STEPS} steps"
+        ))),
         Some(path) => Ok(Extract { alias, root: Some(*root), path }),
         None => Ok(Extract { alias, root: None, path: Vec::new() }),
     }

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::Status;
 use super::cursor::Cursor;
 use super::extract_path::{self, Extract};
 use super::view::{Selected, ThreadField, ThreadSchema, ThreadView};
-use super::Status;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
@@ -154,7 +154,8 @@ pub(super) async fn search(
     let fields = body.select.take().filter(|fields| !fields.is_empty());
     let selected = Selected { fields, with_ttl: false };
     let extracts = extract_path::read(body.extract.take().unwrap_or_default())?;
-    let with_values = selected.has(ThreadField::Values) || extracts.iter().any(Extract::needs_values);
+    let with_values =
+        selected.has(ThreadField::Values) || extracts.iter().any(Extract::needs_values);
     let mut criteria = body.criteria()?;
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     // One more than asked for tells whether there is a next page.

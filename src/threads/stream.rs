@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -16,9 +16,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::snapshot::{StateSnapshot, Wanted};
+use crate::answer::counted_bytes;
 use crate::app::App;
 use crate::auth::{Access, Action, Credentials, Scope};
-use crate::answer::counted_bytes;
 use crate::error::{Error, Kind};
 use crate::extract::{Query, ThreadId, excerpt};
 use crate::json::Raw;

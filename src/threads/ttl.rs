@@ -37,9 +37,9 @@ pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
     if sent.is_null() {
         return Ok(Some(TtlChange::Clear));
     }
-    let ObjectOf(sent) = sent
-        .parse::<ObjectOf<TtlRequest>>()
-        .map_err(|error| Error::Invalid(format!("ttl: {}", without_position(&error.to_string()))))?;
+    let ObjectOf(sent) = sent.parse::<ObjectOf<TtlRequest>>().map_err(|error| {
+        Error::Invalid(format!("ttl: {}", without_position(&error.to_string())))
+    })?;
     match (sent.ttl, sent.strategy) {
         (Some(minutes), strategy) => {
             checked(minutes, Strategy::Delete)?;

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::ttl::{self, TtlRequest};
 use super::metadata;
+use super::ttl::{self, TtlRequest};
 use super::view::{ThreadSchema, ThreadView};
 use crate::app::App;
 use crate::auth::{Access, Action};

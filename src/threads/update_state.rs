@@ -106,7 +106,9 @@ pub(super) async fn update_state(
     let written = app.store.update_state(&scope, thread_id, update).await;
     let written = written.map_err(|error| match (error, &at.checkpoint_id) {
         // As it was sent: it may be no id at all.
-        (store::Error::CheckpointNotFound(_), Some(sent)) => Error::CheckpointNotFound(excerpt(sent)),
+        (store::Error::CheckpointNotFound(_), Some(sent)) => {
+            Error::CheckpointNotFound(excerpt(sent))
+        }
         (error, _) => error.into(),
     })?;
     let checkpoint_id = written.ok_or(Error::ThreadNotFound(thread_id))?.to_string();
@@ -140,9 +142,7 @@ pub(super) fn add_values(update: &mut Update, values: &Raw, field: &str) -> Resu
             let changes = update.messages.get_or_insert_default();
             changes.extend(messages::read(&value).map_err(|refused| refused_in(field, &refused))?);
         } else if channel.len() > MAX_NAME {
-            return Err(Error::Invalid(format!(
-                "{field}: a key is longer than {MAX_NAME} bytes"
-            )));
+            return Err(Error::Invalid(format!("{field}: a key is longer than {MAX_NAME} bytes")));
         } else {
             update.channels.insert(channel, value);
         }

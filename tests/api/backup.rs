@@ -1,7 +1,7 @@
 //! A dump of a database, by the README's commands, restored into another.
 
 use serde_json::{Value, json};
-use thread_store::auth::Mode;
+use thread_store::auth::{JwtIssuer, Mode};
 use thread_store::config::{Database, SignIn};
 
 use crate::support::postgres::{test_cluster, url_of};
@@ -55,6 +55,7 @@ async fn a_restored_dump_serves_the_same_threads_and_takes_new_ones() {
             url: server.url.parse().unwrap(),
             api_key: None,
             mode: Mode::Remote,
+            issuer: JwtIssuer::default(),
         };
     })
     .await;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::program::{PATIENCE, output_of};
-use crate::support::TestServer;
+use crate::program::{PATIENCE, Program, directory, output_of};
+use crate::support::postgres::test_cluster;
 
 #[tokio::test]
 async fn the_tutorials_client_runs_unchanged_in_python() {
@@ -83,12 +83,16 @@ async fn node(script: &str, arguments: &[&str]) {
     run(command).await;
 }
 
-/// Against a server of its own.
+/// Against a server of its own, whose log it can read.
 async fn run(mut command: Command) {
-    let server = TestServer::start().await;
+    let directory = directory();
+    let database = test_cluster().await.database_url().await;
+    let settings = [("PORT", "0"), ("DATABASE_URL", database.as_str())];
+    let server = Program::start(directory.path(), &settings).await;
     command
         .envs([("BASE_URL", &server.url), ("SUPABASE_URL", &server.url)])
         .envs([("SUPABASE_KEY", "any-key"), ("NO_PROXY", "127.0.0.1")])
+        .env("SERVER_LOG", directory.path().join("log"))
         .kill_on_drop(true);
     let output = output_of(command).await;
     let said = [output.stdout, output.stderr].concat();

@@ -203,12 +203,12 @@ async fn a_request_under_way_is_answered_after_the_stop_and_no_new_one_is_taken(
     let mut under_way = Raw::to(&server).await;
     let token = &user.token;
     let head = format!(
-        "POST /threads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+        "POST /threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: 2\r\n\r\n{{"
     );
     under_way.send(&head).await;
     let mut idle = Raw::to(&server).await;
-    idle.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    idle.send("GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     // By now the other has been read as well.
     assert_eq!(idle.answer().await.unwrap().status, 200);
     server.stop();

@@ -259,9 +259,11 @@ async fn a_second_signal_does_not_wait_for_requests() {
         Program::start(directory.path(), &[("PORT", "0"), ("DATABASE_URL", &database)]).await;
     let address = program.url.strip_prefix("http://").unwrap().to_owned();
     let mut half = tokio::net::TcpStream::connect(address).await.unwrap();
-    half.write_all(b"POST /auth/v1/signup HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
-        .await
-        .unwrap();
+    half.write_all(
+        b"POST /auth/v1/signup HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{",
+    )
+    .await
+    .unwrap();
     // Answered by the same server, so the half request has been read.
     let alive = reqwest::get(format!("{}/ok", program.url)).await.unwrap();
     assert_eq!(alive.status(), 200);

@@ -162,6 +162,7 @@ async fn second_instance(
             url: sign_in,
             api_key: None,
             mode: thread_store::auth::Mode::Remote,
+            issuer: thread_store::auth::JwtIssuer::default(),
         };
     })
     .await

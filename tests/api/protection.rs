@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_hours(1);
 fn create(user: &User, length: usize) -> String {
     let token = &user.token;
     format!(
-        "POST /threads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+        "POST /threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: {length}\r\n\r\n"
     )
 }
@@ -31,7 +31,7 @@ fn detail(answer: &RawAnswer) -> String {
 async fn a_connection_that_brings_no_request_in_time_is_closed() {
     let server = TestServer::start_with(|config| config.limits.header_timeout = SHORT).await;
     // Nothing, a part of a head, and a part of what says that HTTP/2 is spoken.
-    for beginning in ["", "GET /ok HTTP/1.1\r\nHost: x\r\nX-Slow: ", "PRI * HTTP/2.0\r\n"] {
+    for beginning in ["", "GET /ok HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "PRI * HTTP/2.0\r\n"] {
         let mut slow = Raw::to(&server).await;
         slow.send(beginning).await;
         assert_eq!(slow.rest().await, "", "{beginning:?}");
@@ -43,7 +43,7 @@ async fn a_connection_that_brought_a_request_may_rest_before_the_next() {
     let server = TestServer::start_with(|config| config.limits.header_timeout = SHORT).await;
     let mut client = Raw::to(&server).await;
     for _ in 0..2 {
-        client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        client.send("GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
         assert_eq!(client.answer().await.unwrap().body, "{\"ok\":true}");
         tokio::time::sleep(SHORT * 3).await;
     }
@@ -80,8 +80,11 @@ async fn a_head_or_a_body_that_trickles_in_takes_too_long_all_the_same() {
     .await;
     let user = server.user().await;
     let mut slow = Raw::to(&server).await;
-    trickle(&mut slow, "GET /ok HTTP/1.1\r\nHost: x\r\nX-Slow: xxxxxxxxxxxxxxxxxxxxxx\r\n\r\n")
-        .await;
+    trickle(
+        &mut slow,
+        "GET /ok HTTP/1.1\r\nHost: localhost\r\nX-Slow: xxxxxxxxxxxxxxxxxxxxxx\r\n\r\n",
+    )
+    .await;
     assert_eq!(slow.rest().await, "");
 
     let body = format!("{{\"metadata\":{{\"a\":\"{}\"}}}}", "x".repeat(80));
@@ -239,11 +242,11 @@ async fn heads_without_measure_are_refused() {
     let value = |length: usize| "x".repeat(length);
     let many = "a: b\r\n".repeat(200);
     for (head, status) in [
-        (format!("GET /ok HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", value(10_000)), 200),
-        (format!("GET /ok HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", value(200_000)), 431),
-        (format!("GET /ok HTTP/1.1\r\nHost: x\r\n{many}\r\n"), 431),
-        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", value(70_000)), 414),
-        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", value(200_000)), 431),
+        (format!("GET /ok HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", value(10_000)), 200),
+        (format!("GET /ok HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", value(200_000)), 431),
+        (format!("GET /ok HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"), 431),
+        (format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", value(70_000)), 414),
+        (format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", value(200_000)), 431),
         ("GET /ok\r\n\r\n".to_owned(), 400),
     ] {
         let mut client = Raw::to(&server).await;
@@ -264,7 +267,7 @@ async fn heads_without_measure_are_refused() {
 async fn pipelined_requests_are_answered_in_their_order() {
     let server = TestServer::start().await;
     let user = server.user().await;
-    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut client = Raw::to(&server).await;
     let all = [get("/ok"), create(&user, 2) + "{}", get("/info"), get("/nope")].concat();
     client.send(&all).await;
@@ -282,7 +285,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
 async fn a_client_that_closes_its_half_before_the_answer_gets_all_of_it_or_nothing() {
     let server = TestServer::start_with(|config| config.limits.requests = 1).await;
     let user = server.user().await;
-    let get = "GET /ok HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    let get = "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned();
     let create = create(&user, 2) + "{}";
     let (mut sent, mut acknowledged) = (0, 0);
     for requests in [vec![&get], vec![&create], vec![&create, &get, &create], vec![&get, &create]] {
@@ -306,11 +309,12 @@ async fn a_client_that_closes_its_half_before_the_answer_gets_all_of_it_or_nothi
 #[tokio::test]
 async fn a_body_that_nobody_reads_is_not_taken_for_a_request() {
     let server = TestServer::start().await;
-    let inner = "GET /info HTTP/1.1\r\nHost: x\r\n\r\n";
+    let inner = "GET /info HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut client = Raw::to(&server).await;
     let length = inner.len();
-    let outer =
-        format!("POST /threads HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{inner}");
+    let outer = format!(
+        "POST /threads HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{inner}"
+    );
     client.send(&outer).await;
     assert_eq!(client.answer().await.unwrap().status, 403);
     client.half_close().await;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
-use thread_store::auth::Mode;
+use thread_store::auth::{JwtIssuer, Mode};
 use thread_store::config::{Database, SignIn};
 use thread_store::store::{OpenError, Store, migrate, migrator};
 use uuid::Uuid;
@@ -258,5 +258,10 @@ async fn a_database_that_is_made_read_only_is_read() {
 
 /// The users of another server.
 pub(crate) fn sign_in_at(server: &TestServer) -> SignIn {
-    SignIn::Supabase { url: server.url.parse().unwrap(), api_key: None, mode: Mode::Remote }
+    SignIn::Supabase {
+        url: server.url.parse().unwrap(),
+        api_key: None,
+        mode: Mode::Remote,
+        issuer: JwtIssuer::default(),
+    }
 }

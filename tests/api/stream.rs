@@ -2,8 +2,8 @@
 
 use reqwest::Method;
 use serde_json::json;
-use thread_store::auth::{Mode, private_threads};
-use thread_store::config::{Config, SignIn};
+use thread_store::auth::private_threads;
+use thread_store::config::Config;
 use thread_store::server::{Server, StopSignal};
 
 use crate::program::{Program, directory};
@@ -255,8 +255,7 @@ async fn a_stream_ends_when_its_thread_is_deleted_pruned_or_expired() {
 /// An instance on the database of `server`, which signs in there; to be looked into.
 async fn instance_of(server: &TestServer, configure: impl FnOnce(&mut Config)) -> Server {
     let mut config = Config::for_test(server.database.clone(), "unused").unwrap();
-    config.sign_in =
-        SignIn::Supabase { url: server.url.parse().unwrap(), api_key: None, mode: Mode::Remote };
+    config.sign_in = crate::schema::sign_in_at(server);
     configure(&mut config);
     Server::start(config, private_threads).await.unwrap()
 }

@@ -11,16 +11,14 @@ use futures::future::join_all;
 use futures::stream::iter;
 use serde_json::json;
 use thread_store::auth::Mode;
-use thread_store::config::SignIn;
 
 use crate::support::supabase::{Reply, Supabase, honest, token, token_of, token_with};
 use crate::support::{Answer, TestServer, User};
 
 /// A server that remembers accepted tokens for so many seconds.
 async fn server_of(supabase: &Supabase, ttl: u64) -> TestServer {
-    let url = supabase.url.parse().unwrap();
     TestServer::start_with(|config| {
-        config.sign_in = SignIn::Supabase { url, api_key: None, mode: Mode::Remote };
+        config.sign_in = supabase.sign_in(Mode::Remote);
         config.auth_cache_ttl = Duration::from_secs(ttl);
     })
     .await

@@ -173,7 +173,10 @@ async fn a_ttl_shows_when_it_is_asked_for() {
     // A new strategy keeps the time.
     user.patch(&plain, json!({ "ttl": { "strategy": "delete" } })).await.expect(200);
     let changed = user.get(&with).await.expect(200)["ttl"].take();
-    assert_eq!((&changed["strategy"], &changed["expires_at"]), (&json!("delete"), &ttl["expires_at"]));
+    assert_eq!(
+        (&changed["strategy"], &changed["expires_at"]),
+        (&json!("delete"), &ttl["expires_at"])
+    );
     user.patch(&plain, json!({ "ttl": null })).await.expect(200);
     assert!(user.get(&with).await.expect(200).get("ttl").is_none());
     let never = user.thread(json!({})).await;

@@ -29,7 +29,9 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use thread_store::app::{App, AppShares};
-use thread_store::auth::{Auth, Everything, Mode, Supabase as Users, User, add_owner};
+use thread_store::auth::{
+    Auth, Everything, JwtIssuer, Mode, Supabase as Users, SupabaseOptions, User, add_owner,
+};
 use thread_store::config::{Config, SignIn};
 use thread_store::store::Store;
 use uuid::Uuid;
@@ -189,6 +191,11 @@ async fn use_bad_tokens(visitor: &mut Visitor<'_>, secrets: &mut Secrets) {
     for token in [expired, forged, odd.clone(), format!("{odd}.{odd}.{odd}"), format!("{odd} x")] {
         visitor.token = token;
         visitor.post("/threads", json!({})).await;
+    }
+    let key = secrets.make("a key that is no token");
+    for key in [&good, &key] {
+        let request = visitor.client.get(format!("{}/threads/x", visitor.url));
+        request.header("x-api-key", key).send().await.unwrap();
     }
     visitor.token = good;
 }
@@ -370,12 +377,23 @@ async fn debug_output_holds_nothing_private() {
     let (url, _) = database(&mut secrets).await;
     let key = SecretString::from(secrets.make("the API key"));
     let project: url::Url = "https://example.supabase.co".parse().unwrap();
-    let users =
-        Users::new(&project, Some(&key), Mode::JwksAndRemote, Duration::from_secs(1)).unwrap();
+    let users = Users::new(&SupabaseOptions {
+        url: &project,
+        api_key: Some(&key),
+        mode: Mode::JwksAndRemote,
+        issuer: &JwtIssuer::OfUrl,
+        cache_ttl: Duration::from_secs(1),
+    })
+    .unwrap();
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
     let mut config = Config::for_test(options.clone(), "x").unwrap();
     let limits = config.limits;
-    config.sign_in = SignIn::Supabase { url: project, api_key: Some(key), mode: Mode::Jwks };
+    config.sign_in = SignIn::Supabase {
+        url: project,
+        api_key: Some(key),
+        mode: Mode::Jwks,
+        issuer: JwtIssuer::OfUrl,
+    };
     let claim = secrets.make("a claim");
     let user = User {
         identity: "its id may be seen".into(),

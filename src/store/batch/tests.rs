@@ -152,7 +152,8 @@ async fn requests_of_one_moment_share_a_batch() {
 async fn requests_with_different_keys_share_none() {
     let (batcher, database) = batcher(4, 2);
     let other = Ask { key: "other", ..ask(2) };
-    let answers = tokio::join!(batcher.answer(ask(1)), batcher.answer(other), batcher.answer(ask(3)));
+    let answers =
+        tokio::join!(batcher.answer(ask(1)), batcher.answer(other), batcher.answer(ask(3)));
     assert_eq!(answers, (Ok(10), Ok(20), Ok(30)));
     assert_eq!(database.begun(), [vec![1, 3], vec![2]]);
 }
@@ -243,7 +244,8 @@ async fn a_caller_who_leaves_while_waiting_for_a_worker_passes_the_turn_on() {
     database.takes(0, 50 * MS);
     let first = asked(&busy, ask(0)).await;
     settle().await;
-    let of = |value| Ask::<1> { value, holder: Holder::user("ada"), key: "", weight: 1, fails: None };
+    let of =
+        |value| Ask::<1> { value, holder: Holder::user("ada"), key: "", weight: 1, fails: None };
     let leads = asked(&batcher, of(1)).await;
     let follows = asked(&batcher, of(2)).await;
     settle().await;
@@ -275,7 +277,8 @@ async fn a_batch_that_fails_for_one_requests_data_is_answered_one_by_one() {
 async fn a_batch_that_fails_for_any_other_reason_is_not_tried_again() {
     let (batcher, database) = batcher(1, 1);
     let fails = Ask { fails: Some(false), ..ask(2) };
-    let answers = tokio::join!(batcher.answer(ask(1)), batcher.answer(fails), batcher.answer(ask(3)));
+    let answers =
+        tokio::join!(batcher.answer(ask(1)), batcher.answer(fails), batcher.answer(ask(3)));
     let failed = || Err("[1, 2, 3] failed".to_owned());
     assert_eq!(answers, (failed(), failed(), failed()));
     assert_eq!(database.begun(), [[1, 2, 3]]);
@@ -356,7 +359,8 @@ async fn all_kinds_share_the_workers_first_come_first_served() {
     for value in [1, 2] {
         database.takes(value, 10 * MS);
     }
-    let of = |value| Ask::<1> { value, holder: Holder::user("ada"), key: "", weight: 1, fails: None };
+    let of =
+        |value| Ask::<1> { value, holder: Holder::user("ada"), key: "", weight: 1, fails: None };
     let first = asked(&one, ask(1)).await;
     settle().await;
     let second = asked(&other, of(2)).await;

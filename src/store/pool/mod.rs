@@ -119,7 +119,8 @@ impl Pool {
         options: PgConnectOptions,
         settings: PoolOptions,
     ) -> Result<Pool, sqlx::Error> {
-        let PoolOptions { max_connections, per_holder, timeout, pooler, direct, is_split } = settings;
+        let PoolOptions { max_connections, per_holder, timeout, pooler, direct, is_split } =
+            settings;
         let health = Health::new();
         let plans = if is_split { Plans::Auto } else { Plans::Generic };
         let connector = Connector {

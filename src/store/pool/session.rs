@@ -57,8 +57,11 @@ pub(super) fn settings(timeout: Duration, plans: Plans) -> Vec<(&'static str, St
 
 /// Those of every session beside the ones that a transaction can set: Postgres asks whether the
 /// other end is there. That also keeps a firewall from forgetting an idle connection.
-const KEEPALIVE: [(&str, &str); 3] =
-    [("tcp_keepalives_idle", "60"), ("tcp_keepalives_interval", "10"), ("tcp_keepalives_count", "6")];
+const KEEPALIVE: [(&str, &str); 3] = [
+    ("tcp_keepalives_idle", "60"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "6"),
+];
 
 /// The statements that make a session's settings.
 pub(super) fn set(timeout: Duration, plans: Plans) -> String {
@@ -119,7 +122,11 @@ impl Manager for Connector {
         connected
     }
 
-    async fn recycle(&self, session: &mut Session, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(
+        &self,
+        session: &mut Session,
+        metrics: &Metrics,
+    ) -> RecycleResult<sqlx::Error> {
         if self.health.check(&mut session.connection, metrics.last_used()).await? {
             Ok(())
         } else {

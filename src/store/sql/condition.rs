@@ -212,7 +212,8 @@ impl Writer {
         for (channel, value) in values.iter() {
             let mut wanted = Object::default();
             wanted.insert(channel, value.clone());
-            let (key, wanted) = (self.value_text(&Raw::from(channel)), self.item(&wanted.to_text()));
+            let (key, wanted) =
+                (self.value_text(&Raw::from(channel)), self.item(&wanted.to_text()));
             if channel == MESSAGES {
                 let _ = write!(
                     self.text,

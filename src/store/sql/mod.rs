@@ -148,7 +148,11 @@ fn single(text: &str) -> String {
 /// `timestamptz` depends: an engine that splits a statement takes nothing else in a write.
 macro_rules! later {
     ($moment:literal) => {
-        concat!("((", $moment, " at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'")
+        concat!(
+            "((",
+            $moment,
+            " at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'"
+        )
     };
 }
 pub(super) use later;

@@ -105,9 +105,7 @@ macro_rules! value_columns {
     };
 }
 
-pub(in crate::store) use {
-    newest_checkpoint, value_columns, values_of_head, visible_messages,
-};
+pub(in crate::store) use {newest_checkpoint, value_columns, values_of_head, visible_messages};
 
 /// The messages of `head` as one value, for conditions on them.
 pub(super) const NEWEST_MESSAGES: &str = concat!(

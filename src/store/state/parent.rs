@@ -220,8 +220,10 @@ pub(super) fn plan<'a>(
     let mut growth = 0;
     // Clients that send the whole conversation each time must not make it grow each time.
     plan.rows.retain(|row| {
-        let (before, after) =
-            (stored.get(&row.position).copied(), row.message.as_ref().map(|message| message.text()));
+        let (before, after) = (
+            stored.get(&row.position).copied(),
+            row.message.as_ref().map(|message| message.text()),
+        );
         growth += listed(after) - listed(before);
         before.is_none() || before != after
     });

@@ -149,7 +149,10 @@ impl Operation for Delete {
         &self.asked
     }
 
-    async fn run(lease: &mut Lease, deletes: &[&Delete]) -> Result<Vec<Result<bool, Error>>, Error> {
+    async fn run(
+        lease: &mut Lease,
+        deletes: &[&Delete],
+    ) -> Result<Vec<Result<bool, Error>>, Error> {
         let Some(first) = deletes.first() else { return Ok(Vec::new()) };
         let query = first.asked.key.query(&DELETE);
         let query = query
@@ -238,7 +241,8 @@ pub(in crate::store) async fn delete_all(
         let some: Vec<_> = some.iter().collect();
         let answers = Delete::run(lease, &some).await?;
         let is_long = |answer: &Result<bool, Error>| matches!(answer, Ok(false));
-        let long: Vec<_> = some.into_iter().zip(&answers).filter(|(_, answer)| is_long(answer)).collect();
+        let long: Vec<_> =
+            some.into_iter().zip(&answers).filter(|(_, answer)| is_long(answer)).collect();
         gone += answers.len() - long.len();
         for (delete, _) in long {
             gone += hide(lease, delete).await?;

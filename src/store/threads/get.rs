@@ -7,7 +7,9 @@ use crate::auth::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, Fit, LIGHT, Operation, column};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{newest_checkpoint, value_columns, values_of_head, visible_messages};
+use crate::store::sql::state::{
+    newest_checkpoint, value_columns, values_of_head, visible_messages,
+};
 use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread};
@@ -102,7 +104,11 @@ impl Store {
         }
     }
 
-    pub(super) async fn large_thread(&self, get: Get, bytes: i64) -> Result<Option<Held<Thread>>, Error> {
+    pub(super) async fn large_thread(
+        &self,
+        get: Get,
+        bytes: i64,
+    ) -> Result<Option<Held<Thread>>, Error> {
         if bytes > MAX_STATE_ANSWER {
             return Err(Error::StateUnreadable(bytes));
         }

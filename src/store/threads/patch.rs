@@ -8,7 +8,9 @@ use crate::json::Object;
 use crate::store::keyed_lock::Guard;
 use crate::store::operation::{Asked, LIGHT, Operation, column, run_one};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{newest_checkpoint, value_columns, values_of_head, visible_messages};
+use crate::store::sql::state::{
+    newest_checkpoint, value_columns, values_of_head, visible_messages,
+};
 use crate::store::sql::{Statement, index, later};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Strategy, Thread};

@@ -13,7 +13,9 @@ use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
-use crate::store::sql::state::{newest_checkpoint, value_columns, values_of_head, visible_messages};
+use crate::store::sql::state::{
+    newest_checkpoint, value_columns, values_of_head, visible_messages,
+};
 use crate::store::sql::{Order, Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Status, Store, Thread};

@@ -237,7 +237,8 @@ fn of_several() -> Vec<Row> {
     let mut fields = Vec::new();
     for endpoint in [CREATE, PATCH] {
         // On PATCH null takes the ttl away.
-        let not_objects = all_but(if endpoint == PATCH { &["object", "null"] } else { &["object"] });
+        let not_objects =
+            all_but(if endpoint == PATCH { &["object", "null"] } else { &["object"] });
         fields.push((endpoint, "ttl", not_objects));
         let numbers = [json!(0), json!(-1), json!(-0.0), json!(1e10), json!(1e308), json!(-1e308)];
         let numbers = numbers.into_iter().chain(all_but(&["integer", "number"]));

@@ -181,11 +181,13 @@ async fn bytes_that_are_no_request_end_the_connection_and_nothing_else() {
     let bystander = Bystander::new(&server).await;
     let token = &bystander.user.token;
     let head = |more: &str| {
-        format!("POST /threads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n{more}")
+        format!(
+            "POST /threads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{more}"
+        )
     };
     let huge = head(&format!("x: {}\r\n\r\n", "x".repeat(1 << 20)));
     let many = head(&format!("{}\r\n", "a: b\r\n".repeat(5000)));
-    let url = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(1 << 17));
+    let url = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(1 << 17));
     for bytes in [
         &b"\0\0\0\0"[..],
         b"GET\r\n\r\n",

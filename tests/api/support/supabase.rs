@@ -11,6 +11,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
 use serde_json::{Value, json};
+use thread_store::auth::{JwtIssuer, Mode};
+use thread_store::config::SignIn;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -139,6 +141,12 @@ impl Supabase {
         };
         let listening = Mutex::new(Some(serve(listener, tls, Arc::clone(&desk))));
         Supabase { url, address, desk, listening }
+    }
+
+    /// The sign-in of a server that verifies in this way, without an API key.
+    pub(crate) fn sign_in(&self, mode: Mode) -> SignIn {
+        let (url, issuer) = (self.url.parse().unwrap(), JwtIssuer::default());
+        SignIn::Supabase { url, api_key: None, mode, issuer }
     }
 
     /// Refuses connections from now on, and ends those that are open.

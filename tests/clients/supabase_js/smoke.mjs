@@ -1,9 +1,12 @@
 // Signs up, in, refreshes and out with the real @supabase/supabase-js.
-// SUPABASE_URL names the server; SUPABASE_KEY may be any text.
+// SUPABASE_URL names the server; SUPABASE_KEY may be any text; SERVER_LOG is the file with the
+// server's log, where the links are that a mail would carry.
 // Exits 0 only if every check holds.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@supabase/supabase-js";
 
 const url = process.env.SUPABASE_URL ?? "http://127.0.0.1:2024";
@@ -17,9 +20,55 @@ const newPassword = "battery staple";
 // subscribed to.
 const realtime = { transport: globalThis.WebSocket ?? class {} };
 
-function client() {
-  const auth = { persistSession: false, autoRefreshToken: false };
+function client(more = {}) {
+  const auth = { persistSession: false, autoRefreshToken: false, ...more };
   return createClient(url, key, { auth, realtime });
+}
+
+/** A client that uses PKCE, and has a place to keep its verifier. */
+function pkceClient() {
+  const kept = new Map();
+  const storage = {
+    getItem: (name) => kept.get(name) ?? null,
+    setItem: (name, value) => kept.set(name, value),
+    removeItem: (name) => kept.delete(name),
+  };
+  return client({ flowType: "pkce", storage, persistSession: true });
+}
+
+const redirectTo = "http://localhost:3000/welcome";
+
+/** The links in the server's log with their codes, oldest first. */
+function links() {
+  const log = readFileSync(process.env.SERVER_LOG, "utf8").replaceAll(/\x1b\[[0-9;]*m/g, "");
+  const found = log.matchAll(/link=(\S+) code=(\d{6})/g);
+  return [...found].map(([, link, code]) => ({ link, code }));
+}
+
+/** Asks for a link, and answers the one that this has put into the log. */
+async function mailed(ask) {
+  const before = links().length;
+  ok(await ask());
+  for (let tries = 0; links().length === before; tries += 1) {
+    assert.ok(tries < 200, "no link in the log");
+    await sleep(20);
+  }
+  return links().at(-1);
+}
+
+/** Where a link leads to. */
+async function followed({ link }) {
+  const response = await fetch(link, { redirect: "manual" });
+  assert.equal(response.status, 303);
+  const to = new URL(response.headers.get("location"));
+  assert.equal(to.origin + to.pathname, redirectTo);
+  return to;
+}
+
+async function newUser() {
+  const address = `js-${randomUUID()}@example.com`;
+  ok(await client().auth.signUp({ email: address, password }));
+  return address;
 }
 
 function ok({ data, error }) {
@@ -95,15 +144,18 @@ const checks = {
       client().auth.refreshSession(token),
     ]);
     assert.equal(ok(raced[0]).session.refresh_token, ok(raced[1]).session.refresh_token);
-    const unknown = await client().auth.refreshSession({ refresh_token: "nothing" });
+    const unknown = await client().auth.refreshSession({ refresh_token: "fjroia46z6ve" });
     refused(unknown, 400, "refresh_token_not_found");
+    const odd = await client().auth.refreshSession({ refresh_token: "nothing" });
+    refused(odd, 400, "validation_failed");
   },
 
   async "update merges the data; a null takes a key away"() {
     const tab = client();
     ok(await tab.auth.signInWithPassword({ email, password }));
     const { user } = ok(await tab.auth.updateUser({ data: { team: "blue", old: null } }));
-    assert.deepEqual(user.user_metadata, { name: "Ada", team: "blue" });
+    const { name, team, old, sub } = user.user_metadata;
+    assert.deepEqual([name, team, old, sub], ["Ada", "blue", undefined, user.id]);
     assert.deepEqual(ok(await tab.auth.getUser()).user.user_metadata, user.user_metadata);
   },
 
@@ -140,6 +192,85 @@ const checks = {
     assert.deepEqual(await alive(), [false, true, false]);
     ok(await two.auth.signOut());
     assert.deepEqual(await alive(), [false, false, false]);
+  },
+
+  async "a forgotten password is replaced by following a link"() {
+    const address = await newUser();
+    const tab = client();
+    const to = await followed(
+      await mailed(() => tab.auth.resetPasswordForEmail(address, { redirectTo })),
+    );
+    const answer = new URLSearchParams(to.hash.slice(1));
+    assert.equal(answer.get("type"), "recovery");
+    const tokens = Object.fromEntries(
+      ["access_token", "refresh_token"].map((name) => [name, answer.get(name)]),
+    );
+    ok(await tab.auth.setSession(tokens));
+    ok(await tab.auth.updateUser({ password: newPassword }));
+    ok(await client().auth.signInWithPassword({ email: address, password: newPassword }));
+    refused(await tab.auth.resetPasswordForEmail(address), 429, "over_email_send_rate_limit");
+    ok(await tab.auth.resetPasswordForEmail(`js-${randomUUID()}@example.com`));
+  },
+
+  async "a link signs in, and signs up who is new"() {
+    const address = `js-${randomUUID()}@example.com`;
+    const ask = (shouldCreateUser) => () =>
+      client().auth.signInWithOtp({
+        email: address,
+        options: { shouldCreateUser, emailRedirectTo: redirectTo, data: { name: "Eve" } },
+      });
+    refused(await ask(false)(), 422, "otp_disabled");
+    const to = await followed(await mailed(ask(true)));
+    const token = new URLSearchParams(to.hash.slice(1)).get("access_token");
+    const { user } = ok(await client().auth.getUser(token));
+    assert.equal(user.email, address);
+    assert.equal(user.user_metadata.name, "Eve");
+  },
+
+  async "a code and a token hash sign in, once"() {
+    for (const proof of [
+      ({ code }, email) => ({ type: "email", email, token: code }),
+      ({ link }) => ({ type: "email", token_hash: new URL(link).searchParams.get("token") }),
+    ]) {
+      const address = await newUser();
+      const sent = await mailed(() => client().auth.signInWithOtp({ email: address }));
+      const { session } = ok(await client().auth.verifyOtp(proof(sent, address)));
+      assert.equal(session.user.email, address);
+      refused(await client().auth.verifyOtp(proof(sent, address)), 403, "otp_expired");
+    }
+  },
+
+  async "with PKCE only the client that asked gets in"() {
+    for (const ask of [
+      (tab, email) => tab.auth.resetPasswordForEmail(email, { redirectTo }),
+      (tab, email) =>
+        tab.auth.signInWithOtp({ email, options: { emailRedirectTo: redirectTo } }),
+    ]) {
+      const address = await newUser();
+      const tab = pkceClient();
+      const to = await followed(await mailed(() => ask(tab, address)));
+      assert.equal(to.hash, "");
+      const code = to.searchParams.get("code");
+      const stranger = pkceClient();
+      ok(await stranger.auth.resetPasswordForEmail(`js-${randomUUID()}@example.com`));
+      const stolen = await stranger.auth.exchangeCodeForSession(code);
+      refused(stolen, 400, "bad_code_verifier");
+      const { session } = ok(await tab.auth.exchangeCodeForSession(code));
+      assert.equal(session.user.email, address);
+      ok(await tab.auth.updateUser({ password: newPassword }));
+    }
+  },
+
+  async "second factors and administration are off"() {
+    const tab = client();
+    ok(await tab.auth.signInWithPassword({ email: await newUser(), password }));
+    assert.deepEqual(ok(await tab.auth.mfa.listFactors()).all, []);
+    refused(
+      await tab.auth.mfa.enroll({ factorType: "totp" }),
+      422,
+      "mfa_totp_enroll_not_enabled",
+    );
+    assert.ok((await tab.auth.admin.listUsers()).error);
   },
 
   async "a token that is none is refused"() {

@@ -1,4 +1,4 @@
-//! Tokens that are verified here, with a Supabase project's public keys.
+//! Which tokens are accepted, and which are not.
 
 use std::time::Duration;
 
@@ -6,79 +6,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::future::join_all;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Value, json};
+use serde_json::json;
 use thread_store::auth::Mode;
-use thread_store::config::SignIn;
 
+use super::{Here, id, refused, unavailable};
 use crate::support::signer::{Signer, key_set, seconds_from_now};
-use crate::support::supabase::{Reply, Supabase, token};
-use crate::support::{Answer, TestServer, User};
-
-/// A server, the stand-in that it verifies for, and how it does that. Nothing is remembered.
-struct Here {
-    supabase: Supabase,
-    nobody: User,
-    _server: TestServer,
-}
-
-impl Here {
-    async fn start(mode: Mode, keys: Reply) -> Here {
-        let supabase = Supabase::start().await;
-        supabase.publish(keys);
-        let url = supabase.url.parse().unwrap();
-        let server = TestServer::start_with(|config| {
-            config.sign_in = SignIn::Supabase { url, api_key: None, mode };
-            config.auth_cache_ttl = Duration::ZERO;
-        })
-        .await;
-        Here { supabase, nobody: server.nobody(), _server: server }
-    }
-
-    fn holder(&self, token: &str) -> User {
-        User { token: token.to_owned(), ..self.nobody.clone() }
-    }
-
-    async fn knock(&self, token: &str) -> Answer {
-        self.holder(token).post("/threads/count", json!({})).await
-    }
-
-    /// The claims of a good token of a user, but for some changes. A null takes a claim away.
-    fn claims(&self, sub: &str, changes: &Value) -> Value {
-        let mut claims = json!({
-            "iss": format!("{}/auth/v1", self.supabase.url), "aud": "authenticated", "sub": sub,
-            "exp": seconds_from_now(3600), "iat": seconds_from_now(0), "email": "ada@example.com",
-            "role": "authenticated", "aal": "aal1", "is_anonymous": false,
-            "session_id": uuid::Uuid::new_v4(), "app_metadata": {}, "user_metadata": {},
-        });
-        for (name, value) in changes.as_object().unwrap() {
-            claims[name] = value.clone();
-        }
-        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-        claims
-    }
-
-    fn good(&self, signer: &Signer) -> String {
-        signer.sign(&self.claims(&id(), &json!({})))
-    }
-}
-
-fn id() -> String {
-    uuid::Uuid::new_v4().to_string()
-}
-
-#[track_caller]
-fn refused(answer: &Answer, name: &str) {
-    assert_eq!(answer.status, 401, "{name}: {}", answer.text);
-    assert_eq!(answer.header("www-authenticate"), "Bearer error=\"invalid_token\"", "{name}");
-}
-
-#[track_caller]
-fn unavailable(answer: &Answer, name: &str) {
-    assert_eq!(answer.status, 503, "{name}: {}", answer.text);
-    assert_eq!(answer.header("retry-after"), "2", "{name}");
-    let detail = "The authentication service is not available, try again shortly";
-    assert_eq!(answer.detail(), detail, "{name}");
-}
+use crate::support::supabase::Reply;
 
 #[tokio::test]
 async fn good_tokens_of_both_algorithms_are_accepted_and_nobody_is_asked() {
@@ -222,22 +155,11 @@ async fn the_algorithm_is_the_keys_and_not_the_tokens() {
         }
         assert_eq!(here.supabase.asked(), 0, "{mode:?}: junk does not reach Supabase");
         assert!(here.supabase.calls().iter().all(|call| call.path.starts_with("/auth/v1/")));
-        assert!(here.supabase.fetched() <= 2, "{}", here.supabase.fetched());
+        assert!(here.supabase.fetched() <= 4, "{}", here.supabase.fetched());
         for signer in [&ec, &rsa] {
             assert_eq!(here.knock(&signer.sign(&claims)).await.status, 200);
         }
     }
-}
-
-#[tokio::test]
-async fn made_up_key_ids_fetch_the_set_once_a_minute_at_most() {
-    let ec = Signer::es256("ec");
-    let here = Here::start(Mode::Jwks, key_set(&[&ec])).await;
-    for number in 0..20 {
-        let stranger = Signer::es256(&number.to_string());
-        refused(&here.knock(&here.good(&stranger)).await, "unknown key");
-    }
-    assert_eq!(here.supabase.fetched(), 1);
 }
 
 #[tokio::test]
@@ -287,48 +209,6 @@ async fn no_key_set_is_a_503_until_there_is_one() {
         let token = here.good(&ec);
         unavailable(&here.knock(&token).await, name);
         here.supabase.publish(key_set(&[&ec]));
-        tokio::time::sleep(Duration::from_millis(1100)).await;
         assert_eq!(here.knock(&token).await.status, 200, "{name}");
     }
-}
-
-/// The setting is wrong there, and the tokens are good: a 401 would sign everybody out.
-#[tokio::test]
-async fn a_project_that_signs_with_a_shared_secret_is_a_503_in_these_modes() {
-    for mode in [Mode::Jwks, Mode::JwksAndRemote] {
-        let here = Here::start(mode, Reply::json(200, &json!({ "keys": [] }))).await;
-        let claims = here.claims(&id(), &json!({}));
-        let secret = EncodingKey::from_secret(b"the project's own secret, which we do not have");
-        for kid in [None, Some("legacy".to_owned())] {
-            let header = Header { kid, ..Header::default() };
-            let token = jsonwebtoken::encode(&header, &claims, &secret).unwrap();
-            unavailable(&here.knock(&token).await, "shared secret");
-        }
-        assert_eq!((here.supabase.asked(), here.supabase.fetched()), (0, 1));
-    }
-}
-
-#[tokio::test]
-async fn with_asking_a_sign_out_is_seen_and_without_it_is_not() {
-    for (mode, status) in [(Mode::Jwks, 200), (Mode::JwksAndRemote, 401)] {
-        let ec = Signer::es256("ec");
-        let here = Here::start(mode, key_set(&[&ec])).await;
-        let token = here.good(&ec);
-        assert_eq!(here.knock(&token).await.status, 200);
-        here.supabase.answer_to(&token, Reply::error(403, "session_not_found"));
-        assert_eq!(here.knock(&token).await.status, status, "{mode:?}");
-    }
-}
-
-#[tokio::test]
-async fn with_asking_junk_never_reaches_supabase() {
-    let ec = Signer::es256("ec");
-    let here = Here::start(Mode::JwksAndRemote, key_set(&[&ec])).await;
-    let junk: Vec<_> = (0..100).map(|_| token()).collect();
-    for answer in join_all(junk.iter().map(|token| here.knock(token))).await {
-        refused(&answer, "junk");
-    }
-    assert_eq!(here.supabase.asked(), 0);
-    assert_eq!(here.knock(&here.good(&ec)).await.status, 200);
-    assert_eq!(here.supabase.asked(), 1);
 }

@@ -1,0 +1,232 @@
+//! Slows down guesses of passwords and codes.
+//!
+//! Wrong guesses delay the attempts that follow: those for one address, and, after many, those for
+//! every address. They lock no user out: an attempt is delayed by [`LONGEST`] at most, waits for its
+//! turn in the order of arrival, and a right password is always accepted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use moka::future::Cache;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::error::Refusal;
+
+/// Wrong guesses for one address that delay nothing: people mistype.
+const FREE_FOR_ADDRESS: f64 = 5.0;
+/// Wrong guesses in all that delay nothing.
+const FREE_IN_ALL: f64 = 60.0;
+/// Attempts for one address at the same time that count as nothing.
+const FREE_AT_ONCE: f64 = 16.0;
+/// After this time half of the guesses are forgotten.
+const HALF_LIFE: Duration = Duration::from_mins(1);
+/// The first delay. Each further guess doubles it.
+const SHORTEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(4);
+/// Delayed attempts at once, of those that their own address delays and of all others. This bounds
+/// how much is gained by guessing many times at once.
+const AT_ONCE: usize = 16;
+/// Wait for one of these places.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Addresses that are remembered.
+const ADDRESSES: u64 = 10_000;
+
+/// The guesses of late.
+#[derive(Clone)]
+pub(super) struct Guesses(Arc<Shared>);
+
+struct Shared {
+    of_address: Cache<[u8; 32], Arc<Mutex<Count>>>,
+    in_all: Mutex<Count>,
+    delayed_by_address: Semaphore,
+    delayed_by_all: Semaphore,
+}
+
+/// A number of wrong guesses that halves with time.
+struct Count {
+    wrong: f64,
+    at: Instant,
+    under_way: f64,
+}
+
+/// An attempt that was let through. It counts as a wrong guess unless it is said to be right.
+pub(super) struct Attempt {
+    guesses: Arc<Shared>,
+    of_address: Arc<Mutex<Count>>,
+    has_succeeded: bool,
+}
+
+impl Guesses {
+    pub(super) fn new() -> Guesses {
+        let of_address =
+            Cache::builder().max_capacity(ADDRESSES).time_to_idle(HALF_LIFE * 10).build();
+        Guesses(Arc::new(Shared {
+            of_address,
+            in_all: Mutex::new(Count::new()),
+            delayed_by_address: Semaphore::new(AT_ONCE),
+            delayed_by_all: Semaphore::new(AT_ONCE),
+        }))
+    }
+
+    /// Waits until an attempt for an address may be made.
+    pub(super) async fn attempt(&self, address: &str) -> Result<Attempt, Refusal> {
+        let key = Sha256::digest(address.to_lowercase()).into();
+        let fresh = async { Arc::new(Mutex::new(Count::new())) };
+        let of_address = self.0.of_address.get_with(key, fresh).await;
+        let own = change(&of_address, |count| {
+            count.under_way += 1.0;
+            delay(count.wrong + (count.under_way - 1.0 - FREE_AT_ONCE).max(0.0), FREE_FOR_ADDRESS)
+        });
+        let attempt = Attempt { guesses: Arc::clone(&self.0), of_address, has_succeeded: false };
+        let of_all = change(&self.0.in_all, |count| delay(count.wrong, FREE_IN_ALL));
+        let (delay, places) = if own.is_zero() {
+            (of_all, &self.0.delayed_by_all)
+        } else {
+            (own.max(of_all), &self.0.delayed_by_address)
+        };
+        if !delay.is_zero() {
+            let place = tokio::time::timeout(PATIENCE, places.acquire()).await;
+            let _place = place.map_err(|_| Refusal::TOO_MANY_REQUESTS)?;
+            tokio::time::sleep(delay).await;
+        }
+        Ok(attempt)
+    }
+}
+
+impl Attempt {
+    /// The password or code was right.
+    pub(super) fn succeeded(mut self) {
+        self.has_succeeded = true;
+    }
+}
+
+/// An attempt that is given up half-way counts too, or guesses could hang up.
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let wrong = if self.has_succeeded { 0.0 } else { 1.0 };
+        change(&self.of_address, |count| {
+            count.under_way -= 1.0;
+            count.wrong += wrong;
+        });
+        change(&self.guesses.in_all, |count| count.wrong += wrong);
+    }
+}
+
+impl Count {
+    fn new() -> Count {
+        Count { wrong: 0.0, at: Instant::now(), under_way: 0.0 }
+    }
+}
+
+fn change<T>(count: &Mutex<Count>, change: impl FnOnce(&mut Count) -> T) -> T {
+    let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let half_lives = now.duration_since(count.at).div_duration_f64(HALF_LIFE);
+    count.wrong *= (-half_lives).exp2();
+    count.at = now;
+    change(&mut count)
+}
+
+fn delay(wrong: f64, free: f64) -> Duration {
+    let beyond = wrong - free;
+    if beyond < 0.0 {
+        return Duration::ZERO;
+    }
+    // Far beyond 2^10 it is the longest in any case.
+    SHORTEST.mul_f64(beyond.min(10.0).exp2()).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+
+    use super::*;
+
+    async fn guess(guesses: &Guesses, address: &str, is_right: bool) -> Duration {
+        let begun = Instant::now();
+        let attempt = guesses.attempt(address).await;
+        if is_right {
+            attempt.unwrap_or_else(|_| unreachable!("refused")).succeeded();
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_guesses_for_an_address_delay_the_next_and_are_forgotten() {
+        let guesses = Guesses::new();
+        for _ in 0..5 {
+            assert_eq!(guess(&guesses, "ada@example.com", false).await, Duration::ZERO);
+        }
+        let mut last = Duration::ZERO;
+        for _ in 0..20 {
+            let delay = guess(&guesses, "ADA@example.com", false).await;
+            assert!(delay >= SHORTEST && delay + Duration::from_millis(200) > last, "{delay:?}");
+            last = delay;
+        }
+        assert!(last > LONGEST.mul_f64(0.95), "{last:?}");
+        assert_eq!(guess(&guesses, "bob@example.com", false).await, Duration::ZERO);
+        tokio::time::sleep(HALF_LIFE * 3).await;
+        assert_eq!(guess(&guesses, "ada@example.com", false).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn right_passwords_delay_nothing() {
+        let guesses = Guesses::new();
+        for _ in 0..100 {
+            assert_eq!(guess(&guesses, "ada@example.com", true).await, Duration::ZERO);
+        }
+        let at_once = join_all((0..16).map(|_| guess(&guesses, "ada@example.com", true))).await;
+        assert!(at_once.iter().all(Duration::is_zero));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guessing_many_times_at_once_gains_little_and_keeps_nobody_out() {
+        let guesses = Guesses::new();
+        let tried = Arc::new(Mutex::new(0));
+        let flood = (0..50).map(|_| {
+            let (guesses, tried) = (guesses.clone(), Arc::clone(&tried));
+            tokio::spawn(async move {
+                loop {
+                    guess(&guesses, "ada@example.com", false).await;
+                    *tried.lock().unwrap() += 1;
+                }
+            })
+        });
+        let flood: Vec<_> = flood.collect();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let before = *tried.lock().unwrap();
+        let waited = guess(&guesses, "ada@example.com", true).await;
+        assert!(waited < Duration::from_secs(25), "{waited:?}");
+        assert_eq!(guess(&guesses, "bob@example.com", true).await.min(LONGEST), LONGEST);
+        assert!(before < 5 * 60, "{before} guesses in a minute");
+        flood.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn guesses_for_many_addresses_delay_all() {
+        let guesses = Guesses::new();
+        let address = |number: u32| format!("{number}@example.com");
+        for number in 0..60 {
+            assert_eq!(guess(&guesses, &address(number), false).await, Duration::ZERO);
+        }
+        let begun = Instant::now();
+        for number in 60..120 {
+            guess(&guesses, &address(number), false).await;
+        }
+        assert!(begun.elapsed() > Duration::from_mins(1), "{:?}", begun.elapsed());
+        let waited = guess(&guesses, "ada@example.com", true).await;
+        assert!(waited <= LONGEST, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_is_given_up_counts() {
+        let guesses = Guesses::new();
+        for _ in 0..50 {
+            let given_up = guess(&guesses, "ada@example.com", false);
+            let _ = tokio::time::timeout(Duration::from_millis(1), given_up).await;
+        }
+        assert!(guess(&guesses, "ada@example.com", true).await > LONGEST / 2);
+    }
+}

@@ -1,0 +1,103 @@
+//! All SQL of the local sign-in. Times and ids come from Postgres.
+
+mod sessions;
+mod tokens;
+mod users;
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use sqlx::{FromRow, PgPool, Postgres, Transaction, migrate::MigrateError};
+use uuid::Uuid;
+
+use super::{error::Refusal, model::User};
+
+/// Brings the schema `local_auth` up to date. Its list of migrations lives in
+/// that schema too, apart from the server's own.
+pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    let mut migrator = sqlx::migrate!("migrations/local_auth");
+    // Not even `if not exists` is let pass without the right to create schemas.
+    let has_schema = sqlx::query_scalar("select to_regnamespace('local_auth') is not null");
+    if !has_schema.fetch_one(pool).await? {
+        migrator.create_schema("local_auth");
+    }
+    migrator.dangerous_set_table_name("local_auth._sqlx_migrations");
+    migrator.run(pool).await
+}
+
+/// The tables of the local sign-in.
+#[derive(Clone)]
+pub(super) struct Store {
+    pool: PgPool,
+}
+
+/// Changes that are committed together, or not at all when dropped.
+pub(super) struct Work {
+    transaction: Transaction<'static, Postgres>,
+}
+
+#[derive(FromRow)]
+struct CallerRow {
+    #[sqlx(flatten)]
+    user: User,
+    session_lives: bool,
+}
+
+impl Store {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    pub(super) async fn begin(&self) -> Result<Work, Refusal> {
+        Ok(Work { transaction: self.pool.begin().await? })
+    }
+
+    /// A soft-deleted user cannot sign in, so it is not found by its address.
+    pub(super) async fn user_by_email(&self, email: &str) -> Result<Option<User>, Refusal> {
+        let user = sqlx::query_as(
+            "select *,
+               coalesce(banned_until > now(), false) as banned
+             from local_auth.users
+             where lower(email) = lower($1)
+               and deleted_at is null",
+        )
+        .bind(email)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(user)
+    }
+
+    /// The user of an access token, and whether its session is still there.
+    pub(super) async fn caller(
+        &self,
+        user: Uuid,
+        session: Option<Uuid>,
+    ) -> Result<Option<(User, bool)>, Refusal> {
+        let row: Option<CallerRow> = sqlx::query_as(
+            "select users.*,
+               coalesce(users.banned_until > now(), false) as banned,
+               sessions.id is not null as session_lives
+             from local_auth.users
+             left join local_auth.sessions
+               on sessions.id = $2
+               and sessions.user_id = users.id
+             where users.id = $1",
+        )
+        .bind(user)
+        .bind(session)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| (row.user, row.session_lives)))
+    }
+}
+
+impl Work {
+    pub(super) async fn commit(self) -> Result<(), Refusal> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+/// The database holds only this of a token, so that reading the database is not
+/// enough to take a session over.
+fn sha256(token: &SecretString) -> Vec<u8> {
+    Sha256::digest(token.expose_secret()).to_vec()
+}
