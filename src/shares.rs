@@ -93,9 +93,12 @@ impl Shares {
     }
 
     /// Takes `amount` units as soon as the holder's turn comes. An amount above the share counts
-    /// as the whole share. Dropping the future gives up the turn.
+    /// as the whole share, and an amount of nothing is granted at once. Dropping the future gives up the turn.
     pub async fn take(&self, holder: Holder, amount: u64) -> Permit {
         let amount = amount.min(self.0.share);
+        if amount == 0 {
+            return Permit { shares: self.clone(), holder, amount };
+        }
         let granted = {
             let mut ledger = self.ledger();
             let account = ledger.accounts.entry(holder).or_default();
@@ -143,8 +146,11 @@ impl Shares {
     }
 
     fn grant(&self, ledger: &mut Ledger, holder: Holder, amount: u64) -> Permit {
-        ledger.taken += amount;
-        ledger.accounts.entry(holder).or_default().taken += amount;
+        // An account of nothing would stay, because nothing is ever returned to it.
+        if amount > 0 {
+            ledger.taken += amount;
+            ledger.accounts.entry(holder).or_default().taken += amount;
+        }
         Permit { shares: self.clone(), holder, amount }
     }
 

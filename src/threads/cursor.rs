@@ -59,7 +59,7 @@ impl Cursor {
             SortKey::ThreadId => Uuid::parse_str(value).is_ok_and(|id| id.to_string() == value),
             SortKey::Status => serde_json::from_value::<Status>(value.into()).is_ok(),
             _ => value.parse::<DateTime<Utc>>().is_ok_and(|moment| {
-                moment.year() > 0 && Timestamp::from(moment).to_string() == value
+                (1..=9999).contains(&moment.year()) && Timestamp::from(moment).to_string() == value
             }),
         };
         is_value && self.number >= 0
