@@ -90,12 +90,12 @@ impl Line {
         let written = written.map_or(&[] as &[Uuid], |Written(ids)| ids.as_slice());
         self.log(
             response.status().as_u16(),
-            user.and_then(|user| name_in_log(&user.identity, self.users)),
+            user.and_then(|user| name_in_log(&user.identity, self.users)).as_deref(),
             written,
         );
     }
 
-    fn log(&mut self, status: u16, user: Option<String>, written: &[Uuid]) {
+    fn log(&mut self, status: u16, user: Option<&str>, written: &[Uuid]) {
         self.is_written = true;
         let elapsed = self.started.elapsed();
         let threads: Vec<_> = self.thread_id.iter().chain(written).map(Uuid::to_string).collect();

@@ -130,14 +130,14 @@ impl Server {
         debug!("listening on {}, and starting", api.address());
         let (options, database, database_name) = open_database(&config).await?;
         let shares = AppShares::new(&config.limits);
-        let store = match open_store(&config, options.clone(), &shares).await {
+        let store = match Box::pin(open_store(&config, options.clone(), &shares)).await {
             Ok(store) => store,
             Err(error) => {
                 database.stop().await;
                 return Err(error.into());
             }
         };
-        let sign_in = sign_in(&config, api.address(), options).await;
+        let sign_in = Box::pin(sign_in(&config, api.address(), options)).await;
         match sign_in.and_then(|(authenticate, routes)| Ok((policy(authenticate)?, routes))) {
             Ok((auth, sign_in_routes)) => {
                 let banner = banner(&config, api.address(), &database_name);
@@ -232,7 +232,7 @@ fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
     let changes = store.changes().clone();
     tasks.spawn(for_ever("news of changes", move || {
         let changes = changes.clone();
-        async move { changes.run().await }
+        async move { Box::pin(changes.run()).await }
     }));
     let store = store.clone();
     tasks.spawn(for_ever("the sweeper", move || {

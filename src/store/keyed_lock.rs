@@ -21,7 +21,7 @@ pub(super) struct KeyedLock<K>(Locks<K>);
 #[derive(Debug)]
 pub(super) struct Guard<K: Hash + Eq> {
     key: K,
-    guard: Option<OwnedMutexGuard<()>>,
+    turn: Option<OwnedMutexGuard<()>>,
     locks: Locks<K>,
 }
 
@@ -30,8 +30,8 @@ impl<K: Hash + Eq + Clone> KeyedLock<K> {
     pub(super) async fn lock(&self, key: K) -> Guard<K> {
         let lock = Arc::clone(locked(&self.0).entry(key.clone()).or_default());
         // Made before waiting, so that the key of a waiter who gives up is removed too.
-        let mut guard = Guard { key, guard: None, locks: Arc::clone(&self.0) };
-        guard.guard = Some(lock.lock_owned().await);
+        let mut guard = Guard { key, turn: None, locks: Arc::clone(&self.0) };
+        guard.turn = Some(lock.lock_owned().await);
         guard
     }
 }
@@ -42,7 +42,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<K: Hash + Eq> Drop for Guard<K> {
     fn drop(&mut self) {
-        self.guard = None;
+        self.turn = None;
         let mut locks = locked(&self.locks);
         // Only the map holds it: nobody waits.
         if locks.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {

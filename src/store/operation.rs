@@ -144,7 +144,9 @@ impl<O: Operation> Request for O {
             let answers = O::run(&mut lease, operations).await?;
             lease.commit().await?;
             for (operation, answer) in operations.iter().zip(&answers) {
-                answer.iter().for_each(|answer| operation.committed(answer));
+                if let Ok(answer) = answer {
+                    operation.committed(answer);
+                }
             }
             Ok(answers)
         };

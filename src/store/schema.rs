@@ -266,7 +266,8 @@ pub(super) const SESSION: [(&str, &str); 6] = [
 
 /// Settings as commands.
 pub(super) fn set<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    settings.into_iter().map(|(name, value)| format!("set {name} = '{value}'; ")).collect()
+    let commands = settings.into_iter().map(|(name, value)| format!("set {name} = '{value}'; "));
+    commands.collect::<Vec<_>>().concat()
 }
 
 /// Settings of one [`ask`].

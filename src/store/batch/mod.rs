@@ -133,7 +133,7 @@ impl<R: Request> Batcher<R> {
                 // In the caller's own task: if the caller leaves, the statement ends.
                 return batch.run_one(worker).await;
             }
-            self.0.spawn(batch, worker);
+            tokio::spawn(batch.run(worker));
         }
         // The other end is dropped without an answer only if a batch panicked.
         reply.await.unwrap_or_else(|_| Err(R::overloaded()))
@@ -169,10 +169,6 @@ impl<R: Request> Shared<R> {
                 batch.run(worker).await;
             }
         });
-    }
-
-    fn spawn(self: &Arc<Self>, batch: Batch<R>, worker: OwnedSemaphorePermit) {
-        tokio::spawn(batch.run(worker));
     }
 }
 

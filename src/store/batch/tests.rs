@@ -86,9 +86,7 @@ impl<const KIND: usize> Request for Ask<KIND> {
         if let Some(time) = times.into_iter().max() {
             sleep(time).await;
         }
-        if values.contains(&BREAKS) {
-            panic!("a batch that breaks");
-        }
+        assert!(!values.contains(&BREAKS), "a batch that breaks");
         guard.1 = true;
         if let Some(is_of_one) = requests.iter().find_map(|request| request.fails) {
             return Err(Failed { error: format!("{values:?} failed"), is_of_one });

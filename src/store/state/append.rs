@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::insert::{NewCheckpoint, insert};
-use super::parent::{Parent, ThreadHead, plan};
+use super::parent::{Ancestor, Parent, ThreadHead, plan};
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages::Change;
@@ -191,11 +191,7 @@ impl Parent {
 
     /// The branches that the next checkpoint inherits from, nearest first. Those whose messages
     /// were all cleared are left out.
-    fn ancestors_of_next(
-        &self,
-        is_fork: bool,
-        messages: Option<(i64, i64)>,
-    ) -> Vec<(i64, i64, i64)> {
+    fn ancestors_of_next(&self, is_fork: bool, messages: Option<(i64, i64)>) -> Vec<Ancestor> {
         let own = is_fork.then_some((self.branch, self.seq, self.messages_end()));
         let start = messages.map_or(0, |(start, _)| start);
         let ancestors = own.into_iter().chain(self.ancestors.iter().copied());

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::append::length;
+use super::parent::Ancestor;
 use crate::json::Raw;
 use crate::messages;
 use crate::store::Error;
@@ -114,7 +115,7 @@ pub(super) struct NewCheckpoint<'a> {
     pub(super) channels: IndexMap<String, (i64, i64)>,
     pub(super) branch: i64,
     /// Branch, seq and end of the branches that it inherits from, nearest first.
-    pub(super) ancestors: Vec<(i64, i64, i64)>,
+    pub(super) ancestors: Vec<Ancestor>,
     /// Where its messages begin and end, if it has any.
     pub(super) messages: Option<(i64, i64)>,
     pub(super) state_bytes: i64,
@@ -132,7 +133,7 @@ impl NewCheckpoint<'_> {
         values.chain(messages.map(|message| length(message.text()))).sum()
     }
 
-    fn ancestors(&self) -> Option<Json<&[(i64, i64, i64)]>> {
+    fn ancestors(&self) -> Option<Json<&[Ancestor]>> {
         (!self.ancestors.is_empty()).then_some(Json(self.ancestors.as_slice()))
     }
 }

@@ -114,6 +114,10 @@ pub(super) struct ThreadHead {
     pub(super) parent: Option<Parent>,
 }
 
+/// A branch that a checkpoint inherits messages from: its number, the newest seq that counts, and
+/// the position before which its messages end.
+pub(super) type Ancestor = (i64, i64, i64);
+
 /// A checkpoint that is written onto.
 #[derive(Debug)]
 pub(super) struct Parent {
@@ -125,7 +129,7 @@ pub(super) struct Parent {
     /// Where its messages begin and end, if it has any.
     pub(super) messages: Option<(i64, i64)>,
     /// Branch, seq and end of the branches that it inherits from, nearest first.
-    pub(super) ancestors: Vec<(i64, i64, i64)>,
+    pub(super) ancestors: Vec<Ancestor>,
     pub(super) state_bytes: i64,
     pub(super) step: i64,
     /// Whether its branch goes on behind it.

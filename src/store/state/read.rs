@@ -302,10 +302,7 @@ impl Store {
         channels: &Channels,
     ) -> Result<Option<Held<History>>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
-        let before = selection.before.map(|before| match before.as_u128().checked_sub(1) {
-            Some(newest) => newest,
-            None => 0,
-        });
+        let before = selection.before.map(|before| before.as_u128().saturating_sub(1));
         let newest = selection.checkpoint_id.unwrap_or(Uuid::max()).as_u128();
         let metadata = &selection.metadata;
         let read = ReadStates {

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::parent::Ancestor;
 use super::read::{Channels, Checkpoint};
 use super::texts::Texts;
 use crate::json::Raw;
@@ -45,7 +46,7 @@ struct Source {
     /// Where its messages begin and end, if it has any.
     messages: Option<(i64, i64)>,
     /// Branch, seq and end of the branches that it inherits from.
-    ancestors: Vec<(i64, i64, i64)>,
+    ancestors: Vec<Ancestor>,
 }
 
 fn sources(row: &PgRow) -> Result<Vec<Source>, sqlx::Error> {
@@ -54,7 +55,7 @@ fn sources(row: &PgRow) -> Result<Vec<Source>, sqlx::Error> {
     let branches: Vec<i64> = list(row, "branches")?;
     let starts: Vec<Option<i64>> = list(row, "starts")?;
     let ends: Vec<Option<i64>> = list(row, "ends")?;
-    let ancestors: Vec<Option<Json<Vec<(i64, i64, i64)>>>> = list(row, "ancestors")?;
+    let ancestors: Vec<Option<Json<Vec<Ancestor>>>> = list(row, "ancestors")?;
     let messages = starts.into_iter().zip(ends).map(|(start, end)| start.zip(end));
     let sources = channels.into_iter().zip(branches).zip(messages.zip(ancestors));
     Ok(sources
