@@ -2,13 +2,13 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::RequestPartsExt;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,10 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::config::Limits;
 use crate::error::Error;
-use crate::json::{self, Object, Raw, Unstorable};
+use crate::json::{self, Members, Raw};
 use crate::pieces::Pieces;
+
+pub(crate) use crate::json::excerpt;
 
 /// A JSON request body. `Content-Type` is never looked at, as on the reference server.
 #[derive(Debug)]
@@ -28,6 +30,26 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        JsonBody::from_request(request, app).await?.read().map(Body)
+    }
+}
+
+/// A JSON request body to be read in place, so that what it holds is not copied until it is typed.
+#[derive(Debug)]
+pub struct JsonBody(JsonText);
+
+impl JsonBody {
+    /// Reads the body, which is checked to be an object that can be stored.
+    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        self.0.read().map_err(|_| self.0.explain::<T>())
+    }
+}
+
+impl FromRequest<Arc<App>> for JsonBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        refuse_encodings(request.headers())?;
         let Limits { body_bytes: limit, body_timeout, .. } = app.limits;
         let reading = tokio::time::timeout(body_timeout, Bytes::from_request(request, app));
         let read = reading.await.map_err(|_| Error::BodyTooSlow(body_timeout))?;
@@ -39,21 +61,66 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
             }
             _ => Error::BodyUnreadable,
         })?;
-        object(&bytes).map(Body)
+        JsonBody::new(bytes)
     }
 }
 
-/// Reads a body.
-fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let text = json::check(bytes)?;
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(Error::Invalid("request body: expected an object".into()));
+impl JsonBody {
+    fn new(bytes: Bytes) -> Result<JsonBody, Error> {
+        json::check(&bytes)?;
+        // The same bytes without a copy, unless somebody else holds them.
+        let text = String::from_utf8(bytes.into()).map_err(|_| json::Unstorable::Invalid)?;
+        let text = JsonText::new(text);
+        if !text.is_object() {
+            return Err(Error::Invalid("request body: expected an object".into()));
+        }
+        Ok(JsonBody(text))
     }
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
+}
+
+/// The JSON text of an object that is read into a struct. Of equal keys the last counts, where serde
+/// left to itself refuses them.
+#[derive(Debug)]
+pub(crate) struct JsonText<S = String> {
+    text: S,
+    /// The text with the last of equal keys, once there was a need for it.
+    rewritten: OnceLock<String>,
+}
+
+impl<S: AsRef<str>> JsonText<S> {
+    pub(crate) fn new(text: S) -> JsonText<S> {
+        JsonText { text, rewritten: OnceLock::new() }
     }
-    let text = with_last_of_equal_keys(text).map_err(|_| Unstorable::Invalid)?;
-    serde_json::from_str(&text).map_err(|_| explain::<T>(&text))
+
+    /// Whether it is an object, and no list with the values of the fields, which serde takes too.
+    pub(crate) fn is_object(&self) -> bool {
+        self.text.as_ref().trim_ascii_start().starts_with('{')
+    }
+
+    /// Reads the object in place.
+    pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        if let Ok(value) = serde_json::from_str(self.text.as_ref()) {
+            return Ok(value);
+        }
+        let rewritten = Members::read(self.text.as_ref())?.to_text();
+        serde_json::from_str(self.rewritten.get_or_init(|| rewritten))
+    }
+
+    /// Reads it again after it was refused, and this time keeps track of where it goes wrong.
+    fn explain<'a, T: Deserialize<'a>>(&'a self) -> Error {
+        let text = self.rewritten.get().map_or(self.text.as_ref(), String::as_str);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Ok(_) => Error::Internal("a body was refused without a reason".into()),
+            Err(error) => {
+                let path = error.path().to_string();
+                let field = if path == "." { "request body" } else { &path };
+                let why = error.inner().to_string();
+                let (field, why) = (excerpt(field), excerpt(without_position(&why)));
+                Error::Invalid(format!("{field}: {why}"))
+            }
+        }
+    }
 }
 
 /// A struct that is only read from a JSON object. Left to itself serde also takes a list with the
@@ -67,39 +134,15 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for ObjectOf<T> {
         if !raw.is_object() {
             return Err(D::Error::custom("expected an object"));
         }
-        let inner = serde_json::from_str(raw.text()).or_else(|_| {
-            let text = with_last_of_equal_keys(raw.text())?;
-            serde_json::from_str(&text)
-        });
         let custom =
             |error: serde_json::Error| D::Error::custom(without_position(&error.to_string()));
-        inner.map(ObjectOf).map_err(custom)
-    }
-}
-
-/// Of equal keys the last counts. Left to itself serde refuses them in structs.
-fn with_last_of_equal_keys(text: &str) -> Result<String, serde_json::Error> {
-    serde_json::from_str::<Object>(text).map(|object| object.to_text())
-}
-
-/// Reads a body again, this time keeping track of where it goes wrong.
-fn explain<T: DeserializeOwned>(text: &str) -> Error {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Ok(_) => Error::Internal("a body was refused without a reason".into()),
-        Err(error) => {
-            let path = error.path().to_string();
-            let field = if path == "." { "request body" } else { &path };
-            let why = error.inner().to_string();
-            let (field, why) = (excerpt(field), excerpt(without_position(&why)));
-            Error::Invalid(format!("{field}: {why}"))
-        }
+        JsonText::new(raw.text()).read().map(ObjectOf).map_err(custom)
     }
 }
 
 /// `serde_json` ends its messages with a line and column, which mean nothing for a body that
 /// the client's SDK wrote on one line.
-fn without_position(message: &str) -> &str {
+pub(crate) fn without_position(message: &str) -> &str {
     message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message)
 }
 
@@ -111,6 +154,18 @@ where
     T: Deserialize<'de>,
 {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Refuses a body that is compressed: its limits count what is sent.
+pub(crate) fn refuse_encodings(headers: &HeaderMap) -> Result<(), Error> {
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let codings = String::from_utf8_lossy(value.as_bytes());
+        let mut codings = codings.split(',').map(str::trim).filter(|coding| !coding.is_empty());
+        if let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            return Err(Error::UnsupportedEncoding(excerpt(coding)));
+        }
+    }
+    Ok(())
 }
 
 /// Like [`present`], for names out of a fixed set. Left to itself serde also takes an object
@@ -197,15 +252,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// The beginning of what a client sent, for an error that repeats it.
-pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 300;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
 /// Reads a UUID in any spelling.
 #[must_use]
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
@@ -278,6 +324,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::Object;
     use crate::store::Status;
 
     fn read(text: &str) -> Result<i64, String> {
@@ -379,7 +426,7 @@ mod tests {
     }
 
     fn is_read_or_refused(bytes: &[u8]) {
-        match object::<Sent>(bytes) {
+        match JsonBody::new(Bytes::copy_from_slice(bytes)).and_then(|body| body.read::<Sent>()) {
             Ok(_) => {
                 let sent: IndexMap<String, serde::de::IgnoredAny> =
                     serde_json::from_slice(bytes).unwrap();

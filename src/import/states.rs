@@ -204,7 +204,7 @@ fn read_messages(
     texts: &mut Texts,
 ) -> Result<(Vec<Message>, usize), String> {
     let (mut list, mut taken, mut without_id) = (Vec::new(), HashSet::new(), 0);
-    for change in messages::read(sent).map_err(|refused| refused.to_string())? {
+    for change in messages::read(sent.text()).map_err(|refused| refused.to_string())? {
         let Change::Put { mut id, generated, mut message } = change else {
             return Err("its messages hold a removal".to_owned());
         };
@@ -401,7 +401,7 @@ mod tests {
 
     /// What the reducer makes of a list and an update, as ids and texts in order.
     fn reduced(before: &[Message], entries: &[String]) -> Vec<(String, String)> {
-        let changes = messages::read(&Raw::from_text(&format!("[{}]", entries.join(","))).unwrap());
+        let changes = messages::read(&format!("[{}]", entries.join(",")));
         let changes = changes.unwrap();
         let place = |id: &str| before.iter().position(|message| &*message.id == id);
         let present: HashMap<String, i64> = ids_to_look_up(&changes)

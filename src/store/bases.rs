@@ -91,7 +91,6 @@ pub(super) async fn origins(
 ) -> Result<Vec<Option<Origin>>, sqlx::Error> {
     let named = asked.iter().map(|asked| {
         let named = ids_to_look_up(asked.update.messages.as_deref().unwrap_or_default());
-        let named: Vec<_> = named.into_iter().map(str::to_owned).collect();
         (!named.is_empty()).then_some(Json(named))
     });
     let mut sql = QueryBuilder::new(

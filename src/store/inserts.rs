@@ -125,8 +125,8 @@ fn push_values(sql: &mut QueryBuilder<Postgres>, new: &[&NewCheckpoint<'_>]) {
     for (number, new) in (1_i64..).zip(new) {
         for (channel, value) in new.values {
             numbers.push(number);
-            channels.push(channel.clone());
-            values.push(value.text().to_owned());
+            channels.push(channel.as_str());
+            values.push(value.text());
         }
     }
     if numbers.is_empty() {
@@ -149,8 +149,8 @@ fn push_messages(sql: &mut QueryBuilder<Postgres>, new: &[&NewCheckpoint<'_>]) {
         for row in &new.rows {
             numbers.push(number);
             positions.push(row.position);
-            ids.push(row.id.to_owned());
-            messages.push(row.message.map(|message| message.text().to_owned()));
+            ids.push(row.id);
+            messages.push(row.message.map(Raw::text));
         }
     }
     if numbers.is_empty() {

@@ -58,7 +58,7 @@ use writers::Writers;
 use writes::Append;
 
 /// Channels of a thread, beside `messages`: each checkpoint names them all.
-const MOST_CHANNELS: usize = 1_000;
+pub(crate) const MOST_CHANNELS: usize = 1_000;
 
 /// The database of threads.
 #[derive(Debug, Clone)]

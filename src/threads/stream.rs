@@ -67,42 +67,8 @@ pub(super) async fn stream(
 ) -> Result<Response, Error> {
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
     let since = headers.get("last-event-id").map(last_event_id).transpose()?;
-    let scope = access.on(Action::Read, &[thread_id]).await?;
-    let place = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        meters().refused_streams.increment(1);
-        Error::TooManyStreams
-    })?;
-    // Watching comes first: what is written from here on is either news or behind `last_seq`.
-    let watch = app.store.changes().watch(thread_id);
-    let progress = app.store.progress(&scope, thread_id).await?;
-    let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
-    let created_at = progress.created_at;
-    let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
-    let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
-    // An event that was never sent cannot have been seen: there is nothing to replay.
-    let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
-    let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
-    let follow = Follow {
-        app,
-        access,
-        credentials,
-        checked: Instant::now(),
-        scope,
-        thread_id,
-        watch,
-        _place: place,
-        sends_state,
-        is_behind: since.is_some(),
-        position: since.unwrap_or(now),
-        ready: VecDeque::new(),
-    };
-    let events = Sse::new(follow.events()).keep_alive(KeepAlive::new().interval(HEARTBEAT));
-    let mut response = events.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Asks nginx not to hold events back.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    let follow = Follow::open(app, access, credentials, thread_id, sends_state, since).await?;
+    Ok(follow.into_response(HEARTBEAT))
 }
 
 /// The modes asked for, in both spellings of the parameter, as a list or as a JSON list.
@@ -137,7 +103,7 @@ fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
 }
 
 /// What one open stream holds.
-struct Follow {
+pub(super) struct Follow {
     app: Arc<App>,
     access: Access,
     credentials: Credentials,
@@ -162,6 +128,58 @@ struct StateUpdate {
 }
 
 impl Follow {
+    /// Follows a thread that the caller may read. `since` is what the client has seen: the least id
+    /// of a checkpoint that it may not have, and the number of the last that it has.
+    pub(super) async fn open(
+        app: Arc<App>,
+        access: Access,
+        credentials: Credentials,
+        thread_id: Uuid,
+        sends_state: bool,
+        since: Option<(Uuid, i64)>,
+    ) -> Result<Follow, Error> {
+        let scope = access.on(Action::Read, &[thread_id]).await?;
+        let place = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
+            meters().refused_streams.increment(1);
+            Error::TooManyStreams
+        })?;
+        // Watching comes first: what is written from here on is either news or behind `last_seq`.
+        let watch = app.store.changes().watch(thread_id);
+        let progress = app.store.progress(&scope, thread_id).await?;
+        let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
+        let created_at = progress.created_at;
+        let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
+        let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
+        // An event that was never sent cannot have been seen: there is nothing to replay.
+        let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
+        let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
+        Ok(Follow {
+            app,
+            access,
+            credentials,
+            checked: Instant::now(),
+            scope,
+            thread_id,
+            watch,
+            _place: place,
+            sends_state,
+            is_behind: since.is_some(),
+            position: since.unwrap_or(now),
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// Its events as an answer, with a comment each `heartbeat` of silence.
+    pub(super) fn into_response(self, heartbeat: Duration) -> Response {
+        let events = Sse::new(self.events()).keep_alive(KeepAlive::new().interval(heartbeat));
+        let mut response = events.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Asks nginx not to hold events back.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
         stream::unfold(Some(self), async |follow| {
             let mut follow = follow?;
