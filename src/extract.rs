@@ -5,11 +5,11 @@ use std::fmt::Display;
 use std::sync::{Arc, OnceLock};
 
 use axum::RequestPartsExt;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{self, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, header, request::Parts};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,6 +21,9 @@ use crate::json::{self, Members, Raw};
 use crate::pieces::Pieces;
 
 pub(crate) use crate::json::excerpt;
+
+/// How much room a body gets, as a multiple of what has come of it.
+const ROOM: usize = 8;
 
 /// A JSON request body. `Content-Type` is never looked at, as on the reference server.
 #[derive(Debug)]
@@ -51,25 +54,40 @@ impl FromRequest<Arc<App>> for JsonBody {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
         refuse_encodings(request.headers())?;
         let Limits { body_bytes: limit, body_timeout, .. } = app.limits;
-        let reading = tokio::time::timeout(body_timeout, Bytes::from_request(request, app));
-        let read = reading.await.map_err(|_| Error::BodyTooSlow(body_timeout))?;
-        let bytes = read.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(why)
-                if why.status() == StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                Error::BodyTooLarge { limit }
-            }
-            _ => Error::BodyUnreadable,
-        })?;
-        JsonBody::new(bytes)
+        let reading = tokio::time::timeout(body_timeout, read_whole(request.into_body(), limit));
+        JsonBody::new(reading.await.map_err(|_| Error::BodyTooSlow(body_timeout))??)
     }
 }
 
+/// Reads a body, whose bytes are in memory little more than once if it says how long it is.
+async fn read_whole(body: body::Body, limit: usize) -> Result<Vec<u8>, Error> {
+    let expected = HttpBody::size_hint(&body).exact().unwrap_or_default();
+    let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+    if expected > limit {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    let mut bytes = Vec::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Error::BodyUnreadable)?;
+        let arrived = bytes.len() + chunk.len();
+        if arrived > limit {
+            return Err(Error::BodyTooLarge { limit });
+        }
+        if arrived > bytes.capacity() {
+            // Room for what was promised, but not for much more than has come.
+            let room = expected.min(arrived.saturating_mul(ROOM)).max(arrived);
+            bytes.reserve_exact(room - bytes.len());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 impl JsonBody {
-    fn new(bytes: Bytes) -> Result<JsonBody, Error> {
+    fn new(bytes: Vec<u8>) -> Result<JsonBody, Error> {
         json::check(&bytes)?;
-        // The same bytes without a copy, unless somebody else holds them.
-        let text = String::from_utf8(bytes.into()).map_err(|_| json::Unstorable::Invalid)?;
+        let text = String::from_utf8(bytes).map_err(|_| json::Unstorable::Invalid)?;
         let text = JsonText::new(text);
         if !text.is_object() {
             return Err(Error::Invalid("request body: expected an object".into()));
@@ -426,7 +444,7 @@ mod tests {
     }
 
     fn is_read_or_refused(bytes: &[u8]) {
-        match JsonBody::new(Bytes::copy_from_slice(bytes)).and_then(|body| body.read::<Sent>()) {
+        match JsonBody::new(bytes.to_vec()).and_then(|body| body.read::<Sent>()) {
             Ok(_) => {
                 let sent: IndexMap<String, serde::de::IgnoredAny> =
                     serde_json::from_slice(bytes).unwrap();

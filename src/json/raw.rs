@@ -36,6 +36,11 @@ impl Raw {
         RawValue::from_string(compact(text).into_owned()).map(Raw)
     }
 
+    /// Takes JSON text without white space between its tokens.
+    pub(crate) fn from_compact(text: String) -> Result<Raw, serde_json::Error> {
+        RawValue::from_string(text).map(Raw)
+    }
+
     /// The JSON text of a value of our own.
     pub fn of(value: &impl Serialize) -> Result<Raw, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(Raw)

@@ -122,7 +122,7 @@ impl Entry {
         let generated = id.is_none();
         let id = id.unwrap_or_else(|| Uuid::new_v4().to_string());
         message.set("id", json_string(&id));
-        let message = Raw::from_text(&message.to_text());
+        let message = Raw::from_compact(message.to_text());
         let message = message.map_err(|_| self.refuse("", "not valid JSON"))?;
         Ok(Change::Put { id, generated, message })
     }

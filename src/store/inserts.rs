@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
+use sqlx::postgres::PgBindIterExt as _;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -12,6 +13,10 @@ use super::pool::Connection;
 use crate::auth::Scope;
 use crate::json::Raw;
 use crate::messages;
+
+/// Bytes of new messages that one statement takes at most, unless one message alone is longer. A
+/// statement's values are in memory twice while it is sent.
+const MAX_BYTES_AT_ONCE: usize = 1 << 20;
 
 /// A checkpoint about to be inserted, if its thread has had no other one since.
 pub(super) struct NewCheckpoint<'a> {
@@ -143,17 +148,10 @@ fn push_values(sql: &mut QueryBuilder<Postgres>, new: &[&NewCheckpoint<'_>]) {
 }
 
 fn push_messages(sql: &mut QueryBuilder<Postgres>, new: &[&NewCheckpoint<'_>]) {
-    let (mut numbers, mut positions) = (Vec::new(), Vec::new());
-    let (mut ids, mut messages) = (Vec::new(), Vec::new());
-    for (number, new) in (1_i64..).zip(new) {
-        for row in &new.rows {
-            numbers.push(number);
-            positions.push(row.position);
-            ids.push(row.id);
-            messages.push(row.message.map(Raw::text));
-        }
-    }
-    if numbers.is_empty() {
+    let rows = (1_i64..).zip(new).flat_map(|(number, new)| {
+        new.rows.iter().take(at_once(&new.rows)).map(move |row| (number, row))
+    });
+    if rows.clone().next().is_none() {
         return;
     }
     sql.push(
@@ -164,7 +162,59 @@ fn push_messages(sql: &mut QueryBuilder<Postgres>, new: &[&NewCheckpoint<'_>]) {
                  new.message::json \
              from unnest(",
     );
-    sql.push_bind(numbers).push(", ").push_bind(positions);
-    sql.push(", ").push_bind(ids).push(", ").push_bind(messages);
+    sql.push_bind(rows.clone().map(|(number, _)| number).bind_iter()).push(", ");
+    push_rows(sql, rows.map(|(_, row)| row));
     sql.push(") as new (n, position, message_id, message) join mine using (n) )");
+}
+
+/// Appends columns of positions, ids and messages.
+fn push_rows<'a>(
+    sql: &mut QueryBuilder<Postgres>,
+    rows: impl Iterator<Item = &'a messages::Row<'a>> + Clone,
+) {
+    sql.push_bind(rows.clone().map(|row| row.position).bind_iter());
+    sql.push(", ").push_bind(rows.clone().map(|row| row.id).bind_iter());
+    sql.push(", ").push_bind(rows.map(|row| row.message.map(Raw::text)).bind_iter());
+}
+
+/// How many of these rows one statement takes.
+fn at_once(rows: &[messages::Row<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = rows.iter().take_while(|row| {
+        bytes += row.id.len() + row.message.map_or(0, |message| message.text().len());
+        bytes <= MAX_BYTES_AT_ONCE
+    });
+    fits.count().max(1)
+}
+
+impl NewCheckpoint<'_> {
+    /// Whether [`insert_checkpoints`] leaves some of its messages to [`insert_other_messages`], so
+    /// that both need a transaction around them.
+    pub(super) fn takes_several_statements(&self) -> bool {
+        at_once(&self.rows) < self.rows.len()
+    }
+}
+
+/// Inserts the messages of a checkpoint that were too many for the statement that inserted it.
+pub(super) async fn insert_other_messages(
+    connection: &mut Connection,
+    new: &NewCheckpoint<'_>,
+) -> Result<(), sqlx::Error> {
+    let mut rows = new.rows.as_slice();
+    loop {
+        rows = rows.get(at_once(rows)..).unwrap_or_default();
+        let Some(part) = rows.get(..at_once(rows)).filter(|part| !part.is_empty()) else {
+            return Ok(());
+        };
+        let mut sql = QueryBuilder::new(
+            "insert into thread_store.message \
+                 (thread_id, branch, position, seq, message_id, message) select ",
+        );
+        sql.push_bind(new.thread_id).push(", ").push_bind(new.branch);
+        sql.push(", new.position, ").push_bind(new.seq);
+        sql.push(", new.message_id, new.message::json from unnest(");
+        push_rows(&mut sql, part.iter());
+        sql.push(") as new (position, message_id, message)");
+        sql.build().execute(&mut *connection).await?;
+    }
 }

@@ -8,7 +8,7 @@ use uuid::{Timestamp as UuidTimestamp, Uuid};
 use super::bases::{Asked, Base, Origin, Room, origins};
 use super::create::{insert, made};
 use super::filter::{Shape, push_where_thread};
-use super::inserts::{NewCheckpoint, insert_checkpoints};
+use super::inserts::{NewCheckpoint, insert_checkpoints, insert_other_messages};
 use super::lanes::{Answers, Job};
 use super::messages;
 use super::pool::{Connection, Pool};
@@ -147,7 +147,7 @@ impl Job for Append {
 
     async fn alone(&self, pool: &Pool) -> Result<Option<Written>, WriteError> {
         let mut connection = pool.acquire().await?;
-        let one = write(&mut connection, &self.key(), &[self.asked()]).await?;
+        let one = write(&mut connection, &self.key(), &[self.asked()], false).await?;
         connection.commit().await?;
         match one.into_iter().next().flatten() {
             Some(answer) => answer,
@@ -163,7 +163,7 @@ impl Job for Append {
         jobs: &[Append],
     ) -> Result<Answers<Append>, sqlx::Error> {
         let asked: Vec<_> = jobs.iter().map(Append::asked).collect();
-        write(connection, shape, &asked).await
+        write(connection, shape, &asked, false).await
     }
 
     fn committed(&self, answer: &Result<Option<Written>, WriteError>) {
@@ -178,13 +178,14 @@ async fn write_one(
     shape: &Shape,
     asked: Asked<'_>,
 ) -> Result<Option<Written>, WriteError> {
-    let written = write(connection, shape, &[asked]).await?;
+    let written = write(connection, shape, &[asked], true).await?;
     // The transaction under way holds the row: nobody can have come between.
     written.into_iter().next().flatten().unwrap_or(Ok(None))
 }
 
 /// Writes a checkpoint for each of these, which are for different threads and whose scopes are of
-/// one shape. Answers in their order. `None`: somebody else is writing to the thread.
+/// one shape. Answers in their order. `None`: somebody else is writing to the thread, or it takes
+/// several statements and there is no transaction that holds them together.
 ///
 /// Reading what to write onto takes no lock. It need not: a checkpoint is inserted only if the
 /// thread has had no other one since.
@@ -192,6 +193,7 @@ async fn write(
     connection: &mut Connection,
     shape: &Shape,
     asked: &[Asked<'_>],
+    in_transaction: bool,
 ) -> Result<Answers<Append>, sqlx::Error> {
     let mut answers = Vec::with_capacity(asked.len());
     let mut new = Vec::with_capacity(asked.len());
@@ -204,17 +206,19 @@ async fn write(
         match NewCheckpoint::onto(origin, asked).and_then(|new| new.that_fits(origin, asked)) {
             Ok((checkpoint, bytes)) => {
                 answers.push(None);
-                new.push((number, checkpoint, bytes));
+                if in_transaction || !checkpoint.takes_several_statements() {
+                    new.push((number, checkpoint, bytes));
+                }
             }
             Err(error) => answers.push(Some(Err(error))),
         }
     }
     let new_ones: Vec<_> = new.iter().map(|(_, checkpoint, _)| checkpoint).collect();
     for place in insert_checkpoints(connection, shape, &new_ones).await? {
-        if let Some((number, NewCheckpoint { checkpoint_id, .. }, bytes)) = new.get(place)
-            && let Some(answer) = answers.get_mut(*number)
-        {
-            let written = Written { checkpoint_id: *checkpoint_id, bytes: *bytes };
+        let Some((number, checkpoint, bytes)) = new.get(place) else { continue };
+        insert_other_messages(connection, checkpoint).await?;
+        if let Some(answer) = answers.get_mut(*number) {
+            let written = Written { checkpoint_id: checkpoint.checkpoint_id, bytes: *bytes };
             *answer = Some(Ok(Some(written)));
         }
     }
