@@ -338,6 +338,7 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Bounded<MIN, MAX>
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use indexmap::IndexMap;
     use proptest::prelude::*;
 

@@ -3,9 +3,10 @@
 use indexmap::IndexMap;
 
 use crate::error::Error;
+use crate::json::{MAX_ECHO, excerpt};
 use crate::store::{Extract, Root, Step};
 
-/// Most extracts of one search (`THREADS_API.md` section 4).
+/// Most extracts of one search.
 const MOST: usize = 10;
 /// Longest path in steps.
 const LONGEST: usize = 64;
@@ -42,9 +43,10 @@ pub(super) fn read(sent: IndexMap<String, String>) -> Result<Vec<Extract>, Error
 }
 
 fn one(alias: String, path: &str) -> Result<Extract, Error> {
+    let shown = excerpt(&alias);
     if RESERVED.contains(&alias.as_str()) {
         return Err(Error::Invalid(format!(
-            "Extract keys cannot use reserved field names: ['{alias}']"
+            "Extract keys cannot use reserved field names: ['{shown}']"
         )));
     }
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
@@ -52,25 +54,31 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
         && alias.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit());
     if !is_identifier {
         return Err(Error::Invalid(format!(
-            "Extract key '{alias}' must be a valid identifier (letters, digits, underscores)"
+            "Extract key '{shown}' must be a valid identifier (letters, digits, underscores)"
         )));
+    }
+    // It is repeated in the answer.
+    if shown.len() < alias.len() {
+        let why = format!("Extract key '{shown}' must not be longer than {MAX_ECHO} characters");
+        return Err(Error::Invalid(why));
     }
     if path.is_empty() {
         return Err(Error::Invalid(format!(
-            "Extract path for '{alias}' must be a non-empty string"
+            "Extract path for '{shown}' must be a non-empty string"
         )));
     }
     let root_name = path.split(['.', '[']).next().unwrap_or_default();
     let Some((_, root)) = ROOTS.iter().find(|(name, _)| *name == root_name) else {
         let names = ROOTS.map(|(name, _)| name).join(", ");
         return Err(Error::Invalid(format!(
-            "Extract path '{path}' must start with one of: {names}"
+            "Extract path '{}' must start with one of: {names}",
+            excerpt(path)
         )));
     };
     // A path that is malformed leads nowhere, like one to a field that is not there.
     match steps(path.get(root_name.len()..).unwrap_or_default()) {
         Some(steps) if steps.len() > LONGEST => {
-            Err(Error::Invalid(format!("Extract path for '{alias}' has more than {LONGEST} steps")))
+            Err(Error::Invalid(format!("Extract path for '{shown}' has more than {LONGEST} steps")))
         }
         Some(path) => Ok(Extract { alias, root: Some(*root), path }),
         None => Ok(Extract { alias, root: None, path: Vec::new() }),
