@@ -2,144 +2,23 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::sync::{Arc, OnceLock};
+use std::marker::PhantomData;
 
 use axum::RequestPartsExt;
-use axum::body::{self, HttpBody};
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::extract::FromRequestParts;
+use axum::http::{header, request::Parts};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt as _;
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::config::Limits;
 use crate::error::Error;
-use crate::json::{self, Members, Raw};
+use crate::json::Raw;
+use crate::json_body::JsonText;
 use crate::pieces::Pieces;
 
 pub(crate) use crate::json::excerpt;
-
-/// How much room a body gets, as a multiple of what has come of it.
-const ROOM: usize = 8;
-
-/// A JSON request body. `Content-Type` is never looked at, as on the reference server.
-#[derive(Debug)]
-pub struct Body<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
-        JsonBody::from_request(request, app).await?.read().map(Body)
-    }
-}
-
-/// A JSON request body to be read in place, so that what it holds is not copied until it is typed.
-#[derive(Debug)]
-pub struct JsonBody(JsonText);
-
-impl JsonBody {
-    /// Reads the body, which is checked to be an object that can be stored.
-    pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        self.0.read().map_err(|_| self.0.explain::<T>())
-    }
-}
-
-impl FromRequest<Arc<App>> for JsonBody {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
-        refuse_encodings(request.headers())?;
-        let Limits { body_bytes: limit, body_timeout, .. } = app.limits;
-        let reading = tokio::time::timeout(body_timeout, read_whole(request.into_body(), limit));
-        JsonBody::new(reading.await.map_err(|_| Error::BodyTooSlow(body_timeout))??)
-    }
-}
-
-/// Reads a body, whose bytes are in memory little more than once if it says how long it is.
-async fn read_whole(body: body::Body, limit: usize) -> Result<Vec<u8>, Error> {
-    let expected = HttpBody::size_hint(&body).exact().unwrap_or_default();
-    let expected = usize::try_from(expected).unwrap_or(usize::MAX);
-    if expected > limit {
-        return Err(Error::BodyTooLarge { limit });
-    }
-    let mut bytes = Vec::new();
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Error::BodyUnreadable)?;
-        let arrived = bytes.len() + chunk.len();
-        if arrived > limit {
-            return Err(Error::BodyTooLarge { limit });
-        }
-        if arrived > bytes.capacity() {
-            // Room for what was promised, but not for much more than has come.
-            let room = expected.min(arrived.saturating_mul(ROOM)).max(arrived);
-            bytes.reserve_exact(room - bytes.len());
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-impl JsonBody {
-    fn new(bytes: Vec<u8>) -> Result<JsonBody, Error> {
-        json::check(&bytes)?;
-        let text = String::from_utf8(bytes).map_err(|_| json::Unstorable::Invalid)?;
-        let text = JsonText::new(text);
-        if !text.is_object() {
-            return Err(Error::Invalid("request body: expected an object".into()));
-        }
-        Ok(JsonBody(text))
-    }
-}
-
-/// The JSON text of an object that is read into a struct. Of equal keys the last counts, where serde
-/// left to itself refuses them.
-#[derive(Debug)]
-pub(crate) struct JsonText<S = String> {
-    text: S,
-    /// The text with the last of equal keys, once there was a need for it.
-    rewritten: OnceLock<String>,
-}
-
-impl<S: AsRef<str>> JsonText<S> {
-    pub(crate) fn new(text: S) -> JsonText<S> {
-        JsonText { text, rewritten: OnceLock::new() }
-    }
-
-    /// Whether it is an object, and no list with the values of the fields, which serde takes too.
-    pub(crate) fn is_object(&self) -> bool {
-        self.text.as_ref().trim_ascii_start().starts_with('{')
-    }
-
-    /// Reads the object in place.
-    pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        if let Ok(value) = serde_json::from_str(self.text.as_ref()) {
-            return Ok(value);
-        }
-        let rewritten = Members::read(self.text.as_ref())?.to_text();
-        serde_json::from_str(self.rewritten.get_or_init(|| rewritten))
-    }
-
-    /// Reads it again after it was refused, and this time keeps track of where it goes wrong.
-    fn explain<'a, T: Deserialize<'a>>(&'a self) -> Error {
-        let text = self.rewritten.get().map_or(self.text.as_ref(), String::as_str);
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            Ok(_) => Error::Internal("a body was refused without a reason".into()),
-            Err(error) => {
-                let path = error.path().to_string();
-                let field = if path == "." { "request body" } else { &path };
-                let why = error.inner().to_string();
-                let (field, why) = (excerpt(field), excerpt(without_position(&why)));
-                Error::Invalid(format!("{field}: {why}"))
-            }
-        }
-    }
-}
+pub use crate::json_body::{Body, JsonBody};
 
 /// A struct that is only read from a JSON object. Left to itself serde also takes a list with the
 /// values of the fields.
@@ -174,18 +53,6 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// Refuses a body that is compressed: its limits count what is sent.
-pub(crate) fn refuse_encodings(headers: &HeaderMap) -> Result<(), Error> {
-    for value in headers.get_all(header::CONTENT_ENCODING) {
-        let codings = String::from_utf8_lossy(value.as_bytes());
-        let mut codings = codings.split(',').map(str::trim).filter(|coding| !coding.is_empty());
-        if let Some(coding) = codings.find(|coding| !coding.eq_ignore_ascii_case("identity")) {
-            return Err(Error::UnsupportedEncoding(excerpt(coding)));
-        }
-    }
-    Ok(())
-}
-
 /// Like [`present`], for names out of a fixed set. Left to itself serde also takes an object
 /// with the name as its only key.
 pub fn name<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
@@ -193,8 +60,7 @@ where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let name = String::deserialize(deserializer)?;
-    T::deserialize(name.into_deserializer()).map(Some)
+    Name::deserialize(deserializer).map(|Name(name)| Some(name))
 }
 
 /// Like [`name`], for lists of names.
@@ -203,8 +69,30 @@ where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let names = Vec::<String>::deserialize(deserializer)?.into_iter();
-    names.map(|name| T::deserialize(name.into_deserializer())).collect::<Result<_, _>>().map(Some)
+    let names = Vec::<Name<T>>::deserialize(deserializer)?;
+    Ok(Some(names.into_iter().map(|Name(name)| name).collect()))
+}
+
+/// A value that is read from a string and nothing else, where it stands in the body: a long list of
+/// short names takes no memory for each text.
+pub(crate) struct Name<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Name<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Text<T> {
+            type Value = Name<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Name<T>, E> {
+                T::deserialize(text.into_deserializer()).map(Name)
+            }
+        }
+        deserializer.deserialize_str(Text(PhantomData))
+    }
 }
 
 /// The query string: names with values, in order. Unknown names are ignored by all routes.

@@ -28,6 +28,7 @@ mod connections;
 mod cors;
 mod deadline;
 mod healthcheck;
+mod json_body;
 mod meters;
 mod migrate;
 mod not_served;

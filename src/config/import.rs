@@ -66,7 +66,7 @@ pub struct Import {
     pub concurrency: usize,
 }
 
-/// A server and what it takes to be let in.
+/// A server and the credentials for it.
 #[derive(Clone)]
 pub struct Peer {
     /// Its base URL.
@@ -92,12 +92,12 @@ impl Arguments {
         let metadata = match non_empty(self.metadata) {
             None => Object::default(),
             Some(text) => serde_json::from_str(&text).map_err(|_| {
-                wrong("--metadata", "takes a JSON object, such as '{\"team\":\"a\"}'")
+                wrong("--metadata", "must be a JSON object, such as '{\"team\":\"a\"}'")
             })?,
         };
         let concurrency = self.concurrency.parse().ok().filter(|n| (1..=32).contains(n));
         let concurrency =
-            concurrency.ok_or_else(|| wrong("--concurrency", "takes a number from 1 to 32"))?;
+            concurrency.ok_or_else(|| wrong("--concurrency", "must be a number from 1 to 32"))?;
         let from = ["--from", "--from-token-env", "--from-header-env"];
         let to = ["--to", "--to-token-env", "--to-header-env"];
         Ok(Import {
@@ -128,9 +128,10 @@ fn peer(
         variables.push(variable);
     }
     for pair in other {
-        let takes = || wrong(header_flag, "takes HEADER=VARIABLE, such as x-api-key=MY_API_KEY");
-        let (name, variable) = pair.split_once('=').ok_or_else(takes)?;
-        let name: HeaderName = name.trim().parse().map_err(|_| takes())?;
+        let malformed =
+            || wrong(header_flag, "must be HEADER=VARIABLE, such as x-api-key=MY_API_KEY");
+        let (name, variable) = pair.split_once('=').ok_or_else(malformed)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| malformed())?;
         let variable = variable.trim();
         let value = value_of(header_flag, variable)?;
         headers.insert(name, secret(header_flag, variable, &value)?);
@@ -144,7 +145,7 @@ fn value_of(flag: &'static str, variable: &str) -> Result<String, ConfigError> {
     // What cannot be the name of a variable may be the secret itself: it is not repeated.
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if variable.is_empty() || variable.len() > 100 || !variable.chars().all(is_name) {
-        return Err(wrong(flag, "takes the name of a variable, not its value"));
+        return Err(wrong(flag, "must be the name of a variable, not its value"));
     }
     match std::env::var(variable) {
         Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),

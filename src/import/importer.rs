@@ -18,8 +18,7 @@ use super::values::{Interner, Values};
 use crate::config::Import;
 use crate::json::{self, Object, Raw};
 
-/// Metadata that is the destination's own business: it says who owns a thread, and the rest is
-/// about runs.
+/// Metadata that is not compared: the owner is the destination's user, and the rest is about runs.
 const OWN_METADATA: [&str; 6] =
     ["owner", "thread_id", "run_id", "assistant_id", "cron_id", "counters_since_delta_snapshot"];
 
@@ -73,8 +72,7 @@ impl Importer {
         Ok(())
     }
 
-    /// Copies one thread. An error ends the import; what is wrong with this thread alone is in the
-    /// answer.
+    /// Copies one thread. An error ends the import; a fault of this thread alone is in the outcome.
     async fn thread(&self, thread_id: Uuid, turn: Turn) -> Result<Done, Failure> {
         let mut done = Done::new(thread_id);
         match self.copy(thread_id, turn, &mut done).await {
@@ -277,22 +275,24 @@ impl Importer {
         copy.turn.work().await;
         let found = match self.found(copy).await? {
             Ok(found) => found,
-            Err(why) => return Ok(Some(format!("the destination tells another state: {why}"))),
+            Err(why) => return Ok(Some(format!("the destination returns another state: {why}"))),
         };
         let written = copy.history.states.len();
         Ok(match copy.history.begins_with(&found) {
             Ok(()) if found.len() == written => None,
             Ok(()) => Some(format!(
-                "the destination tells {} of {written} states after they were written",
+                "the destination returns {} of {written} states after they were written",
                 found.len(),
             )),
-            Err(place) => {
-                Some(format!("the destination tells another state {} than was written", place + 1))
-            }
+            Err(place) => Some(format!(
+                "the destination returns another state {} than was written",
+                place + 1
+            )),
         })
     }
 
-    /// All states of the thread in the destination, oldest first, or what is odd about them.
+    /// All states of the thread in the destination, oldest first. The inner error says what is wrong
+    /// with one.
     async fn found(&self, copy: &mut Copy<'_>) -> Result<Result<Vec<Found>, String>, Failure> {
         let (mut states, texts) = (Vec::new(), &mut copy.texts);
         let read = self.to.history(copy.thread_id, |snapshot| {

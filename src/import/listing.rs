@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::server::Server;
 use crate::json::Object;
 
-/// How often a listing begins anew because threads vanished under it.
+/// Most listings, if threads vanish while they are listed.
 const MAX_LISTINGS: usize = 10;
 
 /// The ids of all threads whose metadata contains `metadata`, the one that was updated first before

@@ -1,4 +1,4 @@
-//! What came of an import, for the one who asked for it.
+//! The report of an import.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ pub(super) struct Done {
     /// States that this run wrote.
     pub(super) written: usize,
     pub(super) losses: Losses,
-    /// The source tells nothing but its newest values.
+    /// The source returns nothing but its newest values.
     pub(super) newest_only: bool,
     /// It was there, with other metadata.
     pub(super) other_metadata: bool,

@@ -18,8 +18,10 @@ use crate::json::Object;
 const PAGE_OF_THREADS: usize = 500;
 /// States in a page of a history, and fewer where a server finds that too much.
 const PAGE_OF_STATES: usize = 50;
+/// Least size of a page that may be short for its size, so that there may be more states.
+const MAX_BYTES_OF_LAST_PAGE: usize = 1 << 20;
 
-/// A server with what it takes to be let in.
+/// A server and the credentials for it.
 #[derive(Debug)]
 pub(super) struct Server {
     /// For messages: `the source`.
@@ -94,18 +96,19 @@ impl Server {
         let path = format!("/threads/{id}/history");
         let (mut limit, mut before) = (PAGE_OF_STATES, None::<String>);
         loop {
-            let page: Vec<Snapshot> =
-                match self.read(&path, &page_of_history(before.as_deref(), limit)).await {
-                    // Its answer would be too large.
-                    Err(Failure::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, .. })
-                        if limit > 1 =>
-                    {
-                        limit /= 2;
-                        continue;
-                    }
-                    page => page?,
-                };
-            let is_last = page.len() < limit;
+            let body = self.text(&page_of_history(before.as_deref(), limit))?;
+            let text = match self.with_retries(Method::POST, &path, Some(body)).await {
+                // Its answer would be too large.
+                Err(Failure::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, .. })
+                    if limit > 1 =>
+                {
+                    limit /= 2;
+                    continue;
+                }
+                text => text?,
+            };
+            let page: Vec<Snapshot> = self.parse(&text)?;
+            let is_last = page.len() < limit && text.len() < MAX_BYTES_OF_LAST_PAGE;
             let oldest = page.last().and_then(|state| state.id().map(str::to_owned));
             for state in page {
                 if let Err(why) = take(state) {

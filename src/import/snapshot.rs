@@ -1,4 +1,4 @@
-//! Checkpoints as a server tells them in a history.
+//! Checkpoints as a server returns them in a history.
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use crate::json::{Object, Raw};
 #[derive(Debug, Deserialize)]
 pub(super) struct Snapshot {
     pub(super) values: Option<Raw>,
-    metadata: Option<Object>,
+    metadata: Option<Raw>,
     checkpoint: Option<Reference>,
     parent_checkpoint: Option<Reference>,
     checkpoint_id: Option<String>,
@@ -48,7 +48,7 @@ impl Snapshot {
 
     /// The node that wrote it, as this server records it or as LangGraph used to.
     pub(super) fn as_node(&self) -> Option<String> {
-        let metadata = self.metadata.as_ref()?;
+        let metadata: Object = self.metadata.as_ref()?.parse().ok()?;
         let recorded = metadata.get("as_node").and_then(|node| node.parse().ok());
         recorded.or_else(|| {
             let writes: IndexMap<String, IgnoredAny> = metadata.get("writes")?.parse().ok()?;

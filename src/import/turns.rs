@@ -60,7 +60,7 @@ impl Turn {
         }
     }
 
-    /// Waits until all threads before have passed their turns on. Others are worked on meanwhile.
+    /// Waits until all threads before have passed their turns on. It is not worked on while it waits.
     pub(super) async fn come(&mut self) {
         self.permit = None;
         let mut current = self.shared.current.subscribe();
@@ -93,7 +93,7 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use futures::FutureExt as _;
     use futures::stream::{self, StreamExt as _};
@@ -105,18 +105,18 @@ mod tests {
     /// Some work, and the greatest number that was worked on at the same time.
     #[derive(Default)]
     struct Busy {
-        now: Cell<usize>,
-        most: Cell<usize>,
+        now: AtomicUsize,
+        most: AtomicUsize,
     }
 
     impl Busy {
         async fn work(&self, steps: usize) {
-            self.now.set(self.now.get() + 1);
-            self.most.set(self.most.get().max(self.now.get()));
+            let now = self.now.fetch_add(1, SeqCst) + 1;
+            self.most.fetch_max(now, SeqCst);
             for _ in 0..steps {
                 yield_now().await;
             }
-            self.now.set(self.now.get() - 1);
+            self.now.fetch_sub(1, SeqCst);
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         threads: &[(usize, Option<usize>, usize)],
         concurrency: usize,
     ) -> (Vec<usize>, usize) {
-        let (order, busy) = (RefCell::new(Vec::new()), Busy::default());
+        let (order, busy) = (Mutex::new(Vec::new()), Busy::default());
         let mut turns = Turns::new(concurrency);
         let copies = threads.iter().enumerate().map(|(number, (before, own, after))| {
             let mut turn = turns.next();
@@ -139,7 +139,7 @@ mod tests {
                 for _ in 0..*own {
                     yield_now().await;
                 }
-                order.borrow_mut().push(number);
+                order.lock().unwrap().push(number);
                 turn.pass();
                 turn.work().await;
                 busy.work(*after).await;
@@ -147,7 +147,7 @@ mod tests {
         });
         let copies: Vec<_> = copies.collect();
         stream::iter(copies).buffer_unordered(4 * concurrency).collect::<Vec<_>>().await;
-        (order.into_inner(), busy.most.get())
+        (order.into_inner().unwrap(), busy.most.into_inner())
     }
 
     proptest! {

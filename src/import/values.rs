@@ -44,9 +44,9 @@ struct Message {
 }
 
 impl Values {
-    /// Reads values as a server tells them. `messages` become what the reducer makes of them, so
-    /// that they are comparable with what the destination will tell. The second part of the
-    /// answer counts the messages that had no id of their own.
+    /// Reads the values of a state. `messages` become what the reducer makes of them, so that they
+    /// compare with what the destination will return. The number counts the messages without an id
+    /// of their own.
     pub(super) fn read(
         sent: Option<&Raw>,
         thread_id: Uuid,
@@ -144,7 +144,7 @@ impl Values {
 }
 
 impl Message {
-    /// Servers add fields of their own, and leave out those that say that there is nothing.
+    /// Compares what all servers keep. Servers add fields of their own, and leave out empty ones.
     fn is_same_as(&self, other: &Message) -> bool {
         if self.id != other.id || self.text == other.text {
             return self.id == other.id;

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Display};
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -47,6 +47,11 @@ impl Refusal {
 
     pub(super) fn body(status: StatusCode) -> Self {
         Self::new(status, "validation_failed", "Could not read the request body")
+    }
+
+    /// A body that is compressed.
+    pub(super) fn encoding(msg: String) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "validation_failed", msg)
     }
 
     pub(super) fn no_route() -> Self {
@@ -175,6 +180,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let code = [(ERROR_CODE, HeaderValue::from_static(self.code))];
         let mut response = (self.status, code, Json(self.to_json(false))).into_response();
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let identity = HeaderValue::from_static("identity");
+            response.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+        }
         response.extensions_mut().insert(self);
         response
     }

@@ -2,8 +2,7 @@
 
 use crate::extract::Json;
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     http::StatusCode,
 };
 use serde::Deserialize;
@@ -45,9 +44,7 @@ pub(super) async fn token(
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
     let grant = query_value(query.as_deref(), "grant_type");
-    let body = Bytes::from_request(request, &())
-        .await
-        .map_err(|rejection| Refusal::body(rejection.status()))?;
+    let body = json_body::read(request, &()).await?;
     match grant.as_deref() {
         Some("password") => sign_in(&auth, json_body::parse(&body)?).await,
         Some("refresh_token") => refresh(&auth, json_body::parse(&body)?).await,

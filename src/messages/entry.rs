@@ -81,8 +81,8 @@ impl Entry {
         let (kind, form, is_developer) = self.kind(&sent)?;
         let mut message = match form {
             _ if kind == Kind::Remove => return self.removal(&sent),
-            Form::OpenAi => self.from_openai(kind, sent)?,
-            Form::LangChain => self.from_langchain(kind, sent)?,
+            Form::OpenAi => self.type_openai(kind, sent)?,
+            Form::LangChain => self.type_langchain(kind, sent)?,
         };
         if is_developer {
             self.mark_as_developer(&mut message)?;

@@ -44,7 +44,7 @@ impl Entry {
             // `LangChain` prints empty lists too, where a model answered with calls alone.
             Some(b'[') if is_empty(sent) && form == Form::LangChain => Ok(None),
             Some(b'[' | b'{') if is_empty(sent) => nothing(),
-            Some(b'[') if kind == Kind::Tool => parts_as_text(sent),
+            Some(b'[') if kind == Kind::Tool => Ok(parts_as_text(sent)),
             Some(b'[') => self.check_parts(sent, ".content").map(|()| None),
             // What a tool returned is not always text.
             _ if kind == Kind::Tool => Ok(Some(as_text(sent))),
@@ -102,7 +102,7 @@ impl Entry {
 }
 
 /// The parts of what a tool returned, each a string or an object. `None`: they are already.
-fn parts_as_text(list: &str) -> Result<Option<String>, Refused> {
+fn parts_as_text(list: &str) -> Option<String> {
     let (mut text, mut is_changed) = (String::from("["), false);
     let read = for_each(list, |part| {
         if text.len() > 1 {
@@ -114,10 +114,10 @@ fn parts_as_text(list: &str) -> Result<Option<String>, Refused> {
             is_changed = true;
             text.push_str(&as_text(part));
         }
-        Ok::<_, Refused>(())
+        Ok::<_, ()>(())
     });
     text.push(']');
-    Ok(read.is_ok_and(|_| is_changed).then_some(text))
+    read.is_ok_and(|_| is_changed).then_some(text)
 }
 
 /// A value as a JSON string of its text.

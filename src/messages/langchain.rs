@@ -13,11 +13,11 @@ use crate::json::{Members, for_each};
 
 impl Entry {
     /// A message that says its kind in `type`.
-    pub(super) fn from_langchain<'a>(
+    pub(super) fn type_langchain(
         self,
         kind: Kind,
-        mut message: Members<'a>,
-    ) -> Result<Members<'a>, Refused> {
+        mut message: Members<'_>,
+    ) -> Result<Members<'_>, Refused> {
         message.set("type", kind.as_json());
         self.type_common_fields(kind, Form::LangChain, &mut message)?;
         self.type_tool_calls(Form::LangChain, &mut message)?;
@@ -27,10 +27,7 @@ impl Entry {
     /// Takes a message out of `LangChain`'s serialised form,
     /// `{"lc":1,"type":"constructor","id":[..., class],"kwargs":{...}}`. The class gives the type
     /// unless the message names its own. Everything else comes back as it is.
-    pub(super) fn unwrap_constructor<'a>(
-        self,
-        mut sent: Members<'a>,
-    ) -> Result<Members<'a>, Refused> {
+    pub(super) fn unwrap_constructor(self, mut sent: Members<'_>) -> Result<Members<'_>, Refused> {
         let Some(kind) = class_of_constructor(&sent) else { return Ok(sent) };
         // What was just read is borrowed from the request.
         let Some(Cow::Borrowed(kwargs)) = sent.take("kwargs") else { return Ok(sent) };

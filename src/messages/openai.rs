@@ -9,27 +9,28 @@ use crate::json::Members;
 impl Entry {
     /// A message that says its kind in `role`. What `LangChain`'s messages have no field for goes
     /// to `additional_kwargs`, where the client's own entries win.
-    pub(super) fn from_openai<'a>(
-        self,
-        kind: Kind,
-        sent: Members<'a>,
-    ) -> Result<Members<'a>, Refused> {
+    pub(super) fn type_openai(self, kind: Kind, sent: Members<'_>) -> Result<Members<'_>, Refused> {
         let is_tool = kind == Kind::Tool;
         let is_spoken = matches!(kind, Kind::Human | Kind::Ai);
         let (mut message, mut extra, mut kwargs) = (Members::default(), Members::default(), None);
         for (key, value) in sent {
             match (&*key, &*value) {
                 ("role", _) => message.set("type", kind.as_json()),
-                ("additional_kwargs", "null") | ("type", "null") => {}
-                ("additional_kwargs", _) => kwargs = Some(value),
-                ("name" | "tool_call_id" | "tool_calls" | "response_metadata", "null") => {}
+                ("id" | "content", _) => message.set(key, value),
+                (
+                    "type" | "name" | "tool_call_id" | "tool_calls" | "response_metadata"
+                    | "additional_kwargs",
+                    "null",
+                ) => {}
                 ("artifact" | "status", "null") if is_tool => {}
                 ("example", "null" | "false") if is_spoken => {}
                 ("response_metadata", _) if is_empty(&value) => {}
-                ("id" | "content" | "name" | "tool_call_id" | "tool_calls", _)
-                | ("response_metadata", _) => message.set(key, value),
+                ("name" | "tool_call_id" | "tool_calls" | "response_metadata", _) => {
+                    message.set(key, value);
+                }
                 ("artifact" | "status", _) if is_tool => message.set(key, value),
                 ("example", _) if is_spoken => message.set(key, value),
+                ("additional_kwargs", _) => kwargs = Some(value),
                 _ => extra.set(key, value),
             }
         }

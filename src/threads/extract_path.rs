@@ -1,9 +1,7 @@
 //! `extract` of a search: single values from inside threads.
 
-use indexmap::IndexMap;
-
 use crate::error::Error;
-use crate::json::{MAX_ECHO, excerpt};
+use crate::json::{MAX_ECHO, Object, Raw, excerpt};
 use crate::store::{Extract, Root, Step};
 
 /// Most extracts of one search.
@@ -35,11 +33,17 @@ const ROOTS: [(&str, Root); 4] = [
 ];
 
 /// Reads what a client wants extracted, by alias.
-pub(super) fn read(sent: IndexMap<String, String>) -> Result<Vec<Extract>, Error> {
-    if sent.len() > MOST {
+pub(super) fn read(sent: Object) -> Result<Vec<Extract>, Error> {
+    if sent.iter().nth(MOST).is_some() {
         return Err(Error::Invalid(format!("extract: at most {MOST} values can be extracted")));
     }
-    sent.into_iter().map(|(alias, path)| one(alias, &path)).collect()
+    let read = |(alias, path): (String, Raw)| {
+        let not_text =
+            |_| Error::Invalid(format!("extract.{}: expected a string", excerpt(&alias)));
+        let path: String = path.parse().map_err(not_text)?;
+        one(alias, &path)
+    };
+    sent.into_iter().map(read).collect()
 }
 
 fn one(alias: String, path: &str) -> Result<Extract, Error> {

@@ -18,6 +18,7 @@ mod state;
 mod storage;
 mod stream;
 mod stream_events;
+mod thread_ids;
 mod ttl;
 mod update;
 mod update_state;

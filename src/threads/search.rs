@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use indexmap::IndexMap;
 use serde::Deserialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::cursor::Cursor;
+use super::thread_ids::ThreadIds;
 use super::{Status, Thread, extract_path};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Json, excerpt, name, names, parse_uuid, present};
+use crate::extract::{Body, Bounded, Json, name, names, present};
 use crate::json::Object;
 use crate::store::{Columns, Criteria, Extract, Page, SortKey};
 
@@ -41,7 +41,7 @@ pub(super) struct SearchThreads {
     /// One of these threads; empty for any.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<uuid::Uuid>>, nullable = false)]
-    ids: Option<Vec<String>>,
+    ids: Option<ThreadIds>,
     /// Most threads in the answer.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10, nullable = false)]
@@ -70,7 +70,7 @@ pub(super) struct SearchThreads {
     /// Single values to extract, up to 10: `{"last": "values.messages[-1].content"}`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
-    extract: Option<IndexMap<String, String>>,
+    extract: Option<Object>,
 }
 
 /// A field of a thread that a search can select.
@@ -167,16 +167,12 @@ impl SearchThreads {
     }
 
     fn criteria(self) -> Result<Criteria, Error> {
-        let ids = self.ids.unwrap_or_default();
-        let ids = ids.iter().map(|id| {
-            parse_uuid(id)
-                .ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {}", excerpt(id))))
-        });
+        let ids = self.ids.unwrap_or_default().valid();
         Ok(Criteria {
             metadata: self.metadata.unwrap_or_default(),
             values: self.values.filter(|values| !values.is_empty()),
             status: self.status,
-            ids: ids.collect::<Result<_, _>>()?,
+            ids: ids.map_err(|id| Error::Invalid(format!("ids: Invalid thread ID {id}")))?,
         })
     }
 }

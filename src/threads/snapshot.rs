@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::extract::Name;
 use crate::json::{Raw, excerpt};
 use crate::store::Nullable;
 use crate::store::{Channels, Checkpoint};
@@ -94,10 +95,8 @@ impl<'de> Deserialize<'de> for Selected {
 pub(super) fn selected<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Selected>>, D::Error> {
-    // Names only: left to itself serde also takes an object with a name as its only key.
-    let names = Option::<Vec<String>>::deserialize(deserializer)?;
-    let read = |name: String| Selected::deserialize(name.into_deserializer());
-    names.map(|names| names.into_iter().map(read).collect()).transpose()
+    let names = Option::<Vec<Name<Selected>>>::deserialize(deserializer)?;
+    Ok(names.map(|names| names.into_iter().map(|Name(name)| name).collect()))
 }
 
 /// A [`Selected`] in a body, for the document.
@@ -160,7 +159,6 @@ pub(super) struct CheckpointConfig {
 /// A checkpoint as clients name it. Its `thread_id` is never looked at: the thread is that of
 /// the path, which the caller was authorized for.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub(super) struct CheckpointQuery {
     /// Absent: the newest.
     #[serde(default, deserialize_with = "crate::extract::present")]

@@ -1,18 +1,20 @@
 //! `POST /threads/{thread_id}/stream/events`: what runs of a thread do. None do anything here (D28).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::stream::Follow;
 use crate::app::App;
 use crate::auth::{Access, Credentials};
 use crate::error::Error;
-use crate::extract::{Body, ThreadId};
+use crate::extract::{Body, Name, ThreadId};
 use crate::json::quoted;
 
 /// Wait between two comments on the silent stream: the reference server's own. Clients take a
@@ -33,12 +35,26 @@ const CHANNELS: [&str; 9] = [
 ];
 
 /// What to hear of.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Subscription {
     /// `values`, `updates`, `checkpoints`, `messages`, `tools`, `custom`, `lifecycle`, `input`,
     /// `tasks` or `custom:<name>`.
     #[schema(min_items = 1, value_type = Vec<Channel>)]
-    channels: Vec<String>,
+    channels: Vec<Name<Known>>,
+}
+
+/// The name of a channel that there is. Which one makes no difference.
+struct Known;
+
+impl<'de> Deserialize<'de> for Known {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<'_, str>::deserialize(deserializer)?;
+        if CHANNELS.contains(&&*name) || name.starts_with("custom:") {
+            return Ok(Known);
+        }
+        let all = CHANNELS.join(", ");
+        Err(D::Error::custom(format!("{} must be one of {all} or custom:<name>", quoted(&name))))
+    }
 }
 
 /// A [`Subscription`]'s channel, for the document.
@@ -67,16 +83,8 @@ pub(super) async fn stream_events(
     credentials: Credentials,
     Body(Subscription { channels }): Body<Subscription>,
 ) -> Result<Response, Error> {
-    let is_known = |name: &str| CHANNELS.contains(&name) || name.starts_with("custom:");
     if channels.is_empty() {
         return Err(Error::Invalid("channels: must not be empty".to_owned()));
-    }
-    if let Some(unknown) = channels.iter().find(|name| !is_known(name)) {
-        return Err(Error::Invalid(format!(
-            "channels: {} must be one of {} or custom:<name>",
-            quoted(unknown),
-            CHANNELS.join(", ")
-        )));
     }
     let follow = Follow::open(app, access, credentials, thread_id, false, None).await?;
     Ok(follow.into_response(HEARTBEAT))

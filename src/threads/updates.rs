@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 
 use crate::auth::User;
 use crate::error::Error;
-use crate::extract::{JsonText, excerpt, without_position};
-use crate::json::{Members, Raw, for_each};
+use crate::extract::without_position;
+use crate::json::{Members, Raw, excerpt, for_each};
+use crate::json_body::JsonText;
 use crate::messages::{self, CHANNEL as MESSAGES};
 use crate::store::{MOST_CHANNELS, Update, WriteError};
 

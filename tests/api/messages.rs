@@ -134,8 +134,9 @@ async fn a_long_update_is_there_as_a_whole_and_in_its_order() {
     let thread = user.thread(json!({})).await;
     user.write(&thread, json!({ "messages": [human("0", "first"), human("x", "old")] })).await;
     let long = "x".repeat(1000);
-    let content =
-        |n: usize| format!("{n} {}", if n % 700 == 0 { "y".repeat(2 << 20) } else { long.clone() });
+    let content = |n: usize| {
+        format!("{n} {}", if n.is_multiple_of(700) { "y".repeat(2 << 20) } else { long.clone() })
+    };
     let mut update: Vec<_> = (1..3000).map(|n| human(&n.to_string(), &content(n))).collect();
     update.push(human("0", "changed"));
     update.push(remove("x"));

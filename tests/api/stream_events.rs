@@ -131,7 +131,10 @@ async fn channels_that_do_not_exist_are_refused_by_name() {
     for (body, named) in [
         (json!({}), "channels"),
         (json!({ "channels": [] }), "channels: must not be empty"),
-        (json!({ "channels": ["values", "nope"] }), "channels: \"nope\" must be one of values, "),
+        (
+            json!({ "channels": ["values", "nope"] }),
+            "channels[1]: \"nope\" must be one of values, ",
+        ),
         (json!({ "channels": "values" }), "channels: "),
     ] as [(Value, &str); 4]
     {

@@ -206,6 +206,33 @@ async fn a_write_without_an_answer_is_not_written_twice() {
     same(&kept(&from, &id).await, &kept(&to, &id).await);
 }
 
+/// A server may answer with fewer states than it was asked for where they are large.
+#[tokio::test]
+async fn a_short_page_of_large_states_is_not_taken_for_the_last() {
+    let destination = TestServer::start().await;
+    let to = destination.user().await;
+    let id = new_id();
+    let source = stub(&[(id.clone(), json!([]))]).await;
+    let large = |n: usize| json!({ "k": "x".repeat(600_000), "n": n });
+    let states = ["a", "b", "c", "d", "e"].map(|name| state(name, None, &large(name.len())));
+    let states: Vec<_> = states.into_iter().rev().collect();
+    let history = move |request: &Request| {
+        let body: Value = request.body_json().unwrap();
+        let before = body["before"]["configurable"]["checkpoint_id"].as_str();
+        let at = |state: &Value| state["checkpoint"]["checkpoint_id"].as_str() == before;
+        let begin = states.iter().position(at).map_or(0, |position| position + 1);
+        let end = states.len().min(begin + 2);
+        ResponseTemplate::new(200).set_body_json(&states[begin..end])
+    };
+    Mock::given(path(format!("/threads/{id}/history")))
+        .respond_with(history)
+        .with_priority(1)
+        .mount(&source)
+        .await;
+    let said = import_with((&source.uri(), "hunter2"), (&to.url, &to.token), &[]).await;
+    assert_eq!(said.succeeded().written(), 5, "{}", said.report);
+}
+
 #[tokio::test]
 async fn values_that_differ_far_down_are_not_taken_for_equal() {
     let destination = TestServer::start().await;
