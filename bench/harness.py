@@ -349,31 +349,44 @@ def thread_ids(user, count):
     return [f"{d[:8]}-{d[8:12]}-{d[12:16]}-{d[16:20]}-{d[20:]}" for d in digests]
 
 
-def metadata_of(topic, owner):
-    """SQL for a seeded thread's metadata."""
-    return f"jsonb_build_object('owner', {owner}, 'title', '{TITLE}', 'topic', {topic})"
+def tenant_of(user_id):
+    """The tenant of a user's threads, as the server makes it."""
+    return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8], "big", signed=True)
+
+
+# The same in SQL, of `owner`.
+TENANT = "('x' || encode(substr(sha256(convert_to(owner, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
+
+
+def insert_threads(postgres, database, rows):
+    """Inserts threads, of which `rows` selects `n`, `thread_id`, `owner` and `topic`: the least `n` is the newest."""
+    postgres.sql(f"""
+        with made as (
+            insert into thread_store.thread
+                (tenant, thread_id, created_at, updated_at, state_updated_at, metadata)
+            select {TENANT}, thread_id, moment, moment, moment,
+                jsonb_build_object('owner', owner, 'title', '{TITLE}', 'topic', topic)
+            from ({rows}) as made,
+                lateral (select now() - n * interval '1 second' as moment) as at
+            returning thread_id, tenant
+        )
+        insert into thread_store.thread_directory (thread_id, tenant) select thread_id, tenant from made;
+        """, database)
 
 
 def seed_threads(postgres, database, user, count):
     """Gives a user threads, the first one the newest."""
-    postgres.sql(f"""
-        insert into thread_store.thread (thread_id, created_at, updated_at, state_updated_at, metadata)
-        select md5('{user}-' || n)::uuid, moment, moment, moment,
-            {metadata_of("'t' || n % 10", f"'{USER_IDS[user]}'")}
-        from generate_series(1, {count}) as n,
-            lateral (select now() - n * interval '1 second' as moment) as at;
-        """, database)
+    insert_threads(postgres, database, f"""
+        select n, md5('{user}-' || n)::uuid as thread_id, '{USER_IDS[user]}' as owner, 't' || n % 10 as topic
+        from generate_series(1, {count}) as n""")
 
 
 def seed_others(postgres, database, threads, owners):
     """Fills the store with the threads of made-up owners, in any order."""
-    postgres.sql(f"""
-        insert into thread_store.thread (thread_id, created_at, updated_at, state_updated_at, metadata)
-        select gen_random_uuid(), moment, moment, moment,
-            {metadata_of("'t' || (n / " + str(owners) + ") % 10", f"md5('owner-' || n % {owners})::uuid")}
-        from generate_series(1, {threads}) as n,
-            lateral (select now() - n * interval '1 second' as moment) as at;
-        """, database)
+    insert_threads(postgres, database, f"""
+        select n, gen_random_uuid() as thread_id, md5('owner-' || n % {owners})::uuid::text as owner,
+            't' || (n / {owners}) % 10 as topic
+        from generate_series(1, {threads}) as n""")
 
 
 def seed_messages(target, user, ids, messages, each=1):
@@ -489,6 +502,7 @@ def pgbench_variables(user, threads):
     owner = USER_IDS[user]
     return {
         "owner": json.dumps(owner),
+        "tenant": tenant_of(owner),
         "threads": threads,
         "metadata": json.dumps({"owner": owner, "title": TITLE, "topic": "t1"}),
         "filter": json.dumps({"topic": "t3"}),

@@ -25,7 +25,7 @@ use crate::answer;
 use crate::app::App;
 use crate::auth::User;
 use crate::error::{Error, Kind};
-use crate::extract::Received;
+use crate::json_body::Received;
 use crate::shares::{Holder, Permit};
 use crate::store::too_late;
 

@@ -72,6 +72,11 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// A body in a `Content-Encoding` other than `identity`.
+    #[error(
+        "Content-Encoding {0} is not supported: send the body without (Accept-Encoding: identity)"
+    )]
+    UnsupportedEncoding(String),
     /// A body that did not arrive in time.
     #[error("Request body did not arrive within {} seconds", .0.as_secs_f64())]
     BodyTooSlow(Duration),
@@ -198,6 +203,7 @@ impl Error {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Error::BodyUnreadable => StatusCode::BAD_REQUEST,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -276,6 +282,10 @@ impl IntoResponse for Error {
                     header::WWW_AUTHENTICATE,
                     HeaderValue::from_static("Bearer error=\"invalid_token\""),
                 );
+            }
+            Error::UnsupportedEncoding(_) => {
+                let identity = HeaderValue::from_static("identity");
+                response.headers_mut().insert(header::ACCEPT_ENCODING, identity);
             }
             // The rest of the body would be read as another request.
             Error::BodyTooSlow(_) => {

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::marker::PhantomData;
 
 use axum::RequestPartsExt;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::FromRequestParts;
 use axum::http::{header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
@@ -14,39 +14,12 @@ use uuid::Uuid;
 
 use crate::answer::{Chunks, Reserved};
 use crate::error::Error;
-use crate::json::{self, Object, Raw, Unstorable};
+use crate::json::Raw;
+use crate::json_body::JsonText;
 use crate::store::Held;
 
-/// A JSON request body. `Content-Type` is never looked at, as on the reference server.
-#[derive(Debug)]
-pub struct Body<T>(pub T);
-
-/// The bytes of a request's body, read by [`admit`](crate::admit) before the handler runs.
-#[derive(Clone)]
-pub(crate) struct Received(pub(crate) Bytes);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Error;
-
-    async fn from_request(mut request: Request, _: &S) -> Result<Self, Error> {
-        let received = request.extensions_mut().remove::<Received>();
-        let bytes = received.map(|Received(bytes)| bytes).unwrap_or_default();
-        object(&bytes).map(Body)
-    }
-}
-
-/// Reads a body.
-fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let text = json::check(bytes)?;
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(Error::Invalid("request body: expected an object".into()));
-    }
-    if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
-    }
-    let text = with_last_of_equal_keys(text).map_err(|_| Unstorable::Invalid)?;
-    serde_json::from_str(&text).map_err(|_| explain::<T>(&text))
-}
+pub(crate) use crate::json::excerpt;
+pub use crate::json_body::{Body, JsonBody};
 
 /// A struct that is only read from a JSON object. Left to itself serde also takes a list with the
 /// values of the fields.
@@ -59,33 +32,9 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for ObjectOf<T> {
         if !raw.is_object() {
             return Err(D::Error::custom("expected an object"));
         }
-        let inner = serde_json::from_str(raw.text()).or_else(|_| {
-            let text = with_last_of_equal_keys(raw.text())?;
-            serde_json::from_str(&text)
-        });
         let custom =
             |error: serde_json::Error| D::Error::custom(without_position(&error.to_string()));
-        inner.map(ObjectOf).map_err(custom)
-    }
-}
-
-/// Of equal keys the last counts. Left to itself serde refuses them in structs.
-fn with_last_of_equal_keys(text: &str) -> Result<String, serde_json::Error> {
-    serde_json::from_str::<Object>(text).map(|object| object.to_text())
-}
-
-/// Reads a body again, this time keeping track of where it goes wrong.
-fn explain<T: DeserializeOwned>(text: &str) -> Error {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Ok(_) => Error::Internal("a body was refused without a reason".into()),
-        Err(error) => {
-            let path = error.path().to_string();
-            let field = if path == "." { "request body" } else { &path };
-            let why = error.inner().to_string();
-            let (field, why) = (excerpt(field), excerpt(without_position(&why)));
-            Error::Invalid(format!("{field}: {why}"))
-        }
+        JsonText::new(raw.text()).read().map(ObjectOf).map_err(custom)
     }
 }
 
@@ -112,8 +61,7 @@ where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let name = String::deserialize(deserializer)?;
-    T::deserialize(name.into_deserializer()).map(Some)
+    Name::deserialize(deserializer).map(|Name(name)| Some(name))
 }
 
 /// Like [`name`], for lists of names.
@@ -122,8 +70,30 @@ where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let names = Vec::<String>::deserialize(deserializer)?.into_iter();
-    names.map(|name| T::deserialize(name.into_deserializer())).collect::<Result<_, _>>().map(Some)
+    let names = Vec::<Name<T>>::deserialize(deserializer)?;
+    Ok(Some(names.into_iter().map(|Name(name)| name).collect()))
+}
+
+/// A value that is read from a string and nothing else, where it stands in the body: a long list of
+/// short names takes no memory for each text.
+pub(crate) struct Name<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Name<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Text<T> {
+            type Value = Name<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Name<T>, E> {
+                T::deserialize(text.into_deserializer()).map(Name)
+            }
+        }
+        deserializer.deserialize_str(Text(PhantomData))
+    }
 }
 
 /// The query string: names with values, in order. Unknown names are ignored by all routes.
@@ -186,15 +156,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
         let segment = parts.uri.path().rsplit('/').next().unwrap_or_default();
         let decoded = percent_encoding::percent_decode_str(segment).decode_utf8();
         decoded.map(|text| Segment(text.into_owned())).map_err(|_| Error::NotFound)
-    }
-}
-
-/// The beginning of what a client sent, for an error that repeats it.
-pub(crate) fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 200;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 
@@ -281,12 +242,12 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Bounded<MIN, MAX>
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use indexmap::IndexMap;
     use proptest::prelude::*;
 
-    use axum::http::StatusCode;
-
     use super::*;
+    use crate::json::Object;
     use crate::store::Status;
 
     fn read(text: &str) -> Result<i64, String> {
@@ -388,7 +349,7 @@ mod tests {
     }
 
     fn is_read_or_refused(bytes: &[u8]) {
-        match object::<Sent>(bytes) {
+        match JsonBody::new(bytes.to_vec()).and_then(|body| body.read::<Sent>()) {
             Ok(_) => {
                 let sent: IndexMap<String, serde::de::IgnoredAny> =
                     serde_json::from_slice(bytes).unwrap();

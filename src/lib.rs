@@ -28,6 +28,7 @@ mod admit;
 mod answer;
 mod cors;
 mod healthcheck;
+mod json_body;
 mod listener;
 mod metrics;
 mod migrate;

@@ -1,4 +1,4 @@
-//! The parts of the LangGraph Server that this server does not have (`DECISIONS.md` D23). A
+//! The parts of the LangGraph Server that this server does not have (D23). A
 //! client that calls them reads what is missing, instead of a bare 404.
 
 use std::sync::Arc;
@@ -9,12 +9,11 @@ use axum::routing::any;
 use crate::app::App;
 use crate::error::Error;
 
-const PATHS: [(&str, &str); 15] = [
+const PATHS: [(&str, &str); 14] = [
     ("runs", "/runs"),
     ("runs", "/runs/{*rest}"),
     ("runs", "/threads/{thread_id}/runs"),
     ("runs", "/threads/{thread_id}/runs/{*rest}"),
-    ("runs", "/threads/{thread_id}/stream/events"),
     ("runs", "/threads/{thread_id}/commands"),
     ("assistants", "/assistants"),
     ("assistants", "/assistants/{*rest}"),

@@ -10,7 +10,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, Content, Ref, RefOr, Response, SecurityRequirement};
+use utoipa::openapi::{Components, Content, Ref, RefOr, Response, SecurityRequirement, Server};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::Config;
@@ -30,10 +30,11 @@ const REFUSALS: [(&str, &str); 5] = [
 ];
 
 /// How those with a body may refuse beyond that.
-const REFUSALS_OF_BODIES: [(&str, &str); 3] = [
+const REFUSALS_OF_BODIES: [(&str, &str); 4] = [
     ("400", "The body ended early"),
     ("408", "The body did not arrive in time"),
     ("413", "The body is too large"),
+    ("415", "The body has a `Content-Encoding`"),
 ];
 
 /// Name of the security scheme.
@@ -77,6 +78,8 @@ pub fn document() -> &'static str {
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
         let requirement = SecurityRequirement::new(BEARER, Vec::<String>::new());
         document.security = Some(vec![requirement]);
+        // Relative to the document, wherever a proxy has put it.
+        document.servers = Some(vec![Server::new(".")]);
         for operation in document.paths.paths.values_mut().flat_map(operations) {
             complete(operation);
         }
@@ -146,9 +149,10 @@ fn json() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], document())
 }
 
-/// A file of Swagger UI, which is compiled in.
+/// A file of Swagger UI, which is compiled in. All links are relative, so that the page works below
+/// any path that a proxy puts before it.
 fn asset(name: &str) -> axum::response::Response {
-    let config = Arc::new(Config::from("/openapi.json").validator_url("none"));
+    let config = Arc::new(Config::from("openapi.json").validator_url("none"));
     match utoipa_swagger_ui::serve(name, config) {
         Ok(Some(file)) => {
             let mut bytes = file.bytes.into_owned();
@@ -156,7 +160,7 @@ fn asset(name: &str) -> axum::response::Response {
                 // The page is at `/docs`, without a slash, so its links need the directory.
                 let page = String::from_utf8_lossy(&bytes);
                 let page =
-                    page.replace("\"./", "\"/docs/").replace("\"index.css", "\"/docs/index.css");
+                    page.replace("\"./", "\"docs/").replace("\"index.css", "\"docs/index.css");
                 bytes = page.into_bytes();
             }
             ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response()

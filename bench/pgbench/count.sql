@@ -1,1 +1,1 @@
-select count(*) from thread_store.thread where metadata -> 'owner' = :owner::text::jsonb;
+select count(*) from thread_store.thread where tenant = :tenant and metadata -> 'owner' = :owner::text::jsonb;

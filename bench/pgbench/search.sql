@@ -1,5 +1,5 @@
 select thread_id, created_at, updated_at, state_updated_at, metadata, status
 from thread_store.thread
-where metadata -> 'owner' = :owner::text::jsonb
+where tenant = :tenant and metadata -> 'owner' = :owner::text::jsonb
 order by updated_at desc, thread_id desc
 limit 10;

@@ -1,5 +1,5 @@
 \set n random(1, :threads)
 select message_id, message
 from thread_store.message
-where thread_id = md5('listener-'::text || :n::text)::uuid
+where tenant = :tenant and thread_id = md5('listener-'::text || :n::text)::uuid
 order by position;

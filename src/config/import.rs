@@ -67,7 +67,7 @@ pub struct Import {
     pub concurrency: usize,
 }
 
-/// A server and what it takes to be let in.
+/// A server and the credentials for it.
 #[derive(Clone)]
 pub struct Peer {
     /// Its base URL.

@@ -1,10 +1,10 @@
-//! What came of an import, for the one who asked for it.
+//! The report of an import.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-use super::states::Losses;
+use super::history::Losses;
 
 /// What cannot be kept over the public API, whatever the thread.
 const NOT_KEPT: &str = "Not kept: checkpoint ids, times, who wrote a state, metadata of states but the node, \
@@ -36,10 +36,24 @@ pub(super) struct Done {
     /// States that this run wrote.
     pub(super) written: usize,
     pub(super) losses: Losses,
-    /// The source tells nothing but its newest values.
+    /// The source returns nothing but its newest values.
     pub(super) newest_only: bool,
     /// It was there, with other metadata.
     pub(super) other_metadata: bool,
+}
+
+impl Done {
+    /// Nothing is known of it yet.
+    pub(super) fn new(thread_id: Uuid) -> Done {
+        Done {
+            thread_id,
+            outcome: Outcome::Vanished,
+            written: 0,
+            losses: Losses::default(),
+            newest_only: false,
+            other_metadata: false,
+        }
+    }
 }
 
 /// All threads.
@@ -69,6 +83,7 @@ impl Report {
         self.losses.ids_given += done.losses.ids_given;
         self.losses.keys_kept += done.losses.keys_kept;
         self.losses.parents_changed += done.losses.parents_changed;
+        self.losses.parts_added += done.losses.parts_added;
         self.newest_only += usize::from(done.newest_only);
         self.other_metadata += usize::from(done.other_metadata);
     }
@@ -109,6 +124,7 @@ impl fmt::Display for Report {
                 self.losses.parents_changed,
                 "states whose parent the source has no more: onto the state before",
             ),
+            (self.losses.parts_added, "states added: one update holds at most 50000 messages"),
             (self.failed.len(), "threads FAILED"),
         ];
         for (number, what) in lines.iter().filter(|(number, _)| *number > 0) {

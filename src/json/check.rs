@@ -2,6 +2,8 @@
 
 use serde_json::value::RawValue;
 
+use super::excerpt;
+
 /// Deepest nesting that is stored. Postgres itself stops at some thousands, depending on its
 /// `max_stack_depth`; clients' parsers stop at about 1,000.
 pub const MAX_DEPTH: usize = 512;
@@ -18,14 +20,27 @@ pub enum Unstorable {
     #[error("Invalid JSON in request body")]
     Invalid,
     /// U+0000, which Postgres cannot store. The reference server replaces it silently.
-    #[error("{0}: the character U+0000 cannot be stored")]
+    #[error("{0}: {reason}", reason = self.reason())]
     Nul(String),
     /// Nested deeper than [`MAX_DEPTH`].
-    #[error("{0}: nested deeper than {MAX_DEPTH} levels")]
+    #[error("{0}: {reason}", reason = self.reason())]
     Depth(String),
     /// A number with more digits than Postgres holds.
-    #[error("{0}: a number has more digits than can be stored")]
+    #[error("{0}: {reason}", reason = self.reason())]
     Digits(String),
+}
+
+impl Unstorable {
+    /// What is wrong, without the field that it is about.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Unstorable::Invalid => "not valid JSON".to_owned(),
+            Unstorable::Nul(_) => "the character U+0000 cannot be stored".to_owned(),
+            Unstorable::Depth(_) => format!("nested deeper than {MAX_DEPTH} levels"),
+            Unstorable::Digits(_) => "a number has more digits than can be stored".to_owned(),
+        }
+    }
 }
 
 /// Checks that `bytes` are one JSON document which can be stored and returned exactly.
@@ -73,7 +88,7 @@ impl Scan<'_> {
 
     fn field(&self) -> String {
         match self.field {
-            Some(name) => String::from_utf8_lossy(name).into_owned(),
+            Some(name) => excerpt(&String::from_utf8_lossy(name)),
             None => "request body".to_owned(),
         }
     }

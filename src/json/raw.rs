@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use indexmap::IndexMap;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Decode, Type, TypeInfo, ValueRef};
+
+use super::members::{MAX_KEYS, too_many_keys};
 
 /// One JSON value as compact text: the digits and the key order are those of its source.
 #[derive(Clone)]
@@ -39,6 +43,12 @@ impl Raw {
     #[must_use]
     pub(crate) fn stored(text: impl Into<Box<str>>) -> Raw {
         Raw(text.into())
+    }
+
+    /// Takes JSON text without white space between its tokens.
+    pub(crate) fn from_compact(text: String) -> Result<Raw, serde_json::Error> {
+        serde_json::from_str::<&RawValue>(&text)?;
+        Ok(Raw::stored(text))
     }
 
     /// The JSON text of a value of our own.
@@ -143,7 +153,7 @@ impl Decode<'_, Postgres> for Raw {
 }
 
 /// Drops white space between tokens. Borrows when there is none.
-fn compact(text: &str) -> Cow<'_, str> {
+pub(super) fn compact(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut kept = String::new();
     let (mut copied, mut at, mut in_string) = (0, 0, false);
@@ -169,10 +179,11 @@ fn compact(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// A JSON object whose values stay raw. Of equal keys the last counts, as everywhere in JSON.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// A JSON object whose values stay raw. Of equal keys the last counts, as everywhere in JSON. One
+/// with more than [`MAX_KEYS`] keys is refused when it is read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Object(indexmap::IndexMap<String, Raw>);
+pub struct Object(IndexMap<String, Raw>);
 
 impl Object {
     /// Sets `key`, keeping its place if it is there.
@@ -216,6 +227,31 @@ impl Object {
         }
         text.push('}');
         text
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut entries = IndexMap::new();
+                while let Some((key, value)) = map.next_entry()? {
+                    entries.insert(key, value);
+                    if entries.len() > MAX_KEYS {
+                        return Err(A::Error::custom(too_many_keys()));
+                    }
+                }
+                Ok(Object(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
     }
 }
 

@@ -4,7 +4,10 @@ use crate::extract::Json;
 use std::{borrow::Cow, fmt::Display};
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderName, HeaderValue, StatusCode,
+        header::{ACCEPT_ENCODING, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -147,6 +150,11 @@ impl Refusal {
         Self::new(status.as_u16(), "validation_failed", "Could not read the request body")
     }
 
+    /// A body that is compressed.
+    pub(super) fn encoding(msg: String) -> Self {
+        Self::new(415, "validation_failed", msg)
+    }
+
     pub(super) fn unverifiable_jwt(reason: &str) -> Self {
         let msg = format!("invalid JWT: unable to parse or verify signature, {reason}");
         Self::new(403, "bad_jwt", msg)
@@ -190,6 +198,10 @@ impl Refusal {
         let code = [(ERROR_CODE, HeaderValue::from_static(self.code))];
         let status = StatusCode::from_u16(self.status).unwrap_or_default();
         let mut response = (status, code, Json(self.to_json(versioned))).into_response();
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let identity = HeaderValue::from_static("identity");
+            response.headers_mut().insert(ACCEPT_ENCODING, identity);
+        }
         if status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
         }

@@ -7,6 +7,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::error::Refusal;
+use crate::json_body::refuse_encodings;
 
 /// A request body, parsed.
 pub(super) struct JsonBody<T>(pub(super) T);
@@ -15,11 +16,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| Refusal::body(rejection.status()))?;
-        parse(&bytes).map(Self)
+        parse(&read(request, state).await?).map(Self)
     }
+}
+
+/// Reads a body, unless it is in a `Content-Encoding`.
+pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    refuse_encodings(request.headers()).map_err(|error| Refusal::encoding(error.to_string()))?;
+    let read = Bytes::from_request(request, state).await;
+    read.map_err(|rejection| Refusal::body(rejection.status()))
 }
 
 /// Only the place of an error is told: serde's own message may quote a password.

@@ -1,10 +1,7 @@
 //! `POST /auth/v1/token`: sign in with a password or with the code that a link led to, or refresh a
 //! session.
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request, State},
-};
+use axum::extract::{Request, State};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,9 +47,7 @@ pub(super) async fn token(
     query: Query,
     request: Request,
 ) -> Result<Json<Value>, Refusal> {
-    let body = Bytes::from_request(request, &())
-        .await
-        .map_err(|rejection| Refusal::body(rejection.status()))?;
+    let body = json_body::read(request, &()).await?;
     match query.get("grant_type") {
         Some("password") => sign_in(&auth, json_body::parse(&body)?).await,
         Some("refresh_token") => refresh(&auth, json_body::parse(&body)?).await,

@@ -10,7 +10,7 @@ use crate::messages;
 pub(super) const MAX_STATE_ANSWER: i64 = 64 * 1024 * 1024;
 
 /// Channels of a thread beside `messages`: each checkpoint names them all.
-pub(super) const MAX_CHANNELS: usize = 1_000;
+pub(crate) const MAX_CHANNELS: usize = 1_000;
 
 /// Why a request was not answered. Nothing was written, unless the variant says otherwise.
 #[derive(Debug, Clone, thiserror::Error)]

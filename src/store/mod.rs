@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 pub use changes::{Changes, Watch};
 pub use error::Error;
+pub(crate) use error::MAX_CHANNELS;
 pub use operation::Held;
 pub use pool::Pooler;
 pub use schema::{OpenError, check_schema, migrate, migrator};

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use indexmap::IndexMap;
 use serde_json::value::RawValue;
 
 use crate::error::Error;
-use crate::json::{Object, Raw};
+use crate::json::{MAX_ECHO, Object, Raw, excerpt};
 use crate::store::Thread;
 
 /// Most extracts of one search, as on the reference server.
@@ -112,19 +111,26 @@ impl Step {
 }
 
 /// Reads what a client wants extracted, by alias.
-pub(super) fn read(sent: IndexMap<String, String>) -> Result<Vec<Extract>, Error> {
-    if sent.len() > MAX_EXTRACTS {
+pub(super) fn read(sent: Object) -> Result<Vec<Extract>, Error> {
+    if sent.iter().nth(MAX_EXTRACTS).is_some() {
         return Err(Error::Invalid(format!(
             "extract: at most {MAX_EXTRACTS} values can be extracted"
         )));
     }
-    sent.into_iter().map(|(alias, path)| one(alias, &path)).collect()
+    let read = |(alias, path): (String, Raw)| {
+        let not_text =
+            |_| Error::Invalid(format!("extract.{}: expected a string", excerpt(&alias)));
+        let path: String = path.parse().map_err(not_text)?;
+        one(alias, &path)
+    };
+    sent.into_iter().map(read).collect()
 }
 
 fn one(alias: String, path: &str) -> Result<Extract, Error> {
+    let shown = excerpt(&alias);
     if RESERVED.contains(&alias.as_str()) {
         return Err(Error::Invalid(format!(
-            "Extract keys cannot use reserved field names: ['{alias}']"
+            "Extract keys cannot use reserved field names: ['{shown}']"
         )));
     }
     let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
@@ -132,25 +138,31 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
         && alias.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit());
     if !is_identifier {
         return Err(Error::Invalid(format!(
-            "Extract key '{alias}' must be a valid identifier (letters, digits, underscores)"
+            "Extract key '{shown}' must be a valid identifier (letters, digits, underscores)"
         )));
+    }
+    // It is repeated in the answer.
+    if shown.len() < alias.len() {
+        let why = format!("Extract key '{shown}' must not be longer than {MAX_ECHO} characters");
+        return Err(Error::Invalid(why));
     }
     if path.is_empty() {
         return Err(Error::Invalid(format!(
-            "Extract path for '{alias}' must be a non-empty string"
+            "Extract path for '{shown}' must be a non-empty string"
         )));
     }
     let root_name = path.split(['.', '[']).next().unwrap_or_default();
     let Some((_, root)) = ROOTS.iter().find(|(name, _)| *name == root_name) else {
         let names = ROOTS.map(|(name, _)| name).join(", ");
         return Err(Error::Invalid(format!(
-            "Extract path '{path}' must start with one of: {names}"
+            "Extract path '{}' must start with one of: {names}",
+            excerpt(path)
         )));
     };
     // A path that is malformed leads nowhere, like one to a field that is not there.
     match steps(path.get(root_name.len()..).unwrap_or_default()) {
         Some(steps) if steps.len() > MAX_STEPS => Err(Error::Invalid(format!(
-            "Extract path for '{alias}' has more than {MAX_STEPS} steps"
+            "Extract path for '{shown}' has more than {MAX_STEPS} steps"
         ))),
         Some(path) => Ok(Extract { alias, root: Some(*root), path }),
         None => Ok(Extract { alias, root: None, path: Vec::new() }),

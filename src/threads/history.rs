@@ -8,16 +8,17 @@ use serde::de::Error as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::id_schemas::{id_null_or_nothing, id_or_nothing};
 use super::snapshot::{
-    CheckpointQuery, Selected, SelectedName, SelectedNames, StateSnapshot, Wanted,
+    CheckpointQuery, Selected, SelectedName, SelectedNames, StateSnapshot, Wanted, selected,
 };
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
 use crate::extract::{
-    Body, Bounded, ObjectOf, Query, Reserving, ThreadId, excerpt, names, parse_uuid, present,
+    Body, Bounded, ObjectOf, Query, Reserving, ThreadId, excerpt, parse_uuid, present,
 };
-use crate::json::{Object, Raw};
+use crate::json::{Object, Raw, quoted};
 use crate::store::Selection;
 
 /// Checkpoints in an answer when no limit is given (D8).
@@ -80,14 +81,15 @@ pub(super) struct HistoryQuery {
     #[schema(value_type = Option<CheckpointQuery>, nullable = false)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// Only these fields; `values.<key>` is one key of the values.
-    #[serde(default, deserialize_with = "names")]
-    #[schema(value_type = Option<Vec<SelectedName>>, nullable = false)]
+    #[serde(default, deserialize_with = "selected")]
+    #[schema(value_type = Option<Vec<SelectedName>>)]
     select: Option<Vec<Selected>>,
 }
 
-/// A checkpoint in any of the forms that SDKs send (D9).
+/// A checkpoint in any of the forms that SDKs send (D9). An object that names none is as if it were
+/// not there, as on the reference server.
 #[derive(Debug)]
-struct Before(String);
+struct Before(Option<String>);
 
 /// The forms of [`Before`], for the document.
 #[derive(ToSchema)]
@@ -96,41 +98,40 @@ struct Before(String);
 #[expect(dead_code, reason = "the document is made of it")]
 enum BeforeForms {
     Id(Uuid),
-    Checkpoint { checkpoint_id: Uuid },
-    Config { configurable: BeforeConfigurable },
+    Object(BeforeObject),
 }
 
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the document is made of it")]
-struct BeforeConfigurable {
-    checkpoint_id: Uuid,
-}
-
-#[derive(Deserialize)]
-struct BeforeConfig {
+/// A checkpoint, or a config that names one.
+#[derive(Deserialize, ToSchema)]
+struct BeforeObject {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, schema_with = id_or_nothing)]
     checkpoint_id: Option<String>,
-    configurable: Option<Box<ObjectOf<BeforeConfig>>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<BeforeConfigurable>, nullable = false)]
+    configurable: Option<ObjectOf<BeforeConfigurable>>,
+}
+
+#[derive(Deserialize, ToSchema)]
+struct BeforeConfigurable {
+    #[serde(default)]
+    #[schema(schema_with = id_null_or_nothing)]
+    checkpoint_id: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Before {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let sent = Raw::deserialize(deserializer)?;
-        let id = if sent.is_object() {
-            let config: Option<BeforeConfig> = sent.parse().ok();
-            config.and_then(|config| {
-                config
-                    .checkpoint_id
-                    .or_else(|| config.configurable.and_then(|inner| inner.0.checkpoint_id))
-            })
-        } else {
-            sent.parse().ok()
-        };
-        id.map(Before).ok_or_else(|| {
-            D::Error::custom(
-                "expected a checkpoint id, or an object with checkpoint_id or \
-                 configurable.checkpoint_id",
-            )
-        })
+        if !sent.is_object() {
+            let id = sent.parse().map_err(|_| {
+                D::Error::custom("expected a checkpoint id, a checkpoint or a config")
+            })?;
+            return Ok(Before(Some(id)));
+        }
+        let ObjectOf(object): ObjectOf<BeforeObject> = sent.parse().map_err(D::Error::custom)?;
+        let named = object.checkpoint_id.filter(|id| !id.is_empty());
+        let nested = object.configurable.and_then(|ObjectOf(inner)| inner.checkpoint_id);
+        Ok(Before(named.or(nested.filter(|id| !id.is_empty()))))
     }
 }
 
@@ -151,7 +152,8 @@ pub(super) async fn post_history(
     Body(body): Body<HistoryQuery>,
 ) -> Result<Reserving<Vec<StateSnapshot>>, Error> {
     let ObjectOf(at) = body.checkpoint.unwrap_or_default();
-    let before = body.before.map(|before| checkpoint_id(&before.0)).transpose()?;
+    let before = body.before.and_then(|Before(id)| id);
+    let before = before.as_deref().map(checkpoint_id).transpose()?;
     let selection = Selection {
         checkpoint_ns: at.ns(),
         checkpoint_id: at.id(),
@@ -164,7 +166,7 @@ pub(super) async fn post_history(
 
 fn checkpoint_id(text: &str) -> Result<Uuid, Error> {
     parse_uuid(text)
-        .ok_or_else(|| Error::Invalid(format!("before: {:?} is no checkpoint id", excerpt(text))))
+        .ok_or_else(|| Error::Invalid(format!("before: {} is no checkpoint id", quoted(text))))
 }
 
 async fn read(

@@ -9,6 +9,7 @@ mod delete;
 mod extract_path;
 mod get;
 mod history;
+mod id_schemas;
 mod metadata;
 mod prune;
 mod search;
@@ -16,9 +17,12 @@ mod snapshot;
 mod state;
 mod storage;
 mod stream;
+mod stream_events;
+mod thread_ids;
 mod ttl;
 mod update;
 mod update_state;
+mod updates;
 mod view;
 
 use std::sync::Arc;
@@ -51,6 +55,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(history::get_history, history::post_history))
         .routes(routes!(storage::storage))
         .routes(routes!(stream::stream))
+        .routes(routes!(stream_events::stream_events))
         .route("/threads/search", on(takes_an_id, not_a_thread_id))
         .route("/threads/count", on(takes_an_id, not_a_thread_id))
         .route("/threads/prune", on(takes_an_id, not_a_thread_id))

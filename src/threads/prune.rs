@@ -8,18 +8,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Strategy;
+use super::thread_ids::ThreadIds;
 use crate::access_log::Written;
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Json, name, parse_uuid};
+use crate::extract::{Body, Json, name};
 
 /// Which threads to prune, and how.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct PruneThreads {
     /// The threads. If one is not there, none is pruned.
     #[schema(value_type = Vec<uuid::Uuid>)]
-    thread_ids: Vec<String>,
+    thread_ids: ThreadIds,
     /// Whether they go as a whole. Absent: `delete`.
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
@@ -46,8 +47,7 @@ pub(super) async fn prune(
     access: Access,
     Body(body): Body<PruneThreads>,
 ) -> Result<(Extension<Written>, Json<Pruned>), Error> {
-    let ids = body.thread_ids.iter().map(|id| parse_uuid(id).ok_or(Error::InvalidThreadId));
-    let mut thread_ids = ids.collect::<Result<Vec<_>, _>>()?;
+    let mut thread_ids = body.thread_ids.valid().map_err(|_| Error::InvalidThreadId)?;
     thread_ids.sort_unstable();
     thread_ids.dedup();
     let scope = access.on(Action::Delete, &thread_ids).await?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
-use indexmap::IndexMap;
 use serde::Deserialize;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -13,11 +12,12 @@ use utoipa::{PartialSchema, ToSchema};
 use super::Status;
 use super::cursor::Cursor;
 use super::extract_path::{self, Extract};
+use super::thread_ids::ThreadIds;
 use super::view::{Selected, ThreadField, ThreadSchema, ThreadView};
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, Bounded, Reserving, excerpt, name, names, parse_uuid, present};
+use crate::extract::{Body, Bounded, Reserving, name, names, present};
 use crate::json::Object;
 use crate::store::{Criteria, Found, Page, SortKey, Thread};
 
@@ -43,7 +43,7 @@ pub(super) struct SearchThreads {
     /// One of these threads; empty for any.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<uuid::Uuid>>, nullable = false)]
-    ids: Option<Vec<String>>,
+    ids: Option<ThreadIds>,
     /// Most threads in the answer.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10, nullable = false)]
@@ -72,7 +72,7 @@ pub(super) struct SearchThreads {
     /// Single values to extract, up to 10: `{"last": "values.messages[-1].content"}`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
-    extract: Option<IndexMap<String, String>>,
+    extract: Option<Object>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -100,16 +100,12 @@ impl SearchThreads {
     }
 
     fn criteria(self) -> Result<Criteria, Error> {
-        let ids = self.ids.unwrap_or_default();
-        let ids = ids.iter().map(|id| {
-            parse_uuid(id)
-                .ok_or_else(|| Error::Invalid(format!("ids: Invalid thread ID {}", excerpt(id))))
-        });
+        let ids = self.ids.unwrap_or_default().valid();
         Ok(Criteria {
             metadata: self.metadata.unwrap_or_default(),
             values: self.values.filter(|values| !values.is_empty()),
             status: self.status,
-            ids: ids.collect::<Result<_, _>>()?,
+            ids: ids.map_err(|id| Error::Invalid(format!("ids: Invalid thread ID {id}")))?,
         })
     }
 }

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::json::Raw;
+use crate::extract::Name;
+use crate::json::{Raw, excerpt};
 use crate::store::{Channels, Checkpoint};
 use crate::time::Timestamp;
 
@@ -98,6 +99,15 @@ impl<'de> Deserialize<'de> for Selected {
     }
 }
 
+/// Reads a list of [`Selected`]s in a body. Null is as if it were not there: the reference server
+/// takes no notice of the field (D17).
+pub(super) fn selected<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Selected>>, D::Error> {
+    let names = Option::<Vec<Name<Selected>>>::deserialize(deserializer)?;
+    Ok(names.map(|names| names.into_iter().map(|Name(name)| name).collect()))
+}
+
 /// A [`Selected`] in a body, for the document.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^(values(\.[\s\S]*)?|next|tasks|metadata|created_at|checkpoint|parent_checkpoint|interrupts|checkpoint_id|parent_checkpoint_id)$")]
@@ -124,7 +134,7 @@ impl Wanted {
         let selected = names.map(|name| {
             let name_of = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
             Selected::deserialize(name_of)
-                .map_err(|error| Error::Invalid(format!("select: {error}")))
+                .map_err(|error| Error::Invalid(format!("select: {}", excerpt(&error.to_string()))))
         });
         selected.collect::<Result<_, _>>().map(Wanted)
     }
@@ -158,7 +168,6 @@ pub(super) struct CheckpointConfig {
 /// A checkpoint as clients name it. Its `thread_id` is never looked at: the thread is that of
 /// the path, which the caller was authorized for.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub(super) struct CheckpointQuery {
     /// Absent: the newest.
     #[serde(default, deserialize_with = "crate::extract::present")]
@@ -168,6 +177,11 @@ pub(super) struct CheckpointQuery {
     #[serde(default, deserialize_with = "crate::extract::present")]
     #[schema(nullable = false)]
     pub(super) checkpoint_ns: Option<String>,
+    /// Ignored, but has to be a string.
+    #[serde(default, deserialize_with = "crate::extract::present")]
+    #[schema(nullable = false)]
+    #[expect(dead_code, reason = "checked by being read")]
+    thread_id: Option<String>,
     /// Ignored, but has to be an object.
     #[serde(default, deserialize_with = "crate::extract::present")]
     #[schema(value_type = Option<Object>, nullable = false)]
@@ -186,13 +200,18 @@ impl StateSnapshot {
         wanted: &Wanted,
     ) -> StateSnapshot {
         use StateField as F;
+        // What is not there is repeated as it was asked for, and no longer than that is of use.
+        let checkpoint_ns = match stored {
+            Some(_) => checkpoint_ns.to_owned(),
+            None => excerpt(checkpoint_ns),
+        };
         let config = |checkpoint_id: &String| CheckpointConfig {
             thread_id,
-            checkpoint_ns: checkpoint_ns.to_owned(),
+            checkpoint_ns: checkpoint_ns.clone(),
             checkpoint_id: checkpoint_id.clone(),
         };
         let stored_id = stored.as_ref().map(|stored| stored.checkpoint_id.to_string());
-        let id = stored_id.or_else(|| asked_for.map(str::to_owned));
+        let id = stored_id.or_else(|| asked_for.map(excerpt));
         let parent = stored.as_ref().and_then(|stored| stored.parent_checkpoint_id);
         let parent = parent.map(|parent| parent.to_string());
         let created_at = stored.as_ref().map(|stored| stored.created_at);

@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::snapshot::{
-    CheckpointQuery, Selected, SelectedName, SelectedNames, StateSnapshot, Wanted,
+    CheckpointQuery, Selected, SelectedName, SelectedNames, StateSnapshot, Wanted, selected,
 };
 use crate::app::App;
 use crate::auth::{Access, Action};
 use crate::error::Error;
-use crate::extract::{Body, ObjectOf, Query, Reserving, Segment, ThreadId, names, present};
+use crate::extract::{Body, ObjectOf, Query, Reserving, Segment, ThreadId, present};
 use crate::store::Selection;
 
 /// Read the newest state
@@ -79,8 +79,8 @@ pub(super) struct StateAtCheckpoint {
     #[expect(dead_code, reason = "checked by being read")]
     subgraphs: Option<bool>,
     /// Only these fields; `values.<key>` is one key of the values.
-    #[serde(default, deserialize_with = "names")]
-    #[schema(value_type = Option<Vec<SelectedName>>, nullable = false)]
+    #[serde(default, deserialize_with = "selected")]
+    #[schema(value_type = Option<Vec<SelectedName>>)]
     select: Option<Vec<Selected>>,
 }
 

@@ -69,41 +69,8 @@ pub(super) async fn stream(
 ) -> Result<Response, Error> {
     let sends_state = modes(&query)?.any(|mode| mode == "state_update");
     let since = headers.get("last-event-id").map(last_event_id).transpose()?;
-    let scope = access.on(Action::Read, &[thread_id]).await?;
-    let place = app.shares.take(Kind::Streams, access.holder(), 1)?;
-    // Watching comes first: what is written from here on is either news or behind `last_seq`.
-    let watch = app.store.watch(&scope, thread_id).await?;
-    let watch = watch.ok_or(Error::ThreadNotFound(thread_id))?;
-    let progress = app.store.progress(&scope, thread_id).await?;
-    let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
-    let created_at = progress.created_at;
-    let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
-    let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
-    // An event that was never sent cannot have been seen: there is nothing to replay.
-    let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
-    let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
-    let follow = Follow {
-        app,
-        access,
-        credentials,
-        checked: Instant::now(),
-        scope,
-        thread_id,
-        watch,
-        _place: place,
-        sends_state,
-        is_behind: since.is_some(),
-        position: since.unwrap_or(now),
-        ready: VecDeque::new(),
-        memory: None,
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        // Asks nginx not to hold events back.
-        (HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Body::from_stream(follow.events())).into_response())
+    let follow = Follow::open(app, access, credentials, thread_id, sends_state, since).await?;
+    Ok(follow.into_response(HEARTBEAT))
 }
 
 /// The modes asked for, in both spellings of the parameter, as a list or as a JSON list.
@@ -138,7 +105,7 @@ fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
 }
 
 /// What one open stream holds.
-struct Follow {
+pub(super) struct Follow {
     app: Arc<App>,
     access: Access,
     credentials: Credentials,
@@ -165,12 +132,63 @@ struct StateUpdate {
 }
 
 impl Follow {
-    fn events(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
-        stream::unfold(Some(self), async |follow| {
+    /// Follows a thread that the caller may read. `since` is what the client has seen: the least id
+    /// of a checkpoint that it may not have, and the number of the last that it has.
+    pub(super) async fn open(
+        app: Arc<App>,
+        access: Access,
+        credentials: Credentials,
+        thread_id: Uuid,
+        sends_state: bool,
+        since: Option<(Uuid, i64)>,
+    ) -> Result<Follow, Error> {
+        let scope = access.on(Action::Read, &[thread_id]).await?;
+        let place = app.shares.take(Kind::Streams, access.holder(), 1)?;
+        // Watching comes first: what is written from here on is either news or behind `last_seq`.
+        let watch = app.store.watch(&scope, thread_id).await?;
+        let watch = watch.ok_or(Error::ThreadNotFound(thread_id))?;
+        let progress = app.store.progress(&scope, thread_id).await?;
+        let progress = progress.ok_or(Error::ThreadNotFound(thread_id))?;
+        let created_at = progress.created_at;
+        let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
+        let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
+        // An event that was never sent cannot have been seen: there is nothing to replay.
+        let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
+        let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
+        Ok(Follow {
+            app,
+            access,
+            credentials,
+            checked: Instant::now(),
+            scope,
+            thread_id,
+            watch,
+            _place: place,
+            sends_state,
+            is_behind: since.is_some(),
+            position: since.unwrap_or(now),
+            ready: VecDeque::new(),
+            memory: None,
+        })
+    }
+
+    /// Its events as an answer, with a comment each `heartbeat` of silence.
+    pub(super) fn into_response(self, heartbeat: Duration) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store"),
+            // Asks nginx not to hold events back.
+            (HeaderName::from_static("x-accel-buffering"), "no"),
+        ];
+        (headers, Body::from_stream(self.events(heartbeat))).into_response()
+    }
+
+    fn events(self, heartbeat: Duration) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(Some(self), move |follow: Option<Follow>| async move {
             let mut follow = follow?;
             let stopping = follow.app.stopping.clone();
             tokio::select! {
-                event = follow.next() => event.map(|event| (Ok(event), Some(follow))),
+                event = follow.next(heartbeat) => event.map(|event| (Ok(event), Some(follow))),
                 () = stopping.cancelled() => {
                     let wait = RETRY.as_millis();
                     let goodbye = format!(": the server is stopping\nretry: {wait}\n\n");
@@ -182,8 +200,8 @@ impl Follow {
 
     /// The next event, or a heartbeat. `None`: the thread is gone, or the user may not see it any
     /// more.
-    async fn next(&mut self) -> Option<Bytes> {
-        let silent_until = Instant::now() + HEARTBEAT;
+    async fn next(&mut self, heartbeat: Duration) -> Option<Bytes> {
+        let silent_until = Instant::now() + heartbeat;
         loop {
             if let Some(checkpoint) = self.ready.pop_front() {
                 return Some(self.event(checkpoint).await);

@@ -6,32 +6,25 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::snapshot::{CheckpointConfig, CheckpointQuery};
+use super::updates::{ValuesReader, check_name};
 use crate::app::App;
-use crate::auth::{Access, Action};
+use crate::auth::{Access, Action, User};
 use crate::error::Error;
-use crate::extract::{Body, Json, ObjectOf, ThreadId, excerpt, present};
-use crate::json::{Object, Raw};
-use crate::messages::{self, CHANNEL as MESSAGES};
+use crate::extract::{Json, JsonBody, ObjectOf, ThreadId, excerpt, present};
 use crate::store::{self, Update};
-
-/// Longest name of a channel, a namespace or a node in bytes: the first two are part of an index,
-/// and the last is kept with each checkpoint.
-pub(super) const MAX_NAME: usize = 1024;
-
-/// Longest namespace of checkpoints in bytes, for the same reason.
-const MAX_NAMESPACE: usize = 1024;
 
 /// A change of state.
 #[derive(Debug, Deserialize, ToSchema)]
-pub(super) struct UpdateState {
+pub(super) struct UpdateState<'a> {
     /// New values by channel; a list of such objects is applied in order; null writes a
     /// checkpoint without a change. `messages` are appended, replaced by id or removed.
-    #[serde(default)]
+    #[serde(default, borrow)]
     #[schema(value_type = Option<ValuesForms>)]
-    values: Option<Raw>,
+    values: Option<&'a RawValue>,
     /// The node to write as. Recorded, never checked.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, max_length = 1024)]
@@ -41,9 +34,29 @@ pub(super) struct UpdateState {
     #[schema(value_type = Option<CheckpointQuery>, nullable = false)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
     /// The same, by its id.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false)]
+    #[serde(default)]
     checkpoint_id: Option<String>,
+}
+
+impl UpdateState<'_> {
+    /// The update, and the checkpoint to write it onto as the client named it.
+    fn into_update(self, user: &User) -> Result<(Update, CheckpointQuery), Error> {
+        let ObjectOf(mut at) = self.checkpoint.unwrap_or_default();
+        check_name("checkpoint.checkpoint_ns", &at.ns())?;
+        check_name("as_node", self.as_node.as_deref().unwrap_or_default())?;
+        at.checkpoint_id = at.checkpoint_id.or(self.checkpoint_id);
+        let mut update = Update {
+            checkpoint_ns: at.ns(),
+            checkpoint_id: at.id(),
+            as_node: self.as_node,
+            user_id: user.identity.clone(),
+            ..Update::default()
+        };
+        if let Some(values) = self.values {
+            ValuesReader::default().add(&mut update, values.get(), "values")?;
+        }
+        Ok((update, at))
+    }
 }
 
 /// The forms of `values`, for the document.
@@ -66,7 +79,7 @@ pub(super) struct StateUpdated {
 
 /// Change the state
 #[utoipa::path(
-    post, path = "/threads/{thread_id}/state", tag = "state", request_body = UpdateState,
+    post, path = "/threads/{thread_id}/state", tag = "state", request_body = UpdateState<'_>,
     params(("thread_id" = uuid::Uuid, Path, description = "The thread")),
     responses(
         (status = 200, description = "The new checkpoint", body = StateUpdated),
@@ -79,27 +92,11 @@ pub(super) async fn update_state(
     State(app): State<Arc<App>>,
     access: Access,
     ThreadId(thread_id): ThreadId,
-    Body(body): Body<UpdateState>,
+    body: JsonBody,
 ) -> Result<Json<StateUpdated>, Error> {
-    let ObjectOf(mut at) = body.checkpoint.unwrap_or_default();
-    check_name("checkpoint.checkpoint_ns", at.checkpoint_ns.as_deref())?;
-    check_name("as_node", body.as_node.as_deref())?;
-    at.checkpoint_id = at.checkpoint_id.or(body.checkpoint_id);
-    if at.ns().len() > MAX_NAMESPACE {
-        return Err(Error::Invalid(format!(
-            "checkpoint.checkpoint_ns: longer than {MAX_NAMESPACE} bytes"
-        )));
-    }
-    let mut update = Update {
-        checkpoint_ns: at.ns(),
-        checkpoint_id: at.id(),
-        as_node: body.as_node,
-        user_id: access.user().identity.clone(),
-        ..Update::default()
-    };
-    if let Some(values) = &body.values {
-        add_values(&mut update, values, "values")?;
-    }
+    let (update, at) = body.read::<UpdateState<'_>>()?.into_update(access.user())?;
+    // What is to be written has been copied from it.
+    drop(body);
     // Both, as on the reference server: the answer tells of the state.
     let scope = access.on(Action::Update, &[thread_id]).await?;
     let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
@@ -118,43 +115,4 @@ pub(super) async fn update_state(
         checkpoint_id: checkpoint_id.clone(),
     };
     Ok(Json(StateUpdated { configurable: checkpoint.clone(), checkpoint, checkpoint_id }))
-}
-
-/// Refuses a name that is too long to be kept.
-pub(super) fn check_name(field: &str, name: Option<&str>) -> Result<(), Error> {
-    if name.is_some_and(|name| name.len() > MAX_NAME) {
-        return Err(Error::Invalid(format!("{field}: longer than {MAX_NAME} bytes")));
-    }
-    Ok(())
-}
-
-/// Adds what a client sent as values to an update. `field` is the place in the body, for errors.
-pub(super) fn add_values(update: &mut Update, values: &Raw, field: &str) -> Result<(), Error> {
-    let not_values =
-        |_| Error::Invalid(format!("{field}: expected an object, a list of objects or null"));
-    let objects: Vec<Object> = match values.text().as_bytes().first() {
-        Some(b'[') => values.parse().map_err(not_values)?,
-        Some(b'n') => Vec::new(),
-        _ => vec![values.parse().map_err(not_values)?],
-    };
-    for (channel, value) in objects.into_iter().flatten() {
-        if channel == MESSAGES {
-            let changes = update.messages.get_or_insert_default();
-            changes.extend(messages::read(&value).map_err(|refused| refused_in(field, &refused))?);
-        } else if channel.len() > MAX_NAME {
-            return Err(Error::Invalid(format!("{field}: a key is longer than {MAX_NAME} bytes")));
-        } else {
-            update.channels.insert(channel, value);
-        }
-    }
-    Ok(())
-}
-
-/// The reducer names its errors after `values`, where most clients send messages.
-fn refused_in(field: &str, refused: &messages::Refused) -> Error {
-    let text = refused.to_string();
-    Error::Invalid(match text.strip_prefix("values") {
-        Some(rest) => format!("{field}{rest}"),
-        None => text,
-    })
 }

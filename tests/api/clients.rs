@@ -25,6 +25,11 @@ async fn every_method_of_the_python_threads_clients_works() {
 }
 
 #[tokio::test]
+async fn messages_become_what_langgraphs_own_reducer_makes_of_them() {
+    python("langgraph_py/messages.py").await;
+}
+
+#[tokio::test]
 async fn every_method_of_the_javascript_threads_client_of_line_1_works() {
     node("langgraph_js/threads.mjs", &["@langchain/langgraph-sdk"]).await;
 }
@@ -52,7 +57,8 @@ async fn python(script: &str) {
     let named = std::env::var_os("THREAD_STORE_TEST_PYTHON");
     let python = named.clone().unwrap_or_else(|| OsString::from("python3"));
     let mut probe = Command::new(&python);
-    let probe = probe.args(["-c", "import httpx, langgraph_sdk, supabase"]).kill_on_drop(true);
+    let packages = "import httpx, langgraph, langgraph_sdk, supabase";
+    let probe = probe.args(["-c", packages]).kill_on_drop(true);
     let probe = tokio::time::timeout(PATIENCE, probe.output()).await.unwrap();
     let is_there = probe.is_ok_and(|probe| probe.status.success());
     assert!(is_there || named.is_none(), "THREAD_STORE_TEST_PYTHON lacks the packages");

@@ -151,3 +151,35 @@ async fn every_entry_equals_the_state_at_its_checkpoint() {
     assert_eq!(history[0], user.state(&id).await);
     assert_eq!(history[0]["parent_checkpoint_id"], json!(ids[0]));
 }
+
+#[tokio::test]
+async fn a_before_or_a_checkpoint_that_names_none_is_as_if_it_were_not_there() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let (id, ids) = thread_with(&user, 3).await;
+    for body in [
+        json!({ "before": {} }),
+        json!({ "before": { "configurable": {} } }),
+        json!({ "before": { "configurable": { "checkpoint_id": null } } }),
+        json!({ "before": { "configurable": { "checkpoint_id": "" } } }),
+        json!({ "before": { "configurable": { "thread_id": id, "checkpoint_ns": "" } } }),
+        json!({ "before": { "checkpoint_id": "" } }),
+        json!({ "before": { "thread_id": id, "checkpoint_ns": "" } }),
+        json!({ "before": { "tags": null } }),
+        json!({ "checkpoint": {} }),
+        json!({ "checkpoint": { "checkpoint_id": "" } }),
+        json!({ "checkpoint": { "thread_id": id } }),
+        json!({ "select": null }),
+    ] {
+        assert_eq!(numbers(&user, &id, body.clone()).await, [2, 1, 0], "{body}");
+    }
+    // One that names two is a config with a checkpoint's fields beside.
+    let both =
+        json!({ "before": { "checkpoint_id": "", "configurable": { "checkpoint_id": ids[1] } } });
+    assert_eq!(numbers(&user, &id, both).await, [0]);
+    let state = user.post(&format!("/threads/{id}/state"), json!({ "checkpoint_id": null })).await;
+    state.expect(200);
+    let at = json!({ "checkpoint": {}, "select": null });
+    let at = user.post(&format!("/threads/{id}/state/checkpoint"), at).await.expect(200);
+    assert_eq!(at, user.state(&id).await);
+}

@@ -192,6 +192,8 @@ fn one_thread() -> Vec<Row> {
         row("GET", STREAM, Action::Read, 200),
         row("GET", STREAM, Action::Read, 200).variant("?stream_modes=state_update"),
         row("HEAD", STREAM, Action::Read, 200),
+        row("POST", "/threads/{thread_id}/stream/events", Action::Read, 200)
+            .body(|_| json!({ "channels": ["lifecycle"] })),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Routes of the reference server that need graphs (`DECISIONS.md` D23).
+//! Routes of the reference server that need graphs (D23).
 
 use reqwest::Method;
 use serde_json::json;
@@ -24,7 +24,6 @@ async fn routes_of_graphs_say_that_this_server_runs_none() {
         ("/threads/{id}/runs/wait", "runs"),
         ("/threads/{id}/runs/1/join", "runs"),
         ("/threads/{id}/runs/crons", "runs"),
-        ("/threads/{id}/stream/events", "runs"),
         ("/threads/{id}/commands", "runs"),
         ("/assistants", "assistants"),
         ("/assistants/search", "assistants"),
@@ -88,6 +87,7 @@ async fn any_other_path_is_plainly_not_found() {
         (Method::GET, "/threads/{id}/copy", "POST"),
         (Method::DELETE, "/threads/{id}/history", "GET,HEAD,POST"),
         (Method::POST, "/threads/{id}/storage", "GET,HEAD"),
+        (Method::GET, "/threads/{id}/stream/events", "POST"),
         (Method::POST, "/ok", "GET,HEAD"),
     ] {
         let answer = Answer::of(user.request(method.clone(), &path.replace("{id}", &id))).await;

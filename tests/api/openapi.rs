@@ -94,6 +94,7 @@ fn the_whole_threads_api_is_documented() {
         "GET /threads/{thread_id}/state/{checkpoint_id}",
         "GET /threads/{thread_id}/storage",
         "GET /threads/{thread_id}/stream",
+        "POST /threads/{thread_id}/stream/events",
     ];
     assert_eq!(operations, expected);
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::within;
 
 /// For a connection in doubt to answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When a connection last failed. Connections that were idle at that moment are probed before they
 /// are used, or are not used at all.

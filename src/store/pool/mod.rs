@@ -27,7 +27,9 @@ use deadpool::Runtime;
 use deadpool::managed::{Object, PoolError, QueueMode, TimeoutType};
 use metrics::histogram;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, PgPool};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
+};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -307,6 +309,12 @@ pub(crate) fn sessions(options: PgConnectOptions, max_connections: u32) -> PgPoo
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A network may have forgotten an idle connection, which then answers nothing at all.
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| {
+            let answer = timeout(health::PROBE_TIMEOUT, connection.ping());
+            Box::pin(async move { answer.await.unwrap_or_else(|_| Err(too_late())).map(|()| true) })
+        })
         .after_connect(move |connection, _| {
             let set = AssertSqlSafe(set.clone());
             Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(drop) })

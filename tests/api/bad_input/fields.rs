@@ -16,6 +16,7 @@ const PATCH: usize = 4;
 const STATE: usize = 5;
 const AT: usize = 6;
 const HISTORY: usize = 7;
+const EVENTS: usize = 8;
 
 const CHECKPOINT_ID: &str = "1ef00000-0000-6000-8000-000000000000";
 
@@ -196,13 +197,14 @@ fn of_updating_state() -> Vec<Row> {
             STATE,
             "values.messages[1].id",
             vec![
-                json!({ "messages": ["x", { "type": "ai", "id": 1.5 }] }),
-                json!({ "messages": ["x", { "type": "ai", "id": [] }] }),
-                json!({ "messages": ["x", { "type": "ai", "id": "x".repeat(1025) }] }),
+                json!({ "messages": ["x", { "type": "ai", "content": "", "id": true }] }),
+                json!({ "messages": ["x", { "type": "ai", "content": "", "id": [] }] }),
+                json!({ "messages": ["x", { "type": "ai", "content": "", "id": "x".repeat(1025) }] }),
             ],
         ),
         (STATE, "as_node", all_but(&["string"])),
-        (STATE, "checkpoint_id", all_but(&["string"])),
+        // Null is as if it were not there, as on the reference server.
+        (STATE, "checkpoint_id", all_but(&["string", "null"])),
     ]
 }
 
@@ -213,7 +215,8 @@ fn of_reading_state() -> Vec<Row> {
             "limit",
             [all_but(&["integer"]), vec![json!(0), json!(-1), json!(1001), json!("5")]].concat(),
         ),
-        (HISTORY, "before", all_but(&[])),
+        // An object that names no checkpoint is as if it were not there.
+        (HISTORY, "before", all_but(&["object"])),
         (
             HISTORY,
             "before",
@@ -223,12 +226,20 @@ fn of_reading_state() -> Vec<Row> {
                 json!({ "configurable": null }),
                 json!({ "configurable": [CHECKPOINT_ID, null] }),
                 json!({ "configurable": CHECKPOINT_ID }),
-                json!({ "configurable": {} }),
+                json!({ "configurable": { "checkpoint_id": 5 } }),
+                json!({ "configurable": { "checkpoint_id": "x" } }),
                 json!({ "checkpoint_id": ["x"] }),
+                json!({ "checkpoint_id": "x" }),
                 json!(""),
             ],
         ),
         (AT, "subgraphs", all_but(&["bool"])),
+        (EVENTS, "channels", all_but(&["array"])),
+        (
+            EVENTS,
+            "channels",
+            vec![json!([]), json!([1]), json!(["Values"]), json!(["values", "x"]), json!([null])],
+        ),
     ]
 }
 
@@ -256,13 +267,15 @@ fn of_several() -> Vec<Row> {
         fields.push((endpoint, "status", statuses));
     }
     for endpoint in [AT, HISTORY] {
-        let names =
-            [all_but(&["array"]), vec![json!(["x"]), json!([1]), json!([{ "values": null }])]];
+        let names = [
+            all_but(&["array", "null"]),
+            vec![json!(["x"]), json!([1]), json!([{ "values": null }])],
+        ];
         fields.push((endpoint, "select", names.concat()));
     }
     for endpoint in [STATE, AT, HISTORY] {
         fields.push((endpoint, "checkpoint", all_but(&["object"])));
-        for field in ["checkpoint_id", "checkpoint_ns"] {
+        for field in ["checkpoint_id", "checkpoint_ns", "thread_id"] {
             let values = all_but(&["string"]).into_iter();
             fields.push((
                 endpoint,
@@ -298,9 +311,11 @@ async fn every_field_refuses_values_of_other_types_by_its_name() {
         for value in values {
             let key = field.split('.').next().unwrap();
             let mut body = json!({ key: value });
-            for (endpoint, key, value) in
-                [(PRUNE, "thread_ids", json!([])), (AT, "checkpoint", json!({}))]
-            {
+            for (endpoint, key, value) in [
+                (PRUNE, "thread_ids", json!([])),
+                (AT, "checkpoint", json!({})),
+                (EVENTS, "channels", json!(["values"])),
+            ] {
                 if WITH_BODY[endpoint] == (method, path) && body.get(key).is_none() {
                     body[key] = value;
                 }
@@ -319,7 +334,7 @@ async fn every_field_refuses_values_of_other_types_by_its_name() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    for (endpoint, field) in [(PRUNE, "thread_ids"), (AT, "checkpoint")] {
+    for (endpoint, field) in [(PRUNE, "thread_ids"), (AT, "checkpoint"), (EVENTS, "channels")] {
         let (method, path) = WITH_BODY[endpoint];
         let answer = bystander.send(method, path, b"{}".to_vec()).await;
         assert_eq!(answer.status, 422, "{path}");
@@ -344,9 +359,10 @@ async fn what_no_index_holds_is_refused_or_stored_but_never_fails() {
         .await;
     assert_eq!(answer.status, 422);
     assert!(answer.detail().contains("checkpoint_ns"), "{}", answer.text);
-    for values in
-        [json!({ noise.clone(): 1 }), json!({ "messages": [{ "type": "ai", "id": noise }] })]
-    {
+    for values in [
+        json!({ noise.clone(): 1 }),
+        json!({ "messages": [{ "type": "ai", "content": "", "id": noise }] }),
+    ] {
         let answer = bystander
             .user
             .post(&format!("/threads/{}/state", bystander.id), json!({ "values": values }))

@@ -1,5 +1,6 @@
 //! Malformed requests: always a 4xx with a detail that names the field, and nothing changes.
 
+mod echoes;
 mod fields;
 mod requests;
 
@@ -71,7 +72,7 @@ fn bad_everywhere() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 /// Endpoints with a body. `{id}` stands for a thread.
-const WITH_BODY: [(&str, &str); 8] = [
+const WITH_BODY: [(&str, &str); 9] = [
     ("POST", "/threads"),
     ("POST", "/threads/search"),
     ("POST", "/threads/count"),
@@ -80,6 +81,7 @@ const WITH_BODY: [(&str, &str); 8] = [
     ("POST", "/threads/{id}/state"),
     ("POST", "/threads/{id}/state/checkpoint"),
     ("POST", "/threads/{id}/history"),
+    ("POST", "/threads/{id}/stream/events"),
 ];
 
 /// A user with one thread, and all that can be read of it.

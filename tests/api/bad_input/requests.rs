@@ -5,7 +5,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::Bystander;
+use super::{Bystander, WITH_BODY};
+use crate::raw::Raw;
 use crate::support::{Answer, TestServer, User};
 
 #[tokio::test]
@@ -49,6 +50,7 @@ async fn every_endpoint_refuses_what_is_no_thread_id() {
         ("POST", "/history"),
         ("GET", "/storage"),
         ("GET", "/stream"),
+        ("POST", "/stream/events"),
     ] {
         for bad in &ids {
             // The id counts before the body.
@@ -154,6 +156,63 @@ async fn odd_headers_do_no_harm() {
     assert_eq!(Answer::of(authorization).await.status, 401);
     bystander.assert_untouched().await;
 }
+
+#[tokio::test]
+async fn a_body_in_a_content_encoding_is_415_before_it_is_read() {
+    let server = TestServer::start().await;
+    let bystander = Bystander::new(&server).await;
+    for (method, path) in WITH_BODY {
+        for (encoding, named) in [
+            ("gzip", "gzip"),
+            ("GZIP", "GZIP"),
+            ("br", "br"),
+            ("deflate, gzip", "deflate"),
+            ("identity, zstd", "zstd"),
+            ("x", "x"),
+        ] {
+            let path = path.replace("{id}", &bystander.id);
+            let request = bystander.user.request(method.parse().unwrap(), &path);
+            let answer =
+                Answer::of(request.header("content-encoding", encoding).body(GZIPPED)).await;
+            assert_eq!(answer.status, 415, "{method} {path}: {}", answer.text);
+            let named = format!("Content-Encoding {named} is not supported");
+            assert!(answer.detail().starts_with(&named), "{}", answer.text);
+            assert_eq!(answer.header("accept-encoding"), "identity");
+        }
+    }
+    bystander.assert_untouched().await;
+    // Sign-in and the thread's id count before it, and what is no encoding is none.
+    let request = |user: &User, path: &str| user.request(Method::POST, path).body("{\"limit\":1}");
+    let gzipped = |user: &User, path: &str| request(user, path).header("content-encoding", "gzip");
+    let answer = Answer::of(gzipped(&server.nobody(), "/threads/search")).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(Answer::of(gzipped(&bystander.user, "/threads/x/history")).await.status, 422);
+    for encoding in ["identity", "Identity", "", " , identity"] {
+        let request = request(&bystander.user, "/threads/search");
+        Answer::of(request.header("content-encoding", encoding)).await.expect(200);
+    }
+}
+
+/// Of a body that is announced nothing has to come.
+#[tokio::test]
+async fn an_encoding_is_refused_while_the_body_is_still_to_come() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let mut connection = Raw::to(&server).await;
+    let head = format!(
+        "POST /threads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n",
+        user.token
+    );
+    connection.send(&head).await;
+    let answer = connection.answer().await.unwrap();
+    assert_eq!(answer.status, 415, "{answer:?}");
+    assert!(answer.head.contains("accept-encoding: identity"), "{answer:?}");
+}
+
+/// `{}`, as gzip writes it.
+const GZIPPED: &[u8] =
+    &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
 
 impl User {
     /// A request with this and nothing else as its credentials.

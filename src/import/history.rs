@@ -1,0 +1,116 @@
+//! The states of a thread of the source, as they are to be in the destination.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::snapshot::{Found, Snapshot};
+use super::values::{Interner, Values};
+use crate::messages::MAX_PER_REQUEST;
+
+/// A state of the source, as it is to be in the destination.
+#[derive(Debug)]
+pub(super) struct State {
+    id: String,
+    /// The place of the state that it is written onto, which comes before it.
+    pub(super) parent: Option<usize>,
+    pub(super) as_node: Option<String>,
+    pub(super) values: Values,
+}
+
+/// What cannot be as it was in the source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    /// Messages that were given an id, counted in every state.
+    pub(super) ids_given: usize,
+    /// Keys that a state had lost and has again.
+    pub(super) keys_kept: usize,
+    /// States whose parent is not in the history, written onto the one before.
+    pub(super) parents_changed: usize,
+    /// States that were added, because one update holds only so many messages.
+    pub(super) parts_added: usize,
+}
+
+/// The states of a thread of the source.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Oldest first.
+    pub(super) states: Vec<State>,
+    pub(super) losses: Losses,
+}
+
+/// A history that is being read, newest first.
+#[derive(Debug)]
+pub(super) struct Reading {
+    thread_id: Uuid,
+    newest_first: Vec<(State, Option<String>)>,
+    ids_given: usize,
+}
+
+impl Reading {
+    pub(super) fn of(thread_id: Uuid) -> Reading {
+        Reading { thread_id, newest_first: Vec::new(), ids_given: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.newest_first.is_empty()
+    }
+
+    /// Takes the next older state.
+    pub(super) fn take(&mut self, snapshot: &Snapshot, texts: &mut Interner) -> Result<(), String> {
+        let id = snapshot.id().unwrap_or_default().to_owned();
+        let read = Values::read(snapshot.values.as_ref(), self.thread_id, texts);
+        let (values, without_id) =
+            read.map_err(|why| format!("state {id} cannot be written: {why}"))?;
+        self.ids_given += without_id;
+        let state = State { id, parent: None, as_node: snapshot.as_node(), values };
+        self.newest_first.push((state, snapshot.parent_id().map(str::to_owned)));
+        Ok(())
+    }
+
+    /// Says of each state what it is written onto, and what it comes out as then.
+    pub(super) fn end(self) -> History {
+        let mut losses = Losses { ids_given: self.ids_given, ..Losses::default() };
+        let mut states: Vec<State> = Vec::with_capacity(self.newest_first.len());
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (mut state, parent_id) in self.newest_first.into_iter().rev() {
+            let known = parent_id.as_ref().and_then(|id| places.get(id)).copied();
+            // Only the first state of a thread can be written onto nothing.
+            state.parent = known.or(states.len().checked_sub(1));
+            // The oldest may well have had a parent that was pruned since.
+            if known.is_none() && !states.is_empty() {
+                losses.parents_changed += 1;
+            }
+            let nothing = Values::default();
+            let before = state.parent.and_then(|parent| states.get(parent));
+            let before = before.map_or(&nothing, |before| &before.values);
+            losses.keys_kept += state.values.inherit(before);
+            for values in state.values.in_parts(before, MAX_PER_REQUEST) {
+                losses.parts_added += 1;
+                let (id, as_node) = (String::new(), state.as_node.clone());
+                states.push(State { id, parent: state.parent, as_node, values });
+                state.parent = Some(states.len() - 1);
+            }
+            places.insert(state.id.clone(), states.len());
+            states.push(state);
+        }
+        History { states, losses }
+    }
+}
+
+impl History {
+    /// Checks that the destination has the first of these states and nothing else, or all of them
+    /// and whatever was written there since. Both oldest first. The error is the first place that
+    /// differs.
+    pub(super) fn begins_with(&self, found: &[Found]) -> Result<(), usize> {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (place, (state, found)) in self.states.iter().zip(found).enumerate() {
+            let parent = found.parent_id.as_deref().and_then(|id| places.get(id)).copied();
+            if state.parent != parent || !state.values.is_same_as(&found.values) {
+                return Err(place);
+            }
+            places.insert(&found.id, place);
+        }
+        Ok(())
+    }
+}

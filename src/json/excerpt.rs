@@ -1,0 +1,41 @@
+//! What clients sent, repeated in errors and answers without its whole length.
+
+/// Longest repetition of what a client sent, in characters.
+pub const MAX_ECHO: usize = 200;
+
+/// The first [`MAX_ECHO`] characters of a text. A text that is cut ends with three dots, which
+/// count.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    if text.char_indices().nth(MAX_ECHO).is_none() {
+        return text.to_owned();
+    }
+    text.chars().take(MAX_ECHO - 3).chain("...".chars()).collect()
+}
+
+/// The same in quotation marks, with escapes for what does not print. It is not longer either.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    excerpt(&format!("{:?}", excerpt(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_text_is_repeated_whole() {
+        let longest = "\u{e9}".repeat(MAX_ECHO);
+        assert_eq!(excerpt(&longest), longest);
+        assert_eq!(quoted("a\"\n"), r#""a\"\n""#);
+    }
+
+    #[test]
+    fn no_repetition_is_longer_than_the_limit() {
+        for text in ["x".repeat(1_000_000), "\u{1}".repeat(MAX_ECHO), "\u{1F600}".repeat(1000)] {
+            assert_eq!(excerpt(&text).chars().count(), text.chars().count().min(MAX_ECHO));
+            assert_eq!(quoted(&text).chars().count(), MAX_ECHO);
+        }
+        assert!(excerpt(&"x".repeat(MAX_ECHO + 1)).ends_with("x..."));
+    }
+}

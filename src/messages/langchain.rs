@@ -1,0 +1,54 @@
+//! Messages in `LangChain`'s own form, which survive as they were sent (D24).
+//!
+//! What is changed: an alias of a type becomes its name, and what is `OpenAI`'s all the same
+//! (`content: null`, calls with a `function`, a number as `tool_call_id`) is typed.
+
+use std::borrow::Cow;
+
+use super::Refused;
+use super::entry::{Entry, Form};
+use super::fields::string;
+use super::kind::Kind;
+use crate::json::{Members, for_each};
+
+impl Entry {
+    /// A message that says its kind in `type`.
+    pub(super) fn type_langchain(
+        self,
+        kind: Kind,
+        mut message: Members<'_>,
+    ) -> Result<Members<'_>, Refused> {
+        message.set("type", kind.as_json());
+        self.type_common_fields(kind, Form::LangChain, &mut message)?;
+        self.type_tool_calls(Form::LangChain, &mut message)?;
+        Ok(message)
+    }
+
+    /// Takes a message out of `LangChain`'s serialised form,
+    /// `{"lc":1,"type":"constructor","id":[..., class],"kwargs":{...}}`. The class gives the type
+    /// unless the message names its own. Everything else comes back as it is.
+    pub(super) fn unwrap_constructor(self, mut sent: Members<'_>) -> Result<Members<'_>, Refused> {
+        let Some(kind) = class_of_constructor(&sent) else { return Ok(sent) };
+        // What was just read is borrowed from the request.
+        let Some(Cow::Borrowed(kwargs)) = sent.take("kwargs") else { return Ok(sent) };
+        let mut kwargs = self.members(kwargs, ".kwargs")?;
+        if kwargs.get("type") == Some("null") {
+            kwargs.take("type");
+        }
+        let named = (Cow::Borrowed("type"), Cow::Borrowed(kind.as_json()));
+        Ok([named].into_iter().chain(kwargs).collect())
+    }
+}
+
+fn class_of_constructor(sent: &Members<'_>) -> Option<Kind> {
+    if sent.get("lc") != Some("1") || sent.get("type") != Some("\"constructor\"") {
+        return None;
+    }
+    sent.get("kwargs").filter(|kwargs| kwargs.starts_with('{'))?;
+    let mut class = None;
+    let path = for_each(sent.get("id")?, |part| {
+        class = string(part);
+        Ok::<_, ()>(())
+    });
+    path.ok().and(class).and_then(|class| Kind::of_class(&class))
+}
