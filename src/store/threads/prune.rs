@@ -106,13 +106,10 @@ pub(in crate::store) static KEEP_MESSAGES: Statement = Statement::new(
     delete from thread_store.message
     where message.tenant = $1
         and message.thread_id = $2
-        and not exists (
-            select
+        and (message.branch, message.position, message.seq) not in (
+            select visible.branch, visible.position, visible.seq
             from visible
-            where visible.branch = message.branch
-                and visible.position = message.position
-                and visible.seq = message.seq
-                and not visible.is_removed
+            where not visible.is_removed
         )",
 );
 
@@ -189,12 +186,17 @@ async fn lock_all(
     Ok(transaction.fetch_all(query).await?.len())
 }
 
+/// Room for the keys of all messages that a long thread keeps. With less Postgres would compare each
+/// message with each.
+const ROOM: &str = "set local work_mem = '64MB'";
+
 /// Deletes all of a thread's state but the newest. The transaction must have locked the thread.
 pub(in crate::store) async fn keep_latest(
     transaction: &mut Lease,
     tenant: i64,
     thread_id: Uuid,
 ) -> Result<(), Error> {
+    transaction.execute(sqlx::query(ROOM)).await?;
     for statement in [&KEEP_CHECKPOINTS, &DROP_PARENTS, &KEEP_VALUES, &KEEP_MESSAGES, &PRUNED] {
         let query = sqlx::query(statement.text()).bind(tenant).bind(thread_id);
         transaction.execute(query).await?;
