@@ -15,7 +15,7 @@ pub enum CorsOrigins {
 impl CorsOrigins {
     /// Whether this is an origin that the setting names, alone or among its subdomains: `*` names
     /// none.
-    #[must_use]
+    #[cfg(feature = "local-auth")]
     pub(crate) fn names(&self, origin: &HeaderValue) -> bool {
         matches!(self, CorsOrigins::These(these) if these.iter().any(|o| o.matches(origin)))
     }

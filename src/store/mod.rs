@@ -1,6 +1,6 @@
 //! Threads in Postgres. The only module that holds SQL of the thread store.
 //!
-//! Every function that answers a client takes a [`Scope`](crate::auth::Scope) first and puts its
+//! Every function that answers a client takes a [`Scope`] first and puts its
 //! filter into every statement. Nothing found is `None`; only faults and refusals are errors.
 //!
 //! Each file of `threads` and `state` is one operation, with its SQL as one text that can be read
@@ -42,7 +42,9 @@ pub use threads::{
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
-pub(crate) use pool::{DATABASE_WAIT, sessions};
+pub(crate) use pool::DATABASE_WAIT;
+#[cfg(feature = "local-auth")]
+pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
 use crate::auth::Scope;

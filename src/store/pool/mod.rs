@@ -1,7 +1,7 @@
 //! Connections to the database, each lent for a bounded time.
 //!
 //! Postgres ends a statement that takes too long by itself, unless it is paused or gone. So a
-//! connection is leased for at most [`Options::timeout`]. A statement that exceeds it fails and its
+//! connection is leased for at most [`PoolOptions::timeout`]. A statement that exceeds it fails and its
 //! connection is closed. Connections that were idle at that moment are closed too, because a network
 //! that silently drops one usually drops all.
 //!
