@@ -12,6 +12,7 @@
 
 mod checkpoints;
 mod json;
+mod schedules;
 mod search;
 #[expect(dead_code, reason = "made for the tests of the API")]
 #[path = "../api/support/mod.rs"]
