@@ -25,7 +25,7 @@ use crate::answer;
 use crate::app::App;
 use crate::auth::User;
 use crate::error::{Error, Kind};
-use crate::json_body::Received;
+use crate::json_body::{Received, refuse_encodings};
 use crate::shares::{Holder, Permit};
 use crate::store::too_late;
 
@@ -83,6 +83,7 @@ async fn serve(
     let mut body = Some(body);
     let mut _bytes = None;
     if is_route && let Some(body) = body.take_if(|body| !body.is_end_stream()) {
+        refuse_encodings(&parts.headers)?;
         let (received, permit) = read(app, body, holder).await?;
         parts.extensions.insert(Received(received));
         _bytes = Some(permit);

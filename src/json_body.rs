@@ -54,6 +54,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Error;
 
     async fn from_request(mut request: Request, _: &S) -> Result<Self, Error> {
+        // Also where there is no body, of which `admit` looks at nothing.
         refuse_encodings(request.headers())?;
         let received = request.extensions_mut().remove::<Received>();
         JsonBody::new(received.map(|Received(bytes)| bytes.into()).unwrap_or_default())

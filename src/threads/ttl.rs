@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Strategy, Ttl};
 use crate::error::Error;
-use crate::extract::{ObjectOf, name, present, without_position};
+use crate::extract::{ObjectOf, excerpt, name, present, without_position};
 use crate::json::Raw;
 use crate::store::TtlChange;
 
@@ -38,7 +38,7 @@ pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
         return Ok(Some(TtlChange::Clear));
     }
     let ObjectOf(sent) = sent.parse::<ObjectOf<TtlRequest>>().map_err(|error| {
-        Error::Invalid(format!("ttl: {}", without_position(&error.to_string())))
+        Error::Invalid(format!("ttl: {}", excerpt(without_position(&error.to_string()))))
     })?;
     match (sent.ttl, sent.strategy) {
         (Some(minutes), strategy) => {

@@ -1,7 +1,6 @@
 //! What belongs to somebody else cannot be told from what is not there.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -141,29 +140,5 @@ async fn the_owner_is_the_server_s_to_write() {
         assert_eq!(thread["metadata"]["owner"], json!(one.id));
         assert_eq!(two.found(body.clone()).await, [""; 0]);
         assert_eq!((one.count(body.clone()).await, two.count(body).await), (1, 0));
-    }
-}
-
-#[tokio::test]
-async fn time_is_added_to_what_says_that_a_thread_is_not_there() {
-    let server = TestServer::start().await;
-    let (owner, stranger) = (server.user().await, server.user().await);
-    let foreign = owner.thread(json!({})).await;
-    for id in [foreign, new_id()] {
-        for (method, path) in [(Method::GET, "/history"), (Method::PATCH, "")] {
-            let begin = Instant::now();
-            for _ in 0..60 {
-                let path = format!("/threads/{id}{path}");
-                let request = stranger.request(method.clone(), &path).json(&json!({}));
-                let answer = Answer::of(request).await;
-                assert_eq!(answer.status, 404);
-            }
-            // 5 ms each in the mean, and never less than this: it is slept, not worked.
-            assert!(
-                begin.elapsed() > Duration::from_millis(60 * 3),
-                "{method} {:?}",
-                begin.elapsed()
-            );
-        }
     }
 }

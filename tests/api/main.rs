@@ -23,6 +23,7 @@ mod database_log;
 mod delete;
 mod deploy;
 mod docs;
+mod fair;
 mod filters;
 mod get;
 mod growth;

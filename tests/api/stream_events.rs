@@ -81,6 +81,7 @@ async fn a_foreign_thread_is_as_missing_as_one_that_never_was() {
 async fn it_counts_as_a_stream_and_not_as_a_request() {
     let server = TestServer::start_with(|config| {
         config.limits.streams = 2;
+        config.limits.streams_per_user = Some(2);
         config.limits.requests = 1;
     })
     .await;
@@ -89,9 +90,9 @@ async fn it_counts_as_a_stream_and_not_as_a_request() {
     let path = format!("/threads/{thread}/stream/events");
     let streams = [open(&user, &thread).await, open(&user, &thread).await];
     let refused = user.post(&path, json!({ "channels": ["values"] })).await;
-    refused.expect(503);
+    refused.expect(429);
     assert!(!refused.header("retry-after").is_empty());
-    assert_eq!(user.get(&format!("/threads/{thread}/stream")).await.status, 503);
+    assert_eq!(user.get(&format!("/threads/{thread}/stream")).await.status, 429);
     drop(streams);
     // Its place is free once the server has noticed.
     let opened = async {

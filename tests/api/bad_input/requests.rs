@@ -181,12 +181,11 @@ async fn a_body_in_a_content_encoding_is_415_before_it_is_read() {
         }
     }
     bystander.assert_untouched().await;
-    // Sign-in and the thread's id count before it, and what is no encoding is none.
+    // Sign-in counts before it, and what is no encoding is none.
     let request = |user: &User, path: &str| user.request(Method::POST, path).body("{\"limit\":1}");
     let gzipped = |user: &User, path: &str| request(user, path).header("content-encoding", "gzip");
     let answer = Answer::of(gzipped(&server.nobody(), "/threads/search")).await;
     assert_eq!(answer.status, 403);
-    assert_eq!(Answer::of(gzipped(&bystander.user, "/threads/x/history")).await.status, 422);
     for encoding in ["identity", "Identity", "", " , identity"] {
         let request = request(&bystander.user, "/threads/search");
         Answer::of(request.header("content-encoding", encoding)).await.expect(200);
@@ -200,7 +199,7 @@ async fn an_encoding_is_refused_while_the_body_is_still_to_come() {
     let user = server.user().await;
     let mut connection = Raw::to(&server).await;
     let head = format!(
-        "POST /threads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+        "POST /threads HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
          content-encoding: gzip\r\ncontent-length: 1000000\r\n\r\n",
         user.token
     );

@@ -1,0 +1,205 @@
+//! One user takes all that one user can take. Another is served as if nothing were.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, Executor as _};
+
+use crate::raw::{Raw, until};
+use crate::sse::Events;
+use crate::support::{Answer, TestServer, User};
+
+const MIB: u64 = 1024 * 1024;
+
+/// A thread whose state takes so many MiB.
+async fn large_thread(user: &User, mib: usize) -> String {
+    let id = user.thread(json!({})).await;
+    user.write(&id, json!({ "text": "x".repeat(mib * 1024 * 1024) })).await;
+    id
+}
+
+async fn in_use(server: &TestServer, kind: &str) -> u64 {
+    let metrics = server.nobody().get("/metrics").await.text;
+    let name = format!("thread_store_in_use{{kind=\"{kind}\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name.as_str()));
+    line.unwrap().split('.').next().unwrap().parse().unwrap()
+}
+
+/// A server that has room for two users' large answers, and two users of it.
+async fn with_little_room_for_answers() -> (TestServer, User, User) {
+    let server = TestServer::start_with(|config| {
+        config.limits.answer_memory = 16 * MIB;
+        config.limits.answer_memory_per_user = Some(8 * MIB);
+    })
+    .await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    (server, ada, bob)
+}
+
+/// What is asked of the server while another user does their worst.
+async fn is_served(bob: &User, thread: &str) {
+    for _ in 0..5 {
+        assert_eq!(bob.values(thread).await["text"].as_str().unwrap().len(), 4 * 1024 * 1024);
+        bob.thread(json!({})).await;
+        bob.found(json!({ "select": ["thread_id"] })).await;
+    }
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_take_no_room_of_others_and_are_cut() {
+    let (server, ada, bob) = with_little_room_for_answers().await;
+    let (own, other) = (large_thread(&ada, 4).await, large_thread(&bob, 4).await);
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        let mut client = Raw::to(&server).await;
+        let token = &ada.token;
+        client
+            .send(&format!(
+                "GET /threads/{own}/state HTTP/1.1\r\nHost: localhost\r\n\
+                 Authorization: Bearer {token}\r\n\r\n"
+            ))
+            .await;
+        silent.push(client);
+    }
+    until(async || (in_use(&server, "answer_bytes").await > 3_000_000).then_some(())).await;
+    is_served(&bob, &other).await;
+    assert!(in_use(&server, "answer_bytes").await < 10_000_000);
+    // Without a word from those clients all is given back: who holds the room is cut, and who waited
+    // for it has been given up.
+    let given_back = async {
+        while in_use(&server, "answer_bytes").await > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), given_back).await.unwrap();
+    drop(silent);
+}
+
+#[tokio::test]
+async fn streams_of_http_2_whose_window_stays_shut_take_no_room_of_others_and_are_cut() {
+    let (server, ada, bob) = with_little_room_for_answers().await;
+    let (own, other) = (large_thread(&ada, 4).await, large_thread(&bob, 4).await);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (client, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, bytes::Bytes>(socket)
+        .await
+        .unwrap();
+    let ended = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..12 {
+        let request = http::Request::get(format!("http://localhost/threads/{own}/state"))
+            .header("authorization", format!("Bearer {}", ada.token))
+            .body(())
+            .unwrap();
+        answers.push(client.send_request(request, true).unwrap().0);
+    }
+    until(async || (in_use(&server, "answer_bytes").await > 3_000_000).then_some(())).await;
+    is_served(&bob, &other).await;
+    assert!(in_use(&server, "answer_bytes").await < 10_000_000);
+    let cut = tokio::time::timeout(Duration::from_mins(2), ended).await;
+    assert!(cut.is_ok(), "the connection is still there");
+    until(async || (in_use(&server, "answer_bytes").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn bodies_that_never_come_take_no_room_of_others() {
+    let server = TestServer::start_with(|config| {
+        config.limits.requests = 64;
+        config.limits.body_memory = 64 * MIB;
+        config.limits.body_memory_per_user = Some(32 * MIB);
+        config.limits.body_timeout = Duration::from_hours(1);
+    })
+    .await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    let mut silent = Vec::new();
+    for length in [100, 20 * MIB].into_iter().cycle().take(40) {
+        let mut client = Raw::to(&server).await;
+        let token = &ada.token;
+        client
+            .send(&format!(
+                "POST /threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+                 Content-Length: {length}\r\n\r\n{{"
+            ))
+            .await;
+        silent.push(client);
+    }
+    until(async || (in_use(&server, "bodies").await >= 8).then_some(())).await;
+    for _ in 0..5 {
+        let thread = large_thread(&bob, 4).await;
+        bob.delete(&format!("/threads/{thread}")).await;
+    }
+    assert_eq!(in_use(&server, "requests").await, 0);
+    assert_eq!(in_use(&server, "bodies").await, 8, "more than one user's share");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn open_streams_of_one_user_leave_room_for_others() {
+    let server = TestServer::start_with(|config| {
+        config.limits.streams = 4;
+        config.limits.streams_per_user = Some(3);
+    })
+    .await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    let (own, other) = (ada.thread(json!({})).await, bob.thread(json!({})).await);
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(Events::of(&ada, &own).await);
+    }
+    let refused = ada.get(&format!("/threads/{own}/stream")).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"));
+    let mut events = Events::of(&bob, &other).await;
+    let written = bob.write(&other, json!({ "n": 1 })).await;
+    assert_eq!(events.next().await.unwrap().checkpoint_id(), written);
+    // Now all are taken.
+    let carol = server.user().await;
+    let third = carol.thread(json!({})).await;
+    let refused = carol.get(&format!("/threads/{third}/stream")).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (503, "1"));
+}
+
+/// Somebody else's thread is answered while its owner's write waits, and does not wait with it.
+#[tokio::test]
+async fn a_foreign_id_waits_for_no_write_of_its_owner() {
+    let server = TestServer::start().await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    let id = ada.thread(json!({})).await;
+    let path = format!("/threads/{id}");
+    let mut lock = server.database.connect().await.unwrap();
+    lock.execute("begin").await.unwrap();
+    sqlx::query("select from thread_store.thread where thread_id = $1::uuid for update")
+        .bind(&id)
+        .execute(&mut lock)
+        .await
+        .unwrap();
+    let state = format!("{path}/state");
+    let write = json!({ "values": { "n": 1 } });
+    let (patched, written) = (ada.patch(&path, json!({})), ada.post(&state, write.clone()));
+    let foreign = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let many = (0..20).map(async |_| {
+            let prune = json!({ "thread_ids": [id], "strategy": "keep_latest" });
+            let requests: [(Method, String, Value); 7] = [
+                (Method::PATCH, path.clone(), json!({ "metadata": { "a": 1 } })),
+                (Method::POST, state.clone(), write.clone()),
+                (Method::POST, format!("{path}/copy"), json!({})),
+                (Method::POST, "/threads/prune".to_owned(), prune),
+                (Method::DELETE, path.clone(), json!(null)),
+                (Method::GET, path.clone(), json!(null)),
+                (Method::GET, state.clone(), json!(null)),
+            ];
+            for (method, path, body) in requests {
+                let answer = Answer::of(bob.request(method.clone(), &path).json(&body)).await;
+                assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+            }
+        });
+        futures::future::join_all(many).await;
+        lock.execute("rollback").await.unwrap();
+    };
+    let (patched, written, ()) = tokio::join!(patched, written, foreign);
+    assert_eq!((patched.status.as_u16(), written.status.as_u16()), (200, 200));
+}
