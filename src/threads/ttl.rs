@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
 
 use super::{Strategy, Ttl};
 use crate::error::Error;
@@ -12,14 +14,32 @@ use crate::store::TtlChange;
 /// How long to keep a thread, from now on.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct TtlRequest {
-    /// Minutes, positive and finite. Absent: for ever.
+    /// Minutes, positive and finite. A change may leave it out, a new thread may not.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, exclusive_minimum = 0, maximum = 1_000_000_000)]
+    #[schema(required = true, nullable = false, exclusive_minimum = 0, maximum = 1_000_000_000)]
     ttl: Option<f64>,
     /// What happens then.
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     strategy: Option<Strategy>,
+}
+
+/// A change of a ttl, for the document: a [`TtlRequest`], a strategy alone, or null.
+pub(super) fn change_schema() -> Schema {
+    let minutes = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .exclusive_minimum(Some(0))
+        .maximum(Some(1_000_000_000));
+    let with_strategy = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("strategy", Ref::from_schema_name("Strategy"))
+        .property("ttl", minutes)
+        .required("strategy");
+    let forms = AnyOfBuilder::new()
+        .item(Ref::from_schema_name("TtlRequest"))
+        .item(with_strategy)
+        .item(ObjectBuilder::new().schema_type(Type::Null));
+    Schema::AnyOf(forms.build())
 }
 
 /// The ttl of a new thread (D15).

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::metadata;
-use super::ttl::{self, TtlRequest};
+use super::ttl;
 use super::view::{ThreadSchema, ThreadView};
 use crate::app::App;
 use crate::auth::{Access, Action};
@@ -28,7 +28,7 @@ pub(super) struct UpdateThread {
     /// How long to keep the thread, from now on. Absent: as before. Null: for ever. Without a `strategy`
     /// the thread keeps the one it has; with nothing else, only the strategy changes.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<TtlRequest>)]
+    #[schema(schema_with = ttl::change_schema)]
     ttl: Option<Raw>,
 }
 
