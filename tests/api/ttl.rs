@@ -275,3 +275,16 @@ async fn swept_within(limit: Duration, mut is_gone: impl AsyncFnMut() -> bool) -
     }
     false
 }
+
+#[tokio::test]
+async fn a_strategy_alone_leaves_a_thread_without_a_ttl_as_it_is() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({})).await;
+    let path = format!("/threads/{id}");
+    for strategy in ["keep_latest", "delete"] {
+        user.patch(&path, json!({ "ttl": { "strategy": strategy } })).await.expect(200);
+        let thread = user.get(&format!("{path}?include=ttl")).await.expect(200);
+        assert_eq!(thread["ttl"], json!(null));
+    }
+}

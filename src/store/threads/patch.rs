@@ -56,6 +56,7 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
             end,
             ttl_strategy = case
                 when mine.clears_ttl then null
+                when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
                 when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
                 else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
             end,
