@@ -20,7 +20,7 @@ use crate::store;
 /// Why a request was not served. The text is what the client reads in `detail`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No usable credentials (`DECISIONS.md` D1).
+    /// No usable credentials (D1 in the README).
     #[error("{0}")]
     Unauthenticated(&'static str),
     /// Credentials that the auth server refuses (D2).

@@ -45,7 +45,7 @@ pub(crate) fn without_position(message: &str) -> &str {
 }
 
 /// For optional fields: absent is `None`, and an explicit `null` is as wrong as any other
-/// value of the wrong type (`THREADS_API.md` section 2).
+/// value of the wrong type, as on the reference server.
 pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -4,8 +4,8 @@ use crate::json::Raw;
 
 /// A condition on a thread's metadata, compiled to SQL by the store in one place.
 ///
-/// Every variant has one meaning, and none matches because it was not understood
-/// (`DECISIONS.md` D19). A condition on a key that is not there does not hold, except under
+/// Every variant has one meaning, and none matches because it was not understood (D19 in the
+/// README). A condition on a key that is not there does not hold, except under
 /// [`Filter::Not`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {

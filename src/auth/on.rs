@@ -22,8 +22,7 @@ pub enum Resource {
     Threads,
 }
 
-/// What is about to be done with threads. Names are the reference server's
-/// (`THREADS_API.md` section 1, "Which handler runs").
+/// What is about to be done with threads. Names are those of the reference server's actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A thread is made, anew or as a copy.

@@ -2,8 +2,7 @@
 
 use crate::json::Object;
 
-/// Keys that the reference server drops from metadata without a word, at the top level only
-/// (`THREADS_API.md` section 4, "POST /threads").
+/// Keys that the reference server drops from metadata without a word, at the top level only.
 const RESERVED: [&str; 5] =
     ["thread_id", "run_id", "assistant_id", "cron_id", "counters_since_delta_snapshot"];
 
