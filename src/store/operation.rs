@@ -31,6 +31,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// A statement about one thing, with who asks in its first two columns.
+    pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
+        let query = self.key.query(statement);
+        query.bind(vec![self.tenant]).bind(vec![self.filter.as_str()])
+    }
+
     /// What tells what the caller may see, for locks within this process.
     pub(super) fn fingerprint(&self) -> i64 {
         self.condition().fingerprint() ^ self.tenant
@@ -243,6 +249,19 @@ pub(super) async fn run_one<O: Operation>(
 ) -> Result<O::Answer, Error> {
     let answers = O::run(lease, &[operation]).await?;
     answers.into_iter().next().unwrap_or(Err(Error::Overloaded))
+}
+
+/// A statement for operations of one key, with whom they are asked for in the first two columns: no
+/// batch is run without the condition of its scopes.
+pub(super) fn query<O: Operation>(
+    statement: &Statement,
+    first: &Asked,
+    operations: &[&O],
+) -> Query<'static, Postgres, PgArguments> {
+    let query = first.key.query(statement);
+    query
+        .bind(column(operations, |operation| operation.asked().tenant))
+        .bind(column(operations, |operation| operation.asked().filter.as_str()))
 }
 
 /// A column of `asked`.

@@ -13,7 +13,7 @@ use super::append::Append;
 use crate::json::Raw;
 use crate::messages::{self, Change, Plan, Refused, ids_to_look_up};
 use crate::store::Error;
-use crate::store::operation::column;
+use crate::store::operation::{column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index, later};
 
@@ -145,10 +145,7 @@ impl ThreadHead {
         appends: &[&Append],
     ) -> Result<Vec<Option<ThreadHead>>, Error> {
         let Some(first) = appends.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&PARENT);
-        let query = query
-            .bind(column(appends, |append| append.asked.tenant))
-            .bind(column(appends, |append| append.asked.filter.as_str()))
+        let query = query(&PARENT, &first.asked, appends)
             .bind(column(appends, |append| append.thread_id))
             .bind(column(appends, |append| append.update.checkpoint_ns.as_str()))
             .bind(column(appends, |append| append.update.checkpoint_id.unwrap_or(Uuid::max())))

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::auth::Scope;
-use crate::store::operation::{Asked, Operation, column};
+use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index};
 use crate::store::{Error, Store};
@@ -54,11 +54,8 @@ impl Operation for ReadProgress {
         reads: &[&ReadProgress],
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = reads.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&PROGRESS);
-        let query = query
-            .bind(column(reads, |read| read.asked.tenant))
-            .bind(column(reads, |read| read.asked.filter.as_str()))
-            .bind(column(reads, |read| read.thread_id));
+        let query =
+            query(&PROGRESS, &first.asked, reads).bind(column(reads, |read| read.thread_id));
         let mut answers: Vec<_> = reads.iter().map(|_| Ok(None)).collect();
         for row in lease.fetch_all(query).await? {
             if let Some(answer) = answers.get_mut(index(&row, "n")?) {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::states::states;
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
-use crate::store::operation::{Asked, Fit, LIGHT, MAX_PAGE, Operation, column};
+use crate::store::operation::{Asked, Fit, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Order, Statement, index};
 use crate::store::{Error, Held, Store};
@@ -245,10 +245,7 @@ impl Operation for ReadStates {
         reads: &[&ReadStates],
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = reads.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&READ);
-        let query = query
-            .bind(column(reads, |read| read.asked.tenant))
-            .bind(column(reads, |read| read.asked.filter.as_str()))
+        let query = query(&READ, &first.asked, reads)
             .bind(column(reads, |read| read.thread_id))
             .bind(column(reads, |read| read.checkpoint_ns.as_str()))
             .bind(column(reads, |read| read.oldest))

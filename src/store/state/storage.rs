@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::auth::Scope;
 use crate::json::Raw;
-use crate::store::operation::{Asked, Operation, column};
+use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index};
 use crate::store::{Error, Store};
@@ -100,10 +100,7 @@ impl Operation for Measure {
         measures: &[&Measure],
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = measures.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&STORAGE);
-        let query = query
-            .bind(column(measures, |measure| measure.asked.tenant))
-            .bind(column(measures, |measure| measure.asked.filter.as_str()))
+        let query = query(&STORAGE, &first.asked, measures)
             .bind(column(measures, |measure| measure.thread_id));
         let mut answers: Vec<_> = measures.iter().map(|_| Ok(None)).collect();
         for row in lease.fetch_all(query).await? {

@@ -155,9 +155,7 @@ impl Source {
         asked: &Asked,
         thread_id: Uuid,
     ) -> Result<Option<Source>, Error> {
-        let query = asked.key.query(&LOCK_SOURCE);
-        let query =
-            query.bind(vec![asked.tenant]).bind(vec![asked.filter.as_str()]).bind(vec![thread_id]);
+        let query = asked.query(&LOCK_SOURCE).bind(vec![thread_id]);
         let Some(row) = transaction.fetch_optional(query).await? else { return Ok(None) };
         Ok(Some(Source {
             last_seq: row.try_get("last_seq")?,

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 
 use super::search::Criteria;
 use crate::auth::Scope;
-use crate::store::operation::{Asked, Operation, column};
+use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
 use crate::store::sql::{Statement, index};
@@ -39,10 +39,7 @@ impl Operation for Count {
 
     async fn run(lease: &mut Lease, counts: &[&Count]) -> Result<Vec<Result<i64, Error>>, Error> {
         let Some(first) = counts.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&COUNT);
-        let query = query
-            .bind(column(counts, |count| count.asked.tenant))
-            .bind(column(counts, |count| count.asked.filter.as_str()))
+        let query = query(&COUNT, &first.asked, counts)
             .bind(column(counts, |count| count.criteria.as_str()));
         let mut answers: Vec<_> = counts.iter().map(|_| Ok(0)).collect();
         for row in lease.fetch_all(query).await? {

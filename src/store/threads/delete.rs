@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::auth::Scope;
 use crate::shares::Holder;
-use crate::store::operation::{Asked, Operation, column};
+use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::{Account, Lease};
 use crate::store::sql::{Statement, index};
 use crate::store::{Error, Store};
@@ -154,10 +154,7 @@ impl Operation for Delete {
         deletes: &[&Delete],
     ) -> Result<Vec<Result<bool, Error>>, Error> {
         let Some(first) = deletes.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&DELETE);
-        let query = query
-            .bind(column(deletes, |delete| delete.asked.tenant))
-            .bind(column(deletes, |delete| delete.asked.filter.as_str()))
+        let query = query(&DELETE, &first.asked, deletes)
             .bind(column(deletes, |delete| delete.thread_id))
             .bind(column(deletes, |_| SHORT_BYTES))
             .bind(column(deletes, |_| SHORT_CHECKPOINTS));
@@ -252,10 +249,6 @@ pub(in crate::store) async fn delete_all(
 }
 
 async fn hide(lease: &mut Lease, delete: &Delete) -> Result<usize, Error> {
-    let query = delete.asked.key.query(&HIDE);
-    let query = query
-        .bind(vec![delete.asked.tenant])
-        .bind(vec![delete.asked.filter.as_str()])
-        .bind(vec![delete.thread_id]);
+    let query = delete.asked.query(&HIDE).bind(vec![delete.thread_id]);
     Ok(lease.fetch_all(query).await?.len())
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::auth::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
-use crate::store::operation::{Asked, Fit, LIGHT, Operation, column};
+use crate::store::operation::{Asked, Fit, LIGHT, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::state::{
     newest_checkpoint, value_columns, values_of_head, visible_messages,
@@ -67,10 +67,7 @@ impl Operation for Get {
         gets: &[&Get],
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = gets.first() else { return Ok(Vec::new()) };
-        let query = first.asked.key.query(&GET);
-        let query = query
-            .bind(column(gets, |get| get.asked.tenant))
-            .bind(column(gets, |get| get.asked.filter.as_str()))
+        let query = query(&GET, &first.asked, gets)
             .bind(column(gets, |get| get.thread_id))
             .bind(column(gets, |get| get.max_bytes));
         let mut answers: Vec<_> = gets.iter().map(|_| Ok(None)).collect();

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::auth::Scope;
 use crate::json::Object;
 use crate::store::keyed_lock::Guard;
-use crate::store::operation::{Asked, LIGHT, Operation, column, run_one};
+use crate::store::operation::{Asked, LIGHT, Operation, column, query, run_one};
 use crate::store::pool::Lease;
 use crate::store::sql::state::{
     newest_checkpoint, value_columns, values_of_head, visible_messages,
@@ -167,10 +167,7 @@ impl Operation for Change {
             Some(TtlChange::Strategy(strategy)) => Some(strategy.as_str()),
             _ => None,
         };
-        let query = first.asked.key.query(&PATCH);
-        let query = query
-            .bind(column(changes, |change| change.asked.tenant))
-            .bind(column(changes, |change| change.asked.filter.as_str()))
+        let query = query(&PATCH, &first.asked, changes)
             .bind(column(changes, |change| change.thread_id))
             .bind(column(changes, |change| change.metadata.as_str()))
             .bind(column(changes, minutes))
@@ -236,8 +233,6 @@ pub(in crate::store) async fn lock(
     asked: &Asked,
     thread_id: Uuid,
 ) -> Result<bool, Error> {
-    let query = asked.key.query(&LOCK);
-    let query =
-        query.bind(vec![asked.tenant]).bind(vec![asked.filter.as_str()]).bind(vec![thread_id]);
+    let query = asked.query(&LOCK).bind(vec![thread_id]);
     Ok(transaction.fetch_optional(query).await?.is_some())
 }

@@ -181,8 +181,7 @@ async fn lock_all(
     thread_ids: &[Uuid],
 ) -> Result<usize, Error> {
     let ids = thread_ids.iter().map(Uuid::to_string).collect::<serde_json::Value>().to_string();
-    let query = asked.key.query(&LOCK_ALL);
-    let query = query.bind(vec![asked.tenant]).bind(vec![asked.filter.as_str()]).bind(vec![ids]);
+    let query = asked.query(&LOCK_ALL).bind(vec![ids]);
     Ok(transaction.fetch_all(query).await?.len())
 }
 

@@ -58,11 +58,7 @@ impl Store {
         let mut transaction = self.pool.begin(owner.holder()).await?;
         // A statement of its own: the count has to see what the one before has committed.
         transaction.execute(sqlx::query(LOCK_OWNER.text()).bind(name)).await?;
-        let query = asked.key.query(&COUNT_UP_TO);
-        let query = query
-            .bind(vec![asked.tenant])
-            .bind(vec![asked.filter.as_str()])
-            .bind(vec![i64::from(max)]);
+        let query = asked.query(&COUNT_UP_TO).bind(vec![i64::from(max)]);
         let row = transaction.fetch_optional(query).await?;
         let threads: i64 = row.map_or(Ok(0), |row| row.try_get("threads"))?;
         if threads >= i64::from(max) {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::auth::Scope;
 use crate::json::Object;
 use crate::store::error::MAX_STATE_ANSWER;
-use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column};
+use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
 use crate::store::sql::state::{
@@ -289,10 +289,7 @@ impl Operation for Search {
         let searches = searches.as_slice();
         let Some(first) = searches.first() else { return Ok(Vec::new()) };
         let begins: Vec<_> = searches.iter().map(|search| search.page.begin()).collect();
-        let query = first.asked.key.query(first.statement);
-        let query = query
-            .bind(column(searches, |search| search.asked.tenant))
-            .bind(column(searches, |search| search.asked.filter.as_str()))
+        let query = query(first.statement, &first.asked, searches)
             .bind(column(searches, |search| search.criteria.as_str()))
             .bind(begins.iter().map(|begin| begin.value.as_str()).collect::<Vec<_>>())
             .bind(begins.iter().map(|begin| begin.thread_id).collect::<Vec<_>>())
