@@ -4,11 +4,12 @@
 //!    waits among the strangers, of whom only so many may wait.
 //! 2. Its body is read, on the account of its user, while it holds nothing that others need.
 //! 3. It takes one of its user's places among the requests that are worked on.
-//! 4. From then on the database has to answer in time.
+//! 4. From then on the database has to answer in time. An answer that another server makes is awaited
+//!    afterwards, however long that takes, with no place among the requests ([`Later`]).
 //!
 //! The bytes of the answer count as the user's until the client has taken them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
@@ -18,6 +19,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use futures::{StreamExt as _, poll};
 use tokio::time::timeout;
 
@@ -88,9 +90,35 @@ async fn serve(
         parts.extensions.insert(Received(received));
         _bytes = Some(permit);
     }
-    let _place = app.shares.take(Kind::Requests, holder, 1)?;
+    let place = app.shares.take(Kind::Requests, holder, 1)?;
     let request = Request::from_parts(parts, body.unwrap_or_default());
-    in_time(app.store.timeout(), next.run(request)).await
+    let mut response = in_time(app.store.timeout(), next.run(request)).await?;
+    match response.extensions_mut().remove::<Later>().and_then(|later| later.take()) {
+        None => Ok(response),
+        Some(answer) => {
+            drop(place);
+            Ok(answer.await)
+        }
+    }
+}
+
+/// An answer that takes its own time, as an extension of the response that a handler gives instead.
+/// It holds what it takes up by itself.
+#[derive(Clone)]
+pub(crate) struct Later(Arc<Mutex<Option<BoxFuture<'static, Response>>>>);
+
+impl Later {
+    /// What a handler answers whose answer comes later.
+    pub(crate) fn answer(answer: impl Future<Output = Response> + Send + 'static) -> Response {
+        let mut response = Response::default();
+        let answer: BoxFuture<'static, Response> = Box::pin(answer);
+        response.extensions_mut().insert(Later(Arc::new(Mutex::new(Some(answer)))));
+        response
+    }
+
+    fn take(&self) -> Option<BoxFuture<'static, Response>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Limits the time for the head of an answer.

@@ -54,6 +54,26 @@ pub enum Error {
     /// A part of the LangGraph Server that this server does not have (D23).
     #[error("thread-store stores threads and does not run graphs: {0} are not served")]
     NotServed(&'static str),
+    /// A part of the agent's API under which all users are one.
+    #[error("{0} are not forwarded to the agent, which knows this server's users as one")]
+    NotForwarded(&'static str),
+    /// A run that does not belong to the thread, as far as this server knows.
+    #[error("Run not found")]
+    RunNotFound,
+    /// A path segment that is no run id.
+    #[error("Invalid run ID: must be a UUID")]
+    InvalidRunId,
+    /// The agent cannot be reached, so it has not begun anything. The text is for the log.
+    #[error("The agent is not available, try again shortly")]
+    AgentUnavailable(String),
+    /// The agent did not answer, or not in a way that can be passed on.
+    #[error("{detail}")]
+    AgentFailed {
+        /// What the client reads.
+        detail: &'static str,
+        /// What happened, for the log.
+        cause: String,
+    },
     /// A client-chosen id that is in use.
     #[error("Thread with ID {0} already exists")]
     ThreadExists(Uuid),
@@ -197,19 +217,25 @@ impl Error {
             | Error::SomeThreadNotFound
             | Error::CheckpointNotFound(_)
             | Error::NotServed(_)
+            | Error::NotForwarded(_)
+            | Error::RunNotFound
             | Error::NotFound => StatusCode::NOT_FOUND,
             Error::ThreadExists(_) => StatusCode::CONFLICT,
-            Error::InvalidThreadId | Error::Unstorable(_) | Error::Invalid(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Error::InvalidThreadId
+            | Error::InvalidRunId
+            | Error::Unstorable(_)
+            | Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::AgentFailed { .. } => StatusCode::BAD_GATEWAY,
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Error::BodyUnreadable => StatusCode::BAD_REQUEST,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::AuthUnavailable { .. } | Error::Starting | Error::Stopping | Error::Busy(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Error::AuthUnavailable { .. }
+            | Error::AgentUnavailable(_)
+            | Error::Starting
+            | Error::Stopping
+            | Error::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::OverShare(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Store(error) => status_of(error),
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -244,7 +270,10 @@ impl Error {
     fn cause(&self) -> Option<String> {
         match self {
             Error::AuthUnavailable { cause, .. } if cause.is_empty() => None,
-            Error::AuthUnavailable { cause, .. } | Error::Internal(cause) => Some(cause.clone()),
+            Error::AuthUnavailable { cause, .. }
+            | Error::AgentUnavailable(cause)
+            | Error::AgentFailed { cause, .. }
+            | Error::Internal(cause) => Some(cause.clone()),
             Error::Store(error) if status_of(error).is_server_error() => Some(error.to_string()),
             _ => None,
         }

@@ -25,6 +25,7 @@ pub mod time;
 
 mod access_log;
 mod admit;
+mod agent;
 mod answer;
 mod cors;
 mod healthcheck;
@@ -34,6 +35,7 @@ mod metrics;
 mod migrate;
 mod not_served;
 mod openapi;
+mod runs;
 mod system;
 
 pub use healthcheck::healthcheck;

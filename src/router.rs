@@ -23,12 +23,12 @@ use crate::config::SignIn;
 use crate::error::Error;
 #[cfg(feature = "local-auth")]
 use crate::local_auth;
-use crate::{access_log, admit, auth, cors, not_served, openapi, system, threads};
+use crate::{access_log, admit, auth, cors, not_served, openapi, runs, system, threads};
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
     let private = Router::from(threads::routes())
-        .merge(not_served::routes())
+        .merge(if app.agent.is_some() { runs::routes() } else { not_served::routes() })
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         // Around the fallbacks too: a stranger does not learn which paths exist.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
+use crate::agent::Agent;
 use crate::app::{App, AppShares};
 use crate::auth::{
     Auth, Authenticate, NoIssuer, Oidc, SlotTaken, Supabase, SupabaseOptions, is_unprotected,
@@ -74,7 +75,7 @@ pub enum StartError {
     /// There is no handler for the OpenID Connect provider.
     #[error("OIDC_ISSUER: {0}")]
     Oidc(#[from] NoIssuer),
-    /// The HTTP client for the sign-in cannot be made.
+    /// An HTTP client, for the sign-in or for the agent, cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     /// The URL of this server's own sign-in cannot be made.
@@ -128,6 +129,7 @@ impl Server {
             None => None,
         };
         debug!("listening on {}, and starting", api.address());
+        let agent = agent(&config)?;
         let (options, database, database_name) = open_database(&config).await?;
         let shares = AppShares::new(&config.limits);
         let store = match Box::pin(open_store(&config, options.clone(), &shares)).await {
@@ -143,6 +145,7 @@ impl Server {
                 let banner = banner(&config, api.address(), &database_name);
                 let app = Arc::new(App {
                     default_ttl: config.thread_ttl.default,
+                    agent,
                     ..App::new(store, auth, config.limits, shares)
                 });
                 metrics_routes.put(router::metrics(Some(Arc::clone(&app)), &config));
@@ -349,6 +352,17 @@ async fn open_store(
     }
 }
 
+/// The agent that runs are forwarded to.
+fn agent(config: &Config) -> Result<Option<Arc<Agent>>, StartError> {
+    let Some(settings) = &config.agent else { return Ok(None) };
+    if is_unprotected(&settings.url) {
+        warn!(
+            "AGENT_URL is plain http: conversations, AGENT_API_KEY and tokens travel unprotected"
+        );
+    }
+    Ok(Some(Arc::new(Agent::new(settings)?)))
+}
+
 #[cfg_attr(
     not(feature = "local-auth"),
     expect(clippy::unused_async, unused_variables, reason = "for the local sign-in")
@@ -411,6 +425,9 @@ fn banner(config: &Config, address: SocketAddr, database: &str) -> String {
     let _ = writeln!(text, "  - API:      http://{address}");
     let _ = writeln!(text, "  - Docs:     http://{address}/docs");
     let _ = writeln!(text, "  - Database: {database}");
+    if let Some(agent) = &config.agent {
+        let _ = writeln!(text, "  - Agent:    {}", agent.url);
+    }
     match &config.sign_in {
         SignIn::Supabase { url, .. } => {
             let _ = writeln!(text, "  - Sign-in:  Supabase at {url}");

@@ -48,7 +48,5 @@ pub use on::{
 };
 pub use scope::{Scope, Tenant};
 pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
-#[cfg(feature = "local-auth")]
-pub(crate) use upstream::is_loopback;
-pub(crate) use upstream::is_unprotected;
+pub(crate) use upstream::{describe, is_loopback, is_unprotected};
 pub use user::User;

@@ -13,6 +13,7 @@ mod error;
 mod keyed_lock;
 mod operation;
 mod pool;
+mod runs;
 mod schema;
 mod sql;
 mod state;
