@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
+use uuid::Uuid;
 
 use super::forward::{Errand, Forward, Sent};
 use super::stateless::own_names;
@@ -89,7 +90,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 async fn send(
     forward: Forward,
-    Path(path): Path,
+    Path { path, thread_id }: Path,
     sent: Sent,
     route: Route,
 ) -> Result<Response, Error> {
@@ -100,15 +101,28 @@ async fn send(
             _ => "crons",
         }));
     }
-    let names = own_names(&forward, sent.0.as_deref()).await?;
+    let names = match thread_id {
+        None => own_names(&forward, sent.0.as_deref()).await?,
+        Some(_) => forward.names(sent.0.as_deref(), thread_id)?,
+    };
     let Route { resource, action, .. } = route;
     let mut metadata = Object::default();
     forward.access.on_resource(resource, action, &names.threads, &mut metadata).await?;
-    forward.send(Errand { body: sent.0, ..Errand::to(path) })
+    let mut errand = Errand { body: sent.0, ..Errand::to(path) };
+    if let Some(thread_id) = thread_id {
+        let thread = forward.thread(Action::Read, thread_id).await?;
+        forward.own_runs(&thread, &names.runs).await?;
+        errand.thread = Some(thread);
+    }
+    forward.send(errand)
 }
 
 /// The path of the request, made anew: what is no word could be read as another path.
-struct Path(String);
+struct Path {
+    path: String,
+    /// The thread in it.
+    thread_id: Option<Uuid>,
+}
 
 impl FromRequestParts<Arc<App>> for Path {
     type Rejection = Error;
@@ -118,11 +132,15 @@ impl FromRequestParts<Arc<App>> for Path {
         let params = params.map_err(|_| Error::NotFound)?;
         let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
         let mut path = route.unwrap_or_default().to_owned();
+        let mut thread_id = None;
         for (name, value) in &params {
+            if name == "thread_id" {
+                thread_id = Some(parse_uuid(value).ok_or(Error::InvalidThreadId)?);
+            }
             let value = word(value).ok_or(Error::NotFound)?;
             path = path.replace(&format!("{{{name}}}"), &value);
         }
-        Ok(Path(path))
+        Ok(Path { path, thread_id })
     }
 }
 

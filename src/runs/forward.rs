@@ -125,6 +125,8 @@ pub(super) struct Errand {
     pub(super) thread: Option<Lasting>,
     /// Where the answer says which run has begun.
     pub(super) learn: Learn,
+    /// The run that is there no longer if the agent agrees.
+    pub(super) forgets: Option<Uuid>,
     /// Whether the answer goes on after its run.
     pub(super) is_endless: bool,
     /// What is done beside it, for nobody to wait for longer than for the agent.
@@ -139,6 +141,7 @@ impl Errand {
             body: None,
             thread: None,
             learn: Learn::Nothing,
+            forgets: None,
             is_endless: false,
             beside: Box::pin(std::future::ready(())),
         }
@@ -201,24 +204,15 @@ impl Forward {
         place: Permit,
     ) -> Result<Response<Body>, Error> {
         let thread_id = errand.thread.as_ref().map(Lasting::thread_id);
-        let record = errand.thread.as_ref().filter(|_| errand.learn != Learn::Nothing);
-        let record = record.map(|thread| Record {
-            store: self.app.store.clone(),
-            scope: thread.scope().clone(),
-            thread_id: thread.thread_id(),
-        });
+        let record = errand.thread.as_ref().map(|thread| Record::of(&self.app.store, thread));
         let mut end: BoxFuture<'static, ()> = match errand.thread {
             Some(thread) => Box::pin(thread.end()),
             None => Box::pin(pending()),
         };
         let (method, query, headers) = (self.method, self.query, self.headers);
-        let ask = Ask {
-            body: body_of(&method, errand.body),
-            headers: headers_of(headers, &method),
-            method,
-            path: errand.path,
-            query,
-        };
+        let body = errand.body.map(Bytes::from);
+        let headers = headers_of(headers, &method, body.as_ref());
+        let ask = Ask { body, headers, method, path: errand.path, query };
         let answer = async { futures::join!(self.agent.send(ask), errand.beside).0 };
         let answer = tokio::select! {
             answer = answer => answer?,
@@ -226,7 +220,11 @@ impl Forward {
         };
         let (head, mut body) = answer.into_parts();
         let is_plain = !head.headers.contains_key(header::CONTENT_ENCODING);
-        let mut record = record.filter(|_| head.status.is_success() && is_plain);
+        let mut record = record.filter(|_| head.status.is_success());
+        if let (Some(record), Some(run_id)) = (&record, errand.forgets) {
+            record.erase(run_id).await;
+        }
+        record = record.filter(|_| errand.learn != Learn::Nothing && is_plain);
         if let (Some(writer), Some(run_id)) = (&record, run_in(&head.headers, thread_id)) {
             writer.write(run_id).await;
             record = None;
@@ -269,15 +267,11 @@ fn gone(thread_id: Option<Uuid>) -> Error {
     thread_id.map_or(Error::NotFound, Error::ThreadNotFound)
 }
 
-/// The body of a request; of one that may have a body but has none, an empty one.
-fn body_of(method: &Method, body: Option<String>) -> Option<Bytes> {
-    let empty = (*method == Method::POST).then(Bytes::new);
-    body.map(Bytes::from).or(empty)
-}
-
-fn headers_of(mut headers: HeaderMap, method: &Method) -> HeaderMap {
-    if *method != Method::GET && *method != Method::HEAD {
+fn headers_of(mut headers: HeaderMap, method: &Method, body: Option<&Bytes>) -> HeaderMap {
+    if body.is_some() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    } else if *method == Method::POST {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     headers
 }

@@ -3,21 +3,31 @@
 use tracing::warn;
 use uuid::Uuid;
 
+use super::lasting::Lasting;
 use crate::auth::Scope;
 use crate::store::Store;
 
-/// A thread in which a run has begun whose id is to be remembered.
-#[derive(Clone)]
+/// A thread whose runs are remembered.
 pub(super) struct Record {
-    /// Where it is remembered.
-    pub(super) store: Store,
-    /// What its user may see.
-    pub(super) scope: Scope,
-    /// The thread.
-    pub(super) thread_id: Uuid,
+    store: Store,
+    scope: Scope,
+    thread_id: Uuid,
 }
 
 impl Record {
+    /// Remembers runs of this thread.
+    pub(super) fn of(store: &Store, thread: &Lasting) -> Record {
+        let (scope, thread_id) = (thread.scope().clone(), thread.thread_id());
+        Record { store: store.clone(), scope, thread_id }
+    }
+
+    /// Forgets a run that the agent has deleted. If that fails, the agent says that there is none.
+    pub(super) async fn erase(&self, run_id: Uuid) {
+        if let Err(error) = self.store.forget_run(&self.scope, self.thread_id, run_id).await {
+            warn!(thread.id = %self.thread_id, %error, "could not forget a run");
+        }
+    }
+
     /// Remembers a run. If that fails the run goes on: its user reads it to its end.
     pub(super) async fn write(&self, run_id: Uuid) {
         let written = self.store.record_run(&self.scope, self.thread_id, run_id).await;

@@ -167,5 +167,6 @@ async fn of_run(
     let thread = forward.thread(action, thread_id).await?;
     forward.own_runs(&thread, &names.runs).await?;
     let path = format!("/threads/{thread_id}/runs/{run_id}{end}");
-    forward.send(Errand { thread: Some(thread), ..Errand::to(path) })
+    let forgets = Some(run_id).filter(|_| action == Action::Delete);
+    forward.send(Errand { thread: Some(thread), forgets, ..Errand::to(path) })
 }
