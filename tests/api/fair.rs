@@ -52,7 +52,7 @@ async fn answers_that_nobody_reads_take_no_room_of_others_and_are_cut() {
     let (own, other) = (large_thread(&ada, 4).await, large_thread(&bob, 4).await);
     let mut silent = Vec::new();
     for _ in 0..12 {
-        let mut client = Raw::to(&server).await;
+        let mut client = Raw::with_little_room(&server).await;
         let token = &ada.token;
         client
             .send(&format!(
