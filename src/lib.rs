@@ -29,6 +29,7 @@ mod answer;
 mod cors;
 mod healthcheck;
 mod json_body;
+mod large_body;
 mod listener;
 mod metrics;
 mod migrate;
