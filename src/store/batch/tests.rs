@@ -216,6 +216,25 @@ async fn the_statement_of_a_lone_caller_who_leaves_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_statement_of_several_callers_ends_when_the_last_of_them_leaves() {
+    let (batcher, database) = batcher(1, 1);
+    database.takes(0, 10 * MS);
+    database.takes(1, 1000 * MS);
+    let _before = asked(&batcher, ask(0)).await;
+    settle().await;
+    let (first, second) = (asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await);
+    advance(10 * MS).await;
+    settle().await;
+    assert_eq!(database.begun(), [vec![0], vec![1, 2]]);
+    first.abort();
+    settle().await;
+    assert_eq!(database.0.dropped.load(Ordering::SeqCst), 0);
+    second.abort();
+    settle().await;
+    assert_eq!(database.0.dropped.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_leaves_takes_nobody_elses_answer_along() {
     let (batcher, database) = batcher(1, 1);
     database.takes(1, 50 * MS);
