@@ -47,7 +47,7 @@ pub(crate) use pool::DATABASE_WAIT;
 pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::shares::{Holder, Shares};
 use batch::{Batcher, Workers};
 use keyed_lock::KeyedLock;

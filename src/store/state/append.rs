@@ -8,7 +8,7 @@ use uuid::{Timestamp as UuidTimestamp, Uuid};
 
 use super::insert::{NewCheckpoint, insert};
 use super::parent::{Ancestor, Parent, ThreadHead, plan};
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::json::Raw;
 use crate::messages::Change;
 use crate::store::changes::Changes;

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::states::states;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::json::{Object, Raw};
 use crate::store::operation::{Asked, Fit, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;

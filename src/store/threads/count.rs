@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 
 use super::search::Criteria;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::json::Object;
 use crate::store::keyed_lock::Guard;
 use crate::store::operation::{Asked, LIGHT, Operation, column, query, run_one};

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::json::Object;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column, query};
