@@ -24,7 +24,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::request::Parts;
+use http::request::Parts;
 
 pub use crate::authn::{
     Authenticate, BearerToken, Error, JwtIssuer, Mode, NoIssuer, Oidc, Supabase, SupabaseOptions,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::http::request::Parts;
 use futures::future::BoxFuture;
+use http::request::Parts;
 
 use super::error::Error;
 use crate::authz::User;

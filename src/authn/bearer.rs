@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::error::Error;
 use super::jwt;
@@ -112,7 +112,6 @@ mod tests {
     }
 
     /// The status that the client gets.
-    #[expect(clippy::needless_pass_by_value, reason = "the signature of `map_err`")]
     fn status_of(error: Error) -> u16 {
         match error {
             Error::Unauthenticated(_) => 403,

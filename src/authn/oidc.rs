@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::request::Parts;
 use futures::future::BoxFuture;
+use http::request::Parts;
 use reqwest::Client;
 use serde::Deserialize;
 use url::Url;

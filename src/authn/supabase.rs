@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
 use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
 use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;

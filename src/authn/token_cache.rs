@@ -4,8 +4,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::http::HeaderMap;
 use futures::future::BoxFuture;
+use http::HeaderMap;
 use moka::Expiry;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
@@ -246,9 +246,9 @@ fn time_until(exp: f64) -> Duration {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use axum::http::header;
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    use http::header;
     use serde_json::json;
 
     use super::*;

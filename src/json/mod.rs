@@ -6,6 +6,7 @@
 //! passes it, Postgres stores and gives back unchanged (D10).
 
 mod check;
+mod compact;
 mod equality;
 mod excerpt;
 mod members;

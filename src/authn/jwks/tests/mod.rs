@@ -5,10 +5,10 @@ mod keys;
 
 use std::sync::{Arc, Mutex};
 
-use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::future::BoxFuture;
+use http::{HeaderMap, header};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
