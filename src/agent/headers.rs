@@ -5,12 +5,13 @@
 //! `-`, and would take `X_Forwarded_User` for the header that this server sets. From the agent
 //! passes what its clients read, and nothing else.
 
-use axum::http::header::{self, Entry};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::auth::{API_KEY, BearerToken, User};
-use crate::error::Error;
+use super::error::Error;
+use crate::authn::{API_KEY, BearerToken};
+use crate::authz::User;
 
 const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 const FORWARDED_EMAIL: HeaderName = HeaderName::from_static("x-forwarded-email");
@@ -103,8 +104,8 @@ pub(super) fn of_request(
     headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     // What is in an answer is looked at, and a client's own encoding is that of another connection.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let identity = exact(&user.identity)
-        .ok_or_else(|| Error::Internal("a user's identity is no header value".into()))?;
+    let identity =
+        exact(&user.identity).ok_or(Error::NoHeader("a user's identity is no header value"))?;
     headers.insert(FORWARDED_USER, identity);
     if let Some(email) = exact(&user.email) {
         headers.insert(FORWARDED_EMAIL, email);

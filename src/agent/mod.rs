@@ -6,22 +6,23 @@
 //! followed and no request is repeated. A run may be silent for hours, so nothing but connecting
 //! has a deadline.
 
+mod error;
 mod headers;
 
 use std::time::Duration;
 
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use reqwest::{Client, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+pub use error::Error;
 pub(crate) use headers::{Place, answer_headers};
 
-use crate::auth::{User, describe, is_loopback};
-use crate::config::{self, Area};
-use crate::error::Error;
+use crate::authn::{describe, is_loopback};
+use crate::authz::User;
 use crate::metrics::metrics;
 
 /// For a connection.
@@ -30,15 +31,40 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// how long it waits between two questions.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Where the agent is, and what it is told and asked.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `AGENT_URL`. Its path is put before the path of every request.
+    pub url: Url,
+    /// Sent as `x-api-key`, so that the agent can refuse requests of others.
+    pub api_key: Option<SecretString>,
+    /// Whether the agent gets the caller's access token.
+    pub forward_token: bool,
+    /// What is forwarded beside runs, although it names no thread of the caller.
+    pub forward: Vec<Area>,
+    /// The key of a run's metadata and configuration that names the owner of its thread.
+    pub owner_key: String,
+}
+
+/// A part of the agent's API under which all users of this server are one, unless the agent tells
+/// them apart by `X-Forwarded-User`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// Making, changing and deleting assistants. Reading them is always forwarded.
+    Assistants,
+    /// Store items.
+    Store,
+    /// Crons.
+    Crons,
+    /// Cancelling runs by their status, whoever's they are.
+    Cancel,
+}
+
 /// The agent.
 #[derive(Debug)]
 pub(crate) struct Agent {
     client: Client,
-    base: Url,
-    api_key: Option<SecretString>,
-    forwards_token: bool,
-    forward: Vec<Area>,
-    owner_key: String,
+    options: Options,
 }
 
 /// What the agent is asked.
@@ -58,7 +84,7 @@ pub(crate) struct Ask {
 
 impl Agent {
     /// An agent as the settings have it.
-    pub(crate) fn new(settings: &config::Agent) -> Result<Agent, reqwest::Error> {
+    pub(crate) fn new(options: &Options) -> Result<Agent, reqwest::Error> {
         let client = Client::builder()
             .http1_only()
             .connect_timeout(CONNECT_DEADLINE)
@@ -68,47 +94,41 @@ impl Agent {
             .retry(retry::never())
             .redirect(redirect::Policy::none())
             .referer(false);
-        let is_here = settings.url.host().is_some_and(|host| is_loopback(&host));
+        let is_here = options.url.host().is_some_and(|host| is_loopback(&host));
         let client = if is_here { client.no_proxy() } else { client };
-        Ok(Agent {
-            client: client.build()?,
-            base: settings.url.clone(),
-            api_key: settings.api_key.clone(),
-            forwards_token: settings.forward_token,
-            forward: settings.forward.clone(),
-            owner_key: settings.owner_key.clone(),
-        })
+        Ok(Agent { client: client.build()?, options: options.clone() })
     }
 
     /// Where it is.
     pub(crate) fn url(&self) -> &Url {
-        &self.base
+        &self.options.url
     }
 
     /// Whether a part of its API is open that names no threads.
     pub(crate) fn forwards(&self, area: Area) -> bool {
-        self.forward.contains(&area)
+        self.options.forward.contains(&area)
     }
 
     /// The key under which a run says whose it is.
     pub(crate) fn owner_key(&self) -> &str {
-        &self.owner_key
+        &self.options.owner_key
     }
 
     /// The headers of a request to the agent, for a client's request.
     pub(crate) fn headers(&self, request: &Parts, user: &User) -> Result<HeaderMap, Error> {
-        let token = self.forwards_token.then(|| headers::token(&request.headers)).flatten();
-        let key = self.api_key.as_ref().map(|key| HeaderValue::from_str(key.expose_secret()));
+        let token = self.options.forward_token.then(|| headers::token(&request.headers)).flatten();
+        let key =
+            self.options.api_key.as_ref().map(|key| HeaderValue::from_str(key.expose_secret()));
         let key = key.transpose();
-        let key = key.map_err(|_| Error::Internal("AGENT_API_KEY is no header value".into()))?;
+        let key = key.map_err(|_| Error::NoHeader("AGENT_API_KEY is no header value"))?;
         headers::of_request(&request.headers, user, token, key)
     }
 
     /// Asks the agent, and answers with what can be passed on. Dropping the future or the body of
     /// the answer closes the connection.
     pub(crate) async fn send(&self, ask: Ask) -> Result<Response<reqwest::Body>, Error> {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), ask.path));
+        let mut url = self.options.url.clone();
+        url.set_path(&format!("{}{}", self.options.url.path().trim_end_matches('/'), ask.path));
         url.set_query(ask.query.as_deref());
         let mut request = self.client.request(ask.method, url).headers(ask.headers);
         if let Some(body) = ask.body {
@@ -120,17 +140,22 @@ impl Agent {
             Ok(answer) => usable(Response::from(answer)),
             Err(error) if error.is_connect() => {
                 calls.unreachable.record(started.elapsed());
-                return Err(Error::AgentUnavailable(format!("AGENT_URL: {}", describe(error))));
+                return Err(Error::Unavailable { cause: cause_of(error) });
             }
-            Err(error) => Err(Error::AgentFailed {
+            Err(error) => Err(Error::Failed {
                 detail: "The agent broke off without an answer",
-                cause: format!("AGENT_URL: {}", describe(error)),
+                cause: cause_of(error),
             }),
         };
         let ended = if answer.is_ok() { &calls.answered } else { &calls.failed };
         ended.record(started.elapsed());
         answer
     }
+}
+
+/// Why a connection to the agent did not do, for the log.
+pub(crate) fn cause_of(error: reqwest::Error) -> String {
+    format!("AGENT_URL: {}", describe(error))
 }
 
 /// What a body holds, by its `Content-Type`.
@@ -162,7 +187,7 @@ impl Content {
 fn usable(answer: Response<reqwest::Body>) -> Result<Response<reqwest::Body>, Error> {
     let status = answer.status();
     let failed = |detail, cause: &str| {
-        Err(Error::AgentFailed { detail, cause: format!("AGENT_URL answered {status}: {cause}") })
+        Err(Error::Failed { detail, cause: format!("AGENT_URL answered {status}: {cause}") })
     };
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
         return failed("The agent refused this server's key", "it does not take AGENT_API_KEY");
@@ -176,7 +201,7 @@ fn usable(answer: Response<reqwest::Body>) -> Result<Response<reqwest::Body>, Er
         return Ok(answer);
     }
     if status.is_client_error() {
-        return Err(Error::denied(status, format!("The agent answered {status}")));
+        return Err(Error::Refused(status));
     }
     failed("The agent's answer cannot be used", "neither JSON nor events")
 }

@@ -5,35 +5,7 @@ use url::Url;
 
 use super::values::{choice, http_url, one_of};
 use super::{ConfigError, wrong};
-
-/// The agent that runs are forwarded to, and what it is told and asked.
-#[derive(Debug, Clone)]
-pub struct Agent {
-    /// `AGENT_URL`. Its path is put before the path of every request.
-    pub url: Url,
-    /// Sent as `x-api-key`, so that the agent can refuse requests of others.
-    pub api_key: Option<SecretString>,
-    /// Whether the agent gets the caller's access token.
-    pub forward_token: bool,
-    /// What is forwarded beside runs, although it names no thread of the caller.
-    pub forward: Vec<Area>,
-    /// The key of a run's metadata and configuration that names the owner of its thread.
-    pub owner_key: String,
-}
-
-/// A part of the agent's API under which all users of this server are one, unless the agent tells
-/// them apart by `X-Forwarded-User`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Area {
-    /// Making, changing and deleting assistants. Reading them is always forwarded.
-    Assistants,
-    /// Store items.
-    Store,
-    /// Crons.
-    Crons,
-    /// Cancelling runs by their status, whoever's they are.
-    Cancel,
-}
+use crate::agent::{Area, Options};
 
 const AREAS: [(&str, Area); 4] = [
     ("assistants", Area::Assistants),
@@ -82,7 +54,7 @@ struct Areas(Vec<Area>);
 
 impl AgentArguments {
     /// The agent, if there is one. `own` is whether a URL is that of this server.
-    pub(super) fn agent(self, own: impl Fn(&Url) -> bool) -> Result<Option<Agent>, ConfigError> {
+    pub(super) fn agent(self, own: impl Fn(&Url) -> bool) -> Result<Option<Options>, ConfigError> {
         let Some(url) = self.url else {
             return match (self.api_key, self.forward, self.forward_token) {
                 (Some(_), ..) => Err(needs_url("AGENT_API_KEY")),
@@ -94,7 +66,7 @@ impl AgentArguments {
         if own(&url) {
             return Err(wrong("AGENT_URL", "must be another server's address than this one's"));
         }
-        Ok(Some(Agent {
+        Ok(Some(Options {
             url,
             api_key: self.api_key,
             forward_token: self.forward_token,

@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use crate::store::Pooler;
 
-pub use agent::{Agent, Area};
 pub use cors::{CorsOrigins, Origin};
 pub(crate) use database::place;
 pub use database::{Database, Schema};
@@ -74,7 +73,7 @@ pub struct Config {
     /// What signs users in.
     pub sign_in: SignIn,
     /// The agent that runs are forwarded to.
-    pub agent: Option<Agent>,
+    pub agent: Option<crate::agent::Options>,
     /// How long an accepted token is not verified again.
     pub auth_cache_ttl: Duration,
     /// Directory of the private Postgres and of the local sign-in's secret.

@@ -84,7 +84,7 @@ async fn a_run_is_known_in_its_own_thread_alone() {
         assert_eq!(answer.status, 200, "{case:?} {}", answer.text);
         let heard = agent.request(before + number).await;
         assert_eq!(heard.line(), format!("{} {}", case.0, case.1));
-        assert_eq!(heard.all("x-forwarded-user"), [ada.id.clone()]);
+        assert_eq!(heard.all("x-forwarded-user"), [ada.id.as_str()]);
         assert_eq!(heard.all("content-length").len(), usize::from(case.0 == Method::POST));
     }
     // The last one deleted it.
@@ -275,7 +275,7 @@ async fn a_stream_of_events_waits_for_the_thread_that_is_made_beside_it() {
 
 #[tokio::test]
 async fn what_names_no_thread_is_closed_unless_the_operator_opens_it() {
-    use thread_store::config::Area;
+    use thread_store::agent::Area;
     let agent = Agent::start(ordinary).await;
     let closed = server(&agent).await;
     let ada = closed.user().await;
@@ -333,7 +333,7 @@ async fn what_names_no_thread_is_closed_unless_the_operator_opens_it() {
     let opened = closed
         .start_beside_with(|config| {
             let forward = shut.iter().map(|(.., area)| *area).collect();
-            config.agent = Some(thread_store::config::Agent { forward, ..settings(&url) });
+            config.agent = Some(thread_store::agent::Options { forward, ..settings(&url) });
         })
         .await;
     let (ada, bob) = (ada.at(&opened), closed.user().await);
@@ -341,7 +341,7 @@ async fn what_names_no_thread_is_closed_unless_the_operator_opens_it() {
         assert_eq!(send(&ada, method, path).await.status, 200, "{method} {path}");
         let heard = agent.request(before + number).await;
         assert_eq!(heard.line(), format!("{method} {path}"));
-        assert_eq!(heard.all("x-forwarded-user"), [ada.id.clone()]);
+        assert_eq!(heard.all("x-forwarded-user"), [ada.id.as_str()]);
     }
     // A thread in a body is looked at all the same.
     let theirs = bob.thread(json!({})).await;

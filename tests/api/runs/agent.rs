@@ -138,10 +138,10 @@ async fn serve(mut stream: TcpStream, list: &Mutex<Vec<Heard>>, told: &Notify, a
     loop {
         let Some((head, body)) = request(&mut stream, &mut unread).await else { return };
         let (leave, left) = watch::channel(false);
-        let heard = Heard { head, body, left };
-        list.lock().unwrap().push(heard.clone());
+        let asked = Heard { head, body, left };
+        list.lock().unwrap().push(asked.clone());
         told.notify_waiters();
-        for step in answers(&heard) {
+        for step in answers(&asked) {
             let mut byte = [0];
             // Nothing more is sent on a connection while an answer is under way, so anything that is
             // readable is its end.
@@ -157,12 +157,9 @@ async fn serve(mut stream: TcpStream, list: &Mutex<Vec<Heard>>, told: &Notify, a
                 return;
             }
         }
-        match stream.read_buf(&mut unread).await {
-            Ok(1..) => {}
-            _ => {
-                let _ = leave.send(true);
-                return;
-            }
+        if !matches!(stream.read_buf(&mut unread).await, Ok(1..)) {
+            let _ = leave.send(true);
+            return;
         }
     }
 }
@@ -230,8 +227,9 @@ fn thread_in(path: &str) -> &str {
 
 /// A head with these lines and a chunked body that is to follow.
 pub(crate) fn head(status: &str, lines: &[&str]) -> Step {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    Step::Send(format!("HTTP/1.1 {status}\r\n{lines}\r\n").into_bytes())
+    let first = format!("HTTP/1.1 {status}");
+    let lines = [&[first.as_str()], lines, &["", ""]].concat();
+    Step::Send(lines.join("\r\n").into_bytes())
 }
 
 /// The head of a stream of events of a run.

@@ -92,9 +92,9 @@ fn cut(way: &str, heard: &Heard) -> Vec<Step> {
         }
         "too short" => vec![head("200 OK", &sized), Step::Send(half.into()), Step::Close],
         "HTTP/1.0" => {
-            let Step::Send(head) = head("200 OK", &plain) else { unreachable!() };
-            let head = String::from_utf8(head).unwrap().replace("HTTP/1.1", "HTTP/1.0");
-            vec![Step::Send(head.into()), Step::Send(half.into()), Step::Close]
+            let Step::Send(bytes) = head("200 OK", &plain) else { unreachable!() };
+            let older = String::from_utf8(bytes).unwrap().replace("HTTP/1.1", "HTTP/1.0");
+            vec![Step::Send(older.into()), Step::Send(half.into()), Step::Close]
         }
         _ => unreachable!(),
     }

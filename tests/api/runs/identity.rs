@@ -19,8 +19,8 @@ async fn a_run_is_forwarded_with_the_callers_identity_and_nothing_of_their_crede
     assert!(answer.text.ends_with("data: {\"messages\":[]}\r\n\r\n"), "{}", answer.text);
     let heard = agent.request(0).await;
     assert_eq!(heard.line(), format!("POST /threads/{thread}/runs/stream"));
-    assert_eq!(heard.all("x-forwarded-user"), [ada.id.clone()]);
-    assert_eq!(heard.all("x-forwarded-email"), [ada.email.clone()]);
+    assert_eq!(heard.all("x-forwarded-user"), [ada.id.as_str()]);
+    assert_eq!(heard.all("x-forwarded-email"), [ada.email.as_str()]);
     assert_eq!(heard.all("x-api-key"), ["agent-key"]);
     assert_eq!(heard.all("content-type"), ["application/json"]);
     assert!(!heard.head.contains(&ada.token), "{}", heard.head);
@@ -93,12 +93,12 @@ async fn identity_headers_of_a_client_never_reach_the_agent_in_any_spelling() {
     ] {
         assert_eq!(heard.all(name), values, "{name} in {}", heard.head);
     }
-    let head = heard.head.to_lowercase();
+    let lower = heard.head.to_lowercase();
     for gone in ["root", "r@", "admin", "langsmith", "cookie", "proxy-", "forwarded:", "override"] {
-        assert!(!head.contains(gone), "{gone} in {head}");
+        assert!(!lower.contains(gone), "{gone} in {lower}");
     }
     for gone in ["x-forwarded-groups", "x-auth", "real-ip", "original", "service-key", "close"] {
-        assert!(!head.contains(gone), "{gone} in {head}");
+        assert!(!lower.contains(gone), "{gone} in {lower}");
     }
 }
 
@@ -131,7 +131,7 @@ async fn a_head_that_could_be_read_in_two_ways_is_400_and_the_agent_hears_nothin
 async fn the_access_token_passes_only_where_the_operator_says_so() {
     let agent = Agent::start(ordinary).await;
     let server = TestServer::start_with(|config| {
-        config.agent = Some(thread_store::config::Agent {
+        config.agent = Some(thread_store::agent::Options {
             forward_token: true,
             api_key: None,
             ..settings(&agent.url)

@@ -7,14 +7,14 @@ mod identity;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use thread_store::config;
+use thread_store::agent::Options;
 
 use crate::support::{Answer, TestServer, User};
 use agent::Agent;
 
 /// The settings for an agent.
-pub(crate) fn settings(url: &str) -> config::Agent {
-    config::Agent {
+pub(crate) fn settings(url: &str) -> Options {
+    Options {
         url: url.parse().unwrap(),
         api_key: Some("agent-key".to_owned().into()),
         forward_token: false,
