@@ -16,6 +16,7 @@ mod pool;
 mod schema;
 mod sql;
 mod state;
+mod tables;
 mod thread;
 mod threads;
 
@@ -53,6 +54,7 @@ use batch::{Batcher, Workers};
 use keyed_lock::KeyedLock;
 use pool::{Account, Pool, PoolOptions};
 use state::{Append, ReadProgress, ReadStates};
+use tables::Tables;
 use threads::{Change, Get, Insert, Search};
 
 /// Bytes of all answers that are being made or sent, unless the server says otherwise.
@@ -164,16 +166,16 @@ impl Store {
     }
 
     async fn connect(database: PgConnectOptions, options: Options) -> Result<Store, OpenError> {
-        let is_split = schema::is_split(&database).await?;
+        let tables = Tables::of(&database).await?;
         let settings = PoolOptions {
             max_connections: options.max_connections,
             per_holder: options.connections_per_user,
             timeout: options.timeout,
             pooler: options.pooler,
             direct: options.direct.map(|direct| *direct),
-            is_split,
+            tables,
         };
-        let pool = Pool::connect(schema::ours(database), settings).await;
+        let pool = Pool::connect(pool::ours(database), settings).await;
         let pool = pool.map_err(OpenError::Connect)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let each = processors.max(2).min(pool.batches());

@@ -13,7 +13,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
-use super::pool::is_behind_transaction_pooler;
+use super::pool::{SESSION, is_behind_transaction_pooler, ours, set_all};
 use super::sql::Statement;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
@@ -95,7 +95,7 @@ pub enum OpenError {
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     let mut connection = connect(options).await?;
     let outcome = async {
-        let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
+        let settings = raw_sql(AssertSqlSafe(set_all(SESSION) + UNBOUNDED));
         connection.execute(settings).await.map_err(OpenError::Connect)?;
         bring_up_to_date(&mut connection).await
     };
@@ -201,7 +201,10 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
 
 /// Runs a query of one row. Works through a transaction pooler that is not in the settings: the
 /// statement has no name, and its settings end with it.
-async fn ask(connection: &mut PgConnection, question: &str) -> Result<PgRow, sqlx::Error> {
+pub(super) async fn ask(
+    connection: &mut PgConnection,
+    question: &str,
+) -> Result<PgRow, sqlx::Error> {
     connection.fetch_one(raw_sql(AssertSqlSafe(format!("{LOCAL}; {question}")))).await
 }
 
@@ -218,58 +221,6 @@ pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result
     Ok(())
 }
 
-/// Whether the tables are split by tenant: partitioned, or distributed over the nodes of a cluster.
-pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenError> {
-    let mut connection = connect(options).await?;
-    let split = async {
-        let row = ask(
-            &mut connection,
-            "select exists (select from pg_class \
-                 where relnamespace = (select oid from pg_namespace where nspname = 'thread_store') \
-                     and relname = 'thread' and relkind = 'p'), \
-             exists (select from pg_class where relname = 'pg_dist_partition')",
-        );
-        let row = row.await?;
-        let (is_partitioned, has_citus): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-        if is_partitioned || !has_citus {
-            return Ok(is_partitioned);
-        }
-        let is_distributed = "select exists (select from pg_dist_partition \
-             join pg_class on pg_class.oid = logicalrelid \
-             join pg_namespace on pg_namespace.oid = relnamespace \
-             where nspname = 'thread_store' and relname = 'thread' and partmethod = 'h')";
-        ask(&mut connection, is_distributed).await?.try_get(0)
-    };
-    let split = split.await;
-    let _ = connection.close().await;
-    split.map_err(OpenError::Connect)
-}
-
-/// Settings that all statements rely on. They override `alter database ... set` and
-/// `alter role ... set`.
-///
-/// `search_path`: on a shared database, other roles may create functions with the names of Postgres's
-/// own. `standard_conforming_strings`: strings without `E` have no escapes.
-/// `default_transaction_isolation`: concurrent writers of a thread must see what the other has
-/// committed. `extra_float_digits`: numbers keep all of their digits. `idle_session_timeout`: idle
-/// connections stay open.
-///
-/// `default_transaction_read_only` is not overridden: hosts set it on a database that is full.
-pub(super) const SESSION: [(&str, &str); 6] = [
-    ("search_path", "pg_catalog"),
-    ("standard_conforming_strings", "on"),
-    ("default_transaction_isolation", "read committed"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-    ("idle_session_timeout", "0"),
-];
-
-/// Settings as commands.
-pub(super) fn set<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let commands = settings.into_iter().map(|(name, value)| format!("set {name} = '{value}'; "));
-    commands.collect::<Vec<_>>().concat()
-}
-
 /// Settings of one [`ask`].
 const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path = pg_catalog; \
      set local bytea_output = hex";
@@ -279,19 +230,8 @@ const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
      set idle_in_transaction_session_timeout = 0; \
      select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
 
-/// The options of every connection of this program.
-pub(super) fn ours(options: PgConnectOptions) -> PgConnectOptions {
-    let options = match options.get_application_name() {
-        None => options.application_name("thread-store"),
-        Some(_) => options,
-    };
-    let options = options.disable_statement_logging();
-    // Postgres 12 and newer print floats in full by default, and PgBouncer refuses to be asked.
-    options.extra_float_digits(None)
-}
-
 /// Connects, and checks the version and the encoding of the database.
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let options = ours(options.clone());
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
     let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));
