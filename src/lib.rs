@@ -3,6 +3,9 @@
 //! The way of a request: [`router`] → [`auth`] (authenticate, then on) → [`threads`] (one file
 //! an endpoint) → [`store`] (the only SQL). `ARCHITECTURE.md` has the map and the invariants.
 
+#[cfg(all(test, feature = "embedded"))]
+extern crate self as thread_store;
+
 pub mod app;
 pub mod auth;
 pub mod config;
@@ -35,6 +38,10 @@ mod migrate;
 mod not_served;
 mod openapi;
 mod system;
+#[cfg(all(test, feature = "embedded"))]
+#[expect(dead_code, clippy::disallowed_methods, reason = "shared with the tests of the API")]
+#[path = "../tests/api/support/postgres.rs"]
+mod test_postgres;
 
 pub use healthcheck::healthcheck;
 pub use migrate::migrate;

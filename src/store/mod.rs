@@ -16,6 +16,8 @@ mod pool;
 mod schema;
 mod sql;
 mod state;
+#[cfg(test)]
+mod statements;
 mod tables;
 mod thread;
 mod threads;

@@ -17,3 +17,16 @@ pub use storage::Storage;
 pub(super) use append::Append;
 pub(super) use progress::ReadProgress;
 pub(super) use read::ReadStates;
+
+/// Every statement about state with its holes, in the order of the tests that read them.
+#[cfg(test)]
+pub(super) fn statements() -> Vec<super::statements::Listed> {
+    use super::statements::Kind::{OfThreads, States};
+    vec![
+        (&parent::PARENT, OfThreads),
+        (&insert::INSERT, OfThreads),
+        (&read::READ, States),
+        (&progress::PROGRESS, OfThreads),
+        (&storage::STORAGE, OfThreads),
+    ]
+}

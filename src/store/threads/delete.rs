@@ -94,11 +94,11 @@ macro_rules! erase {
     where erased.tenant = $1
         and erased.thread_id = $2
         and erased.ctid = any(array(
-            select some.ctid
+            select part.ctid
             from thread_store.",
                 $table,
-                " as some
-            where some.tenant = $1 and some.thread_id = $2
+                " as part
+            where part.tenant = $1 and part.thread_id = $2
             limit $3
         ))"
             ),
