@@ -229,19 +229,6 @@ left join lateral (
     where visible.message is not null
 ) as messages on head.messages_end is not null;
 
--- threads/lock
-select
-from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
-    with ordinality as asked (tenant, filter, thread_id, n)
-cross join lateral (
-    select
-    from thread_store.thread
-    where thread.tenant = asked.tenant
-        and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-    for no key update
-) as thread;
-
 -- threads/search
 select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
     thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
@@ -443,6 +430,9 @@ select asked.n, (
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
     with ordinality as asked (tenant, filter, criteria, n);
 
+-- threads/lock_owner
+select pg_advisory_xact_lock($1);
+
 -- threads/quota
 select count(*) as threads
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
@@ -453,9 +443,6 @@ cross join lateral (
     where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     limit asked.max_threads
 ) as own;
-
--- threads/lock_owner
-select pg_advisory_xact_lock($1);
 
 -- threads/directory
 select tenant, thread_id
@@ -713,6 +700,19 @@ for update skip locked;
 update thread_store.thread
 set expires_at = null
 where thread.tenant = $1 and thread.thread_id = $2;
+
+-- threads/lock
+select
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+cross join lateral (
+    select
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    for no key update
+) as thread;
 
 -- state/parent
 select asked.n, thread.created_at, thread.last_seq, thread.pruned, thread.stored_bytes,
@@ -1387,12 +1387,6 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 
--- threads/lock (the owner's threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
-
 -- threads/search (the owner's threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -1456,6 +1450,12 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
+
+-- threads/lock (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
 
 -- state/parent (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
@@ -1569,10 +1569,6 @@ select from thread_store.thread limit 0;
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
--- threads/lock (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-
 -- threads/search (all threads; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -1602,6 +1598,10 @@ select from thread_store.thread limit 0;
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (all threads; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -1658,14 +1658,6 @@ select from thread_store.thread limit 0;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
-
--- threads/lock (all threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (all threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -1740,6 +1732,14 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -1867,10 +1867,6 @@ select from thread_store.thread limit 0;
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
--- threads/lock (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-
 -- threads/search (members or one of some teams, and not archived; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -1900,6 +1896,10 @@ select from thread_store.thread limit 0;
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (members or one of some teams, and not archived; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -1956,14 +1956,6 @@ select from thread_store.thread limit 0;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
-
--- threads/lock (members or one of some teams, and not archived; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (members or one of some teams, and not archived; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -2038,6 +2030,14 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -2165,10 +2165,6 @@ select from thread_store.thread limit 0;
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
--- threads/lock (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-
 -- threads/search (no threads; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2198,6 +2194,10 @@ select from thread_store.thread limit 0;
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (no threads; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -2254,14 +2254,6 @@ select from thread_store.thread limit 0;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
-
--- threads/lock (no threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (no threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -2336,6 +2328,14 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 

@@ -9,17 +9,22 @@
 
 mod batch;
 mod changes;
+mod criteria;
+mod distribute;
 mod error;
 mod keyed_lock;
 mod operation;
 mod pool;
 mod schema;
+mod session;
 mod sql;
 mod state;
 #[cfg(test)]
 mod statements;
+mod status;
 mod tables;
 mod thread;
+mod thread_lock;
 mod threads;
 
 use std::sync::Arc;
@@ -29,6 +34,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 pub use changes::{Changes, Watch};
+pub use criteria::Criteria;
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
 pub use operation::Held;
@@ -38,10 +44,11 @@ pub use state::{
     Channels, Checkpoint, History, Position, Progress, Selection, Storage, Update,
     first_checkpoint_id_of,
 };
-pub use thread::{Status, Strategy, Thread, Ttl, TtlStatus};
+pub use status::Status;
+pub use thread::{Strategy, Thread, Ttl, TtlStatus};
 pub use threads::{
-    Behind, Created, Criteria, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey,
-    Swept, TtlChange,
+    Behind, Created, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey, Swept,
+    TtlChange,
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
@@ -50,13 +57,13 @@ pub(crate) use pool::DATABASE_WAIT;
 pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::shares::{Holder, Shares};
 use batch::{Batcher, Workers};
+use distribute::tables_of;
 use keyed_lock::KeyedLock;
 use pool::{Account, Pool, PoolOptions};
 use state::{Append, ReadProgress, ReadStates};
-use tables::Tables;
 use threads::{Change, Get, Insert, Search};
 
 /// Bytes of all answers that are being made or sent, unless the server says otherwise.
@@ -168,7 +175,7 @@ impl Store {
     }
 
     async fn connect(database: PgConnectOptions, options: Options) -> Result<Store, OpenError> {
-        let tables = Tables::of(&database).await?;
+        let tables = tables_of(&database).await?;
         let settings = PoolOptions {
             max_connections: options.max_connections,
             per_holder: options.connections_per_user,
@@ -177,7 +184,7 @@ impl Store {
             direct: options.direct.map(|direct| *direct),
             tables,
         };
-        let pool = Pool::connect(pool::ours(database), settings).await;
+        let pool = Pool::connect(session::ours(database), settings).await;
         let pool = pool.map_err(OpenError::Connect)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let each = processors.max(2).min(pool.batches());

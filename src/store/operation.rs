@@ -13,7 +13,7 @@ use super::sql::condition::Condition;
 use super::sql::{Form, Holes, Statement};
 use super::tables::Tables;
 use super::{Error, Store};
-use crate::auth::{Scope, Tenant};
+use crate::authz::{Scope, Tenant};
 use crate::shares::{Holder, Permit};
 
 /// Bytes of an answer up to which a request shares a batch with others.

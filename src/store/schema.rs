@@ -13,7 +13,8 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
-use super::pool::{SESSION, is_behind_transaction_pooler, ours, set_all};
+use super::pool::is_behind_transaction_pooler;
+use super::session::{SESSION, ours, set};
 use super::sql::Statement;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
@@ -95,7 +96,7 @@ pub enum OpenError {
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     let mut connection = connect(options).await?;
     let outcome = async {
-        let settings = raw_sql(AssertSqlSafe(set_all(SESSION) + UNBOUNDED));
+        let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
         connection.execute(settings).await.map_err(OpenError::Connect)?;
         bring_up_to_date(&mut connection).await
     };

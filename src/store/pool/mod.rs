@@ -33,6 +33,7 @@ use sqlx::{
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::session::ours;
 use super::tables::Tables;
 use crate::shares::{Holder, Shares};
 use health::Health;
@@ -40,7 +41,6 @@ use session::{Connector, Plans};
 
 pub(super) use lease::Lease;
 pub(super) use pooler::is_behind_transaction_pooler;
-pub(super) use session::{SESSION, ours, set_all};
 
 /// Longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -317,7 +317,7 @@ pub(crate) fn sessions(options: PgConnectOptions, max_connections: u32) -> PgPoo
             let set = AssertSqlSafe(set.clone());
             Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(drop) })
         })
-        .connect_lazy_with(session::ours(options))
+        .connect_lazy_with(ours(options))
 }
 
 /// Closes connections that nobody needs, as long as there is a pool.

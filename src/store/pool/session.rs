@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, Row 
 
 use super::health::Health;
 use super::{GRACE, Pooler};
+use crate::store::session::{SESSION, set as set_all};
 
 /// Longest wait for the lock of another transaction. Only other instances can hold one for long.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(4);
@@ -54,33 +55,6 @@ pub(super) fn settings(timeout: Duration, plans: Plans) -> Vec<(&'static str, St
     own.into_iter().chain(shared).collect()
 }
 
-/// Settings that all statements rely on. They override `alter database ... set` and
-/// `alter role ... set`.
-///
-/// `search_path`: on a shared database, other roles may create functions with the names of Postgres's
-/// own. `standard_conforming_strings`: strings without `E` have no escapes.
-/// `default_transaction_isolation`: concurrent writers of a thread must see what the other has
-/// committed. `extra_float_digits`: numbers keep all of their digits. `idle_session_timeout`: idle
-/// connections stay open.
-///
-/// `default_transaction_read_only` is not overridden: hosts set it on a database that is full.
-pub(in crate::store) const SESSION: [(&str, &str); 6] = [
-    ("search_path", "pg_catalog"),
-    ("standard_conforming_strings", "on"),
-    ("default_transaction_isolation", "read committed"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-    ("idle_session_timeout", "0"),
-];
-
-/// Settings as commands.
-pub(in crate::store) fn set_all<'a>(
-    settings: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> String {
-    let commands = settings.into_iter().map(|(name, value)| format!("set {name} = '{value}'; "));
-    commands.collect::<Vec<_>>().concat()
-}
-
 /// Those of every session beside the ones that a transaction can set: Postgres asks whether the
 /// other end is there. That also keeps a firewall from forgetting an idle connection.
 const KEEPALIVE: [(&str, &str); 3] = [
@@ -104,17 +78,6 @@ pub(super) fn begin(timeout: Duration, plans: Plans) -> String {
         let _ = write!(text, "set local {name} = '{value}'; ");
     }
     text
-}
-
-/// The options of every connection of this program.
-pub(in crate::store) fn ours(options: PgConnectOptions) -> PgConnectOptions {
-    let options = match options.get_application_name() {
-        None => options.application_name("thread-store"),
-        Some(_) => options,
-    };
-    let options = options.disable_statement_logging();
-    // Postgres 12 and newer print floats in full by default, and PgBouncer refuses to be asked.
-    options.extra_float_digits(None)
 }
 
 /// A connection and the process of Postgres behind it.

@@ -1,6 +1,7 @@
 //! Operations on the state of threads: checkpoints and what their values are made of.
 
 mod append;
+mod checkpoint;
 mod insert;
 mod parent;
 mod progress;
@@ -8,25 +9,24 @@ mod read;
 mod states;
 mod storage;
 mod texts;
+mod update;
 
-pub use append::{Update, first_checkpoint_id_of};
+pub use append::first_checkpoint_id_of;
+pub use checkpoint::{Channels, Checkpoint, History, Position, Selection};
 pub use progress::Progress;
-pub use read::{Channels, Checkpoint, History, Position, Selection};
 pub use storage::Storage;
+pub use update::Update;
 
-pub(super) use append::Append;
 pub(super) use progress::ReadProgress;
 pub(super) use read::ReadStates;
+pub(super) use update::Append;
 
-/// Every statement about state with its holes, in the order of the tests that read them.
+/// The statements, for the tests that read all of them.
 #[cfg(test)]
-pub(super) fn statements() -> Vec<super::statements::Listed> {
-    use super::statements::Kind::{OfThreads, States};
-    vec![
-        (&parent::PARENT, OfThreads),
-        (&insert::INSERT, OfThreads),
-        (&read::READ, States),
-        (&progress::PROGRESS, OfThreads),
-        (&storage::STORAGE, OfThreads),
-    ]
+pub(super) mod statements {
+    pub(in crate::store) use super::insert::INSERT;
+    pub(in crate::store) use super::parent::PARENT;
+    pub(in crate::store) use super::progress::PROGRESS;
+    pub(in crate::store) use super::read::READ;
+    pub(in crate::store) use super::storage::STORAGE;
 }

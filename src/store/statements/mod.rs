@@ -7,11 +7,14 @@ mod postgres;
 mod references;
 mod rules;
 
+use super::criteria::Criteria;
 use super::sql::condition::Condition;
 use super::sql::{Form, Holes, Order, Statement};
-use super::threads::{Behind, Criteria, Page, SortKey};
-use super::{changes, schema, state, threads};
-use crate::auth::Filter;
+use super::state::statements::*;
+use super::threads::statements::*;
+use super::threads::{Behind, Page, SortKey};
+use super::{changes, schema, thread_lock};
+use crate::authz::Filter;
 use crate::json::{Object, Raw};
 use crate::store::Status;
 
@@ -51,12 +54,44 @@ pub(super) struct Text {
 
 /// Every statement of the store, in an order for people.
 pub(super) fn statements() -> Vec<Listed> {
-    let mut all = threads::statements();
-    all.extend(state::statements());
+    use Kind::{Fixed, OfMany, OfOwn, OfThreads, Search, SearchRecent, States};
+    let fixed = |statements: &'static [Statement]| statements.iter().map(|one| (one, Fixed));
+    let mut all = vec![
+        (&CREATE, OfOwn),
+        (&GET, OfThreads),
+        (&PATCH, OfThreads),
+        (&SEARCH, Search),
+        (&SEARCH_RECENT, SearchRecent),
+        (&COUNT, Search),
+        (&LOCK_OWNER, Fixed),
+        (&COUNT_UP_TO, OfMany),
+        (&TENANTS, Fixed),
+        (&LOCK_SOURCE, OfThreads),
+        (&COPY, Fixed),
+    ];
+    all.extend(fixed(&COPY_STATE));
+    all.extend([(&DELETE, OfThreads), (&HIDE, OfThreads), (&LOCK_EXPIRED, Fixed)]);
+    all.extend(fixed(&ERASE_STATE));
     all.extend([
-        (&changes::RECHECK_ALL, Kind::Fixed),
-        (&changes::NOTIFY, Kind::Fixed),
-        (&schema::PING, Kind::Fixed),
+        (&ERASE_THREAD, Fixed),
+        (&LOCK_ALL, OfThreads),
+        (&KEEP_CHECKPOINTS, Fixed),
+        (&DROP_PARENTS, Fixed),
+        (&KEEP_VALUES, Fixed),
+        (&KEEP_MESSAGES, Fixed),
+        (&PRUNED, Fixed),
+        (&EXPIRED, Fixed),
+        (&LOCK_FOR_PRUNING, Fixed),
+        (&SWEPT, Fixed),
+        (&thread_lock::LOCK, OfThreads),
+        (&PARENT, OfThreads),
+        (&INSERT, OfThreads),
+        (&READ, States),
+        (&PROGRESS, OfThreads),
+        (&STORAGE, OfThreads),
+        (&changes::RECHECK_ALL, Fixed),
+        (&changes::NOTIFY, Fixed),
+        (&schema::PING, Fixed),
     ]);
     all
 }
