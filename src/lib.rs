@@ -26,6 +26,7 @@ pub mod store;
 pub mod time;
 
 mod api;
+mod distribute;
 mod healthcheck;
 mod metrics;
 mod migrate;
@@ -35,5 +36,6 @@ mod migrate;
 mod test_postgres;
 
 pub use api::openapi::document as openapi;
+pub use distribute::distribute;
 pub use healthcheck::healthcheck;
 pub use migrate::migrate;

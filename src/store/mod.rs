@@ -35,6 +35,7 @@ use uuid::Uuid;
 
 pub use changes::{Changes, Watch};
 pub use criteria::Criteria;
+pub use distribute::distribute;
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
 pub use operation::Held;

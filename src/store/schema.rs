@@ -84,6 +84,18 @@ pub enum OpenError {
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[source] MigrateError),
+    /// There is no cluster to distribute the tables over.
+    #[error(
+        "the database has no Citus: run `create extension citus` on the coordinator and on every \
+         worker, and add the workers with `select citus_add_node('host', port)`"
+    )]
+    NoCitus,
+    /// The tables are partitioned on one Postgres.
+    #[error("the tables are partitioned: only a store with whole tables can be distributed")]
+    Partitioned,
+    /// Distributing the tables failed.
+    #[error("cannot distribute the tables: {0}")]
+    Distribute(#[source] sqlx::Error),
 }
 
 /// Brings the schema up to date, and answers with the number of migrations that ran.
@@ -227,7 +239,7 @@ const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path 
      set local bytea_output = hex";
 
 /// Settings of migrations, which may take long. `transaction_timeout` exists since Postgres 17.
-const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
+pub(super) const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
      set idle_in_transaction_session_timeout = 0; \
      select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
 
