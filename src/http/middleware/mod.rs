@@ -5,6 +5,4 @@ pub(crate) mod admit;
 pub(crate) mod cors;
 mod large_body;
 
-pub(crate) use large_body::max_threads;
-
 pub(crate) use access_log::Written;
