@@ -46,6 +46,8 @@ pub enum Command {
     Healthcheck(Box<Config>),
     /// Bring the schema of this database up to date.
     Migrate(Database),
+    /// Spread the tables of this database over the nodes of its cluster.
+    Distribute(Database),
     /// Copy threads from one server to another.
     Import(Box<Import>),
 }

@@ -57,6 +57,30 @@ fn migrate_asks_for_a_database_and_for_nothing_else() {
 }
 
 #[tokio::test]
+async fn distribute_says_what_is_missing_and_changes_nothing() {
+    let database = test_cluster().await.database().await;
+    let url = url_of(&database);
+    let run = |command: &str, code| one_line(&program(&[command], &[("DATABASE_URL", &url)]), code);
+    assert!(run("distribute", 1).contains("the database has 0 of the"));
+    run("migrate", 0);
+    let refused = run("distribute", 1);
+    assert!(
+        refused.starts_with("thread-store: the database has no Citus: run `create"),
+        "{refused}"
+    );
+    check_schema(&database).await.unwrap();
+    let mut connection = database.connect().await.unwrap();
+    let settings = sqlx::query("select from pg_db_role_setting").fetch_all(&mut connection).await;
+    assert!(settings.unwrap().is_empty());
+
+    let line = one_line(&program(&["distribute"], &[]), 64);
+    assert!(line.starts_with("thread-store: DATABASE_URL: is required"), "{line}");
+    let partitioned = url_of(&test_cluster().await.partitioned_database().await);
+    let line = one_line(&program(&["distribute"], &[("DATABASE_URL", &partitioned)]), 1);
+    assert!(line.starts_with("thread-store: the tables are partitioned"), "{line}");
+}
+
+#[tokio::test]
 async fn a_server_that_may_not_migrate_refuses_a_database_that_is_behind() {
     let database = test_cluster().await.database().await;
     let url = url_of(&database);
