@@ -6,6 +6,7 @@
 //! `tests/documents` holds the three together. A wrong value is a [`ConfigError`]: one line
 //! that names the setting and what it must be, exit code 64.
 
+mod agent;
 mod arguments;
 mod command_line;
 mod cors;
@@ -73,6 +74,8 @@ pub struct Config {
     pub database_pooler: Pooler,
     /// What signs users in.
     pub sign_in: SignIn,
+    /// The agent that runs are forwarded to.
+    pub agent: Option<crate::agent::Options>,
     /// How long an accepted token is not verified again.
     pub auth_cache_ttl: Duration,
     /// Directory of the private Postgres and of the local sign-in's secret.
