@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
+use super::large_body::max_threads;
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::shares::{Holder, Kind, Permit, Shares};
@@ -37,6 +38,8 @@ pub struct AppShares {
     pub bodies: Shares,
     /// Bytes of these bodies beyond the first 64 KiB of each.
     pub body_bytes: Shares,
+    /// Requests with large bodies that are worked on, each in a thread of its own.
+    pub large_bodies: Shares,
     /// Bytes of answers that are made, or that the client has not taken.
     pub answer_bytes: Shares,
     /// Requests whose token is being verified.
@@ -61,6 +64,7 @@ impl AppShares {
             streams: part(streams, streams_per_user, 8),
             bodies: part(requests, requests_per_user, 8),
             body_bytes: Shares::new(bodies, bodies_of_user),
+            large_bodies: Shares::new(max_threads(), max_threads() / 2),
             answer_bytes: part(limits.answer_memory, limits.answer_memory_per_user, 4),
             verifications: Shares::new(MAX_VERIFICATIONS, MAX_VERIFICATIONS),
         }
@@ -74,6 +78,7 @@ impl AppShares {
             Kind::Streams => &self.streams,
             Kind::Bodies => &self.bodies,
             Kind::BodyBytes => &self.body_bytes,
+            Kind::LargeBodies => &self.large_bodies,
             Kind::AnswerBytes => &self.answer_bytes,
             Kind::Verifications => &self.verifications,
         }

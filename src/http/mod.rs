@@ -10,6 +10,7 @@ mod body;
 mod error;
 mod extract;
 mod fields;
+pub(crate) mod large_body;
 pub(crate) mod middleware;
 mod response;
 

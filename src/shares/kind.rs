@@ -13,6 +13,8 @@ pub enum Kind {
     Bodies,
     /// Bytes of these bodies beyond the first 64 KiB of each.
     BodyBytes,
+    /// Requests with large bodies that are worked on.
+    LargeBodies,
     /// Bytes of answers that the client has not taken.
     AnswerBytes,
     /// Requests whose token is being verified.
@@ -21,11 +23,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub(crate) const ALL: [Kind; 6] = [
+    pub(crate) const ALL: [Kind; 7] = [
         Kind::Requests,
         Kind::Streams,
         Kind::Bodies,
         Kind::BodyBytes,
+        Kind::LargeBodies,
         Kind::AnswerBytes,
         Kind::Verifications,
     ];
@@ -37,6 +40,7 @@ impl Kind {
             Kind::Streams => "streams",
             Kind::Bodies => "bodies",
             Kind::BodyBytes => "body_bytes",
+            Kind::LargeBodies => "large_bodies",
             Kind::AnswerBytes => "answer_bytes",
             Kind::Verifications => "verifications",
         }
@@ -50,6 +54,7 @@ impl fmt::Display for Kind {
             Kind::Streams => "open streams",
             Kind::Bodies => "requests with bodies",
             Kind::BodyBytes => "bytes in request bodies",
+            Kind::LargeBodies => "requests with large bodies",
             Kind::AnswerBytes => "bytes in answers that were not read",
             Kind::Verifications => "tokens to verify",
         })

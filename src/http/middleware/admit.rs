@@ -3,7 +3,8 @@
 //! 1. Its user is authenticated. A token that is known is accepted at once. What has to be verified
 //!    waits among the strangers, of whom only so many may wait.
 //! 2. Its body is read, on the account of its user, while it holds nothing that others need.
-//! 3. It takes one of its user's places among the requests that are worked on.
+//! 3. It takes one of its user's places among the requests that are worked on. One with a large body
+//!    waits for one of its user's threads as well.
 //! 4. From then on the database has to answer in time.
 //!
 //! The bytes of the answer count as the user's until the client has taken them.
@@ -22,8 +23,9 @@ use futures::{StreamExt as _, poll};
 use tokio::time::timeout;
 
 use crate::authz::User;
+use crate::http::large_body::{LARGE, in_own_thread};
 use crate::http::{App, Error, Received, answer, refuse_encodings};
-use crate::shares::{Holder, Kind, Permit};
+use crate::shares::{Full, Holder, Kind, Permit};
 use crate::store::too_late;
 
 /// Admits a request, or answers for it.
@@ -79,15 +81,24 @@ async fn serve(
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
     let mut body = Some(body);
     let mut _bytes = None;
+    let mut is_large = false;
     if is_route && let Some(body) = body.take_if(|body| !body.is_end_stream()) {
         refuse_encodings(&parts.headers)?;
         let (received, permit) = read(app, body, holder).await?;
+        is_large = received.len() > LARGE;
         parts.extensions.insert(Received(received));
         _bytes = Some(permit);
     }
     let _place = app.shares.take(Kind::Requests, holder, 1)?;
     let request = Request::from_parts(parts, body.unwrap_or_default());
-    in_time(app.store.timeout(), next.run(request)).await
+    let limit = app.store.timeout();
+    if is_large {
+        // Its turn comes before its time begins, as with its body.
+        let turn = timeout(app.limits.body_timeout, app.shares.large_bodies.take(holder, 1)).await;
+        let thread = turn.map_err(|_| Error::full(Kind::LargeBodies, Full::Share))?;
+        return in_time(limit, in_own_thread(thread, next.run(request))).await;
+    }
+    in_time(limit, next.run(request)).await
 }
 
 /// Limits the time for the head of an answer.
