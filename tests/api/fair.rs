@@ -217,7 +217,7 @@ async fn large_bodies_are_worked_on_beside_what_others_ask() {
             .map(async |_| Answer::of(ada.request(Method::POST, &path).json(&body)).await.status);
         futures::future::join_all(writes).await
     });
-    let served = async {
+    let others = async {
         until(async || (in_use(&server, "large_bodies").await == 1).then_some(())).await;
         for _ in 0..5 {
             bob.get(&format!("/threads/{short}")).await;
@@ -227,7 +227,7 @@ async fn large_bodies_are_worked_on_beside_what_others_ask() {
     };
     tokio::select! {
         statuses = &mut write => panic!("all was done first: {statuses:?}"),
-        () = served => (),
+        () = others => (),
     }
     assert_eq!(write.await, [200, 200, 200]);
     assert_eq!(in_use(&server, "large_bodies").await, 0);
