@@ -3,7 +3,6 @@
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use super::large_body::max_threads;
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::shares::{Holder, Kind, Permit, Shares};
@@ -59,12 +58,15 @@ impl AppShares {
         let body = limits.body_bytes as u64;
         let bodies = limits.body_memory.max(body);
         let bodies_of_user = limits.body_memory_per_user.unwrap_or(bodies / 4).max(body);
+        // A thread for each processor, so that the system divides the time between these and others.
+        let threads =
+            std::thread::available_parallelism().map_or(2, |number| number.get().max(2)) as u64;
         AppShares {
             requests: part(requests, requests_per_user, 8),
             streams: part(streams, streams_per_user, 8),
             bodies: part(requests, requests_per_user, 8),
             body_bytes: Shares::new(bodies, bodies_of_user),
-            large_bodies: Shares::new(max_threads(), max_threads() / 2),
+            large_bodies: Shares::new(threads, threads / 2),
             answer_bytes: part(limits.answer_memory, limits.answer_memory_per_user, 4),
             verifications: Shares::new(MAX_VERIFICATIONS, MAX_VERIFICATIONS),
         }

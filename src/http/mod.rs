@@ -10,7 +10,6 @@ mod body;
 mod error;
 mod extract;
 mod fields;
-pub(crate) mod large_body;
 pub(crate) mod middleware;
 mod response;
 

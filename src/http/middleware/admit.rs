@@ -22,8 +22,8 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, poll};
 use tokio::time::timeout;
 
+use super::large_body::{LARGE, in_own_thread};
 use crate::authz::User;
-use crate::http::large_body::{LARGE, in_own_thread};
 use crate::http::{App, Error, Received, answer, refuse_encodings};
 use crate::shares::{Full, Holder, Kind, Permit};
 use crate::store::too_late;

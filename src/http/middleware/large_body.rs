@@ -10,17 +10,11 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
-use super::error::Error;
+use crate::http::Error;
 use crate::shares::Permit;
 
 /// Bytes above which a body is large: a smaller one is read within about a millisecond.
 pub(crate) const LARGE: usize = 128 * 1024;
-
-/// Threads for requests with large bodies: as many as processors, so that the system divides the
-/// processors' time between them and the others.
-pub(crate) fn max_threads() -> u64 {
-    std::thread::available_parallelism().map_or(2, |number| number.get().max(2)) as u64
-}
 
 /// Answers a request in a thread of its own, which `permit` stands for. If the future is dropped,
 /// the request ends where it next waits.
