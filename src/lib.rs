@@ -12,8 +12,10 @@ pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded_postgres;
 pub mod http;
+pub mod http_client;
 pub mod import;
 pub mod json;
+pub mod jws;
 #[cfg(feature = "local-auth")]
 pub mod local_sign_in;
 pub mod messages;

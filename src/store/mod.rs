@@ -12,6 +12,7 @@ mod changes;
 mod criteria;
 mod error;
 mod keyed_lock;
+mod migrations;
 mod operation;
 mod pool;
 mod schema;
@@ -48,6 +49,8 @@ pub use threads::{
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
+#[cfg(feature = "local-auth")]
+pub(crate) use migrations::{File as Migration, migrator_of};
 pub(crate) use pool::DATABASE_WAIT;
 #[cfg(feature = "local-auth")]
 pub(crate) use pool::sessions;

@@ -2,6 +2,7 @@
 
 pub(crate) mod deadline;
 pub(crate) mod events;
+pub(crate) mod jwt;
 pub(crate) mod policies;
 pub(crate) mod postgres;
 pub(crate) mod program;
@@ -128,7 +129,7 @@ impl TestServer {
 
 /// One that gives up on a server that says nothing more.
 fn client() -> Client {
-    Client::builder().read_timeout(PATIENCE).build().unwrap()
+    thread_store::http_client::builder().read_timeout(PATIENCE).build().unwrap()
 }
 
 /// Somebody with an access token, or nobody without one.

@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+use jsonwebtoken::{Header, get_current_timestamp};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool};
 use thread_store::auth::{Auth, Authenticate, SlotTaken};
 use thread_store::config::Config;
 use thread_store::server::{Server, StopSignal};
 
+use super::jwt::{self, Key};
 use super::postgres::test_cluster;
 use super::{Answer, TestServer, User};
 
@@ -43,8 +44,8 @@ impl TestServer {
             "exp": now + expires_in,
             "iat": now - 3600,
         });
-        let key = EncodingKey::from_secret(secret.trim_ascii());
-        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+        let key = Key::Secret(secret.trim_ascii().to_vec());
+        jwt::encode(&Header::default(), &claims, &key)
     }
 
     /// Changes the row of a user as an operator would.
