@@ -26,6 +26,8 @@ use tempfile::TempDir;
 use thread_store::config::CorsOrigins;
 use thread_store::local_sign_in::LocalAuth;
 use tokio::net::TcpListener;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 use uuid::Uuid;
 
@@ -52,8 +54,9 @@ fn log() -> &'static Mutex<Vec<u8>> {
     static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
         let writer = || LogWriter;
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer);
-        let filter = tracing_subscriber::EnvFilter::new("thread_store::local_sign_in=info");
-        subscriber.with_env_filter(filter).init();
+        let filter = tracing_subscriber::filter::Targets::new()
+            .with_target("thread_store::local_sign_in", tracing::Level::INFO);
+        subscriber.finish().with(filter).init();
         Mutex::default()
     });
     &LOG

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use thread_store::config::CorsOrigins;
 use thread_store::embedded_postgres::{Durability, Embedded, Options};
+use thread_store::local_sign_in::LocalAuth;
 use tokio::sync::OnceCell;
 
 /// The Postgres of this test process, started by the first test that asks for it.
@@ -27,6 +29,7 @@ pub(crate) async fn test_cluster() -> &'static TestCluster {
 pub(crate) struct TestCluster {
     embedded: Embedded,
     log: PathBuf,
+    template: OnceCell<String>,
     _watcher: Child,
 }
 
@@ -48,7 +51,7 @@ impl TestCluster {
         })
         .await
         .unwrap_or_else(|error| failed("starting Postgres", &error));
-        Self { embedded, log, _watcher: watcher }
+        Self { embedded, log, template: OnceCell::const_new(), _watcher: watcher }
     }
 
     /// What the server writes of itself.
@@ -58,11 +61,26 @@ impl TestCluster {
 
     /// A new empty database.
     pub(crate) async fn database(&self) -> PgConnectOptions {
+        self.copy_of("template1").await
+    }
+
+    /// A new database with the schemas of the thread store and of the local sign-in.
+    pub(crate) async fn migrated_database(&self) -> PgConnectOptions {
+        let template = self.template.get_or_init(async || {
+            let database = self.database().await;
+            migrate(&database).await.unwrap_or_else(|error| failed("migrating a database", &error));
+            database.get_database().unwrap_or_default().to_owned()
+        });
+        self.copy_of(template.await).await
+    }
+
+    async fn copy_of(&self, template: &str) -> PgConnectOptions {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let options = self.embedded.connect_options();
         let create = async {
             let mut connection = options.clone().database("postgres").connect().await?;
-            connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+            let create = format!("create database {name} template {template}");
+            connection.execute(AssertSqlSafe(create)).await?;
             connection.close().await
         };
         create.await.unwrap_or_else(|error| failed("creating a database", &error));
@@ -73,6 +91,15 @@ impl TestCluster {
     pub(crate) async fn database_url(&self) -> String {
         url_of(&self.database().await)
     }
+}
+
+async fn migrate(database: &PgConnectOptions) -> Result<(), Box<dyn std::error::Error>> {
+    thread_store::store::migrate(database).await?;
+    let (pool, directory) = (PgPool::connect_with(database.clone()).await?, tempfile::tempdir()?);
+    let site = url::Url::parse("http://localhost")?;
+    LocalAuth::open(pool.clone(), directory.path(), site, CorsOrigins::Any).await?;
+    pool.close().await;
+    Ok(())
 }
 
 /// `postgres://postgres@localhost/name?host=%2Fpath%2Fof%2Fthe%2Fsocket`.
