@@ -11,7 +11,7 @@ use std::io::Write;
 
 use thread_store::config::Command;
 use thread_store::server::{Server, StopSignal, telemetry};
-use thread_store::{healthcheck, import, migrate};
+use thread_store::{distribute, healthcheck, import, migrate};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -21,6 +21,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Serve(config) => config,
         Command::Healthcheck(config) => return healthcheck(&config).await,
         Command::Migrate(database) => return migrate(&database).await,
+        Command::Distribute(database) => return distribute(&database).await,
         Command::Import(asked) => return import::run(*asked).await,
     };
     let stop = StopSignal::of_process()?;

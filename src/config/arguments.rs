@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::agent::AgentArguments;
 use super::cors::{CorsOrigins, origins};
 use super::database::{Database, DatabaseArguments, Schema};
 use super::import::ImportArguments;
 use super::limits::Limits;
 use super::logging::{LOG_USERS, LogUsers, Logging};
-use super::sign_in::SignInArguments;
+use super::sign_in::{SignInArguments, is_ours};
 use super::thread_ttl::{ThreadTtl, thread_ttl};
 use super::values::{choice, host, number, seconds};
 use super::{Command, Config, ConfigError, wrong};
@@ -41,6 +42,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     sign_in: SignInArguments,
+
+    #[command(flatten)]
+    agent: AgentArguments,
 
     #[command(flatten)]
     logging: Logging,
@@ -86,6 +90,8 @@ enum Subcommands {
     Healthcheck,
     /// Bring the schema of `DATABASE_URL` up to date, over `DATABASE_DIRECT_URL` if it is set
     Migrate,
+    /// Spread the tables of `DATABASE_URL` over the nodes of its Citus cluster. Stop all servers first
+    Distribute,
     /// Copy threads with their history from one server to another, over the public API of both
     Import(Box<ImportArguments>),
 }
@@ -99,6 +105,9 @@ impl Arguments {
             None | Some(Subcommands::Serve) => Command::Serve(Box::new(self.server()?)),
             Some(Subcommands::Healthcheck) => Command::Healthcheck(Box::new(self.server()?)),
             Some(Subcommands::Migrate) => Command::Migrate(self.database.database_to_migrate()?),
+            Some(Subcommands::Distribute) => {
+                Command::Distribute(self.database.database_to_migrate()?)
+            }
             Some(Subcommands::Import(arguments)) => {
                 Command::Import(Box::new(arguments.validate()?))
             }
@@ -117,6 +126,7 @@ impl Arguments {
             return Err(wrong("METRICS_PORT", "must differ from PORT"));
         }
         let sign_in = self.sign_in.sign_in(self.host, self.port)?;
+        let agent = self.agent.agent(|url| is_ours(url, self.host, self.port))?;
         let (schema, pooler) = (self.database.database_migrate, self.database.database_pooler);
         if sign_in.is_local() && schema == Schema::Check {
             return Err(wrong(
@@ -140,6 +150,7 @@ impl Arguments {
             database_timeout: self.database.database_timeout,
             database_pooler: pooler,
             sign_in,
+            agent,
             auth_cache_ttl: self.sign_in.supabase_auth_cache_ttl,
             data_dir: self.database.data_dir,
             log_users: self.log_users,

@@ -22,11 +22,19 @@ impl TestServer {
         auth_cache_ttl: Duration,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> TestServer {
-        let database = test_cluster().await.migrated_database().await;
         let configure = |config: &mut Config| {
             config.auth_cache_ttl = auth_cache_ttl;
             config.limits.stream_check = STREAM_CHECK;
         };
+        Self::start_policy_with(configure, policy).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_policy_with(
+        configure: impl FnOnce(&mut Config),
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
+    ) -> TestServer {
+        let database = test_cluster().await.migrated_database().await;
         Self::start_on(database, tempfile::tempdir().unwrap(), configure, policy).await
     }
 

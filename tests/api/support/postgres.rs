@@ -4,7 +4,7 @@
 
 #![expect(clippy::panic, reason = "a test without its database has nothing to check")]
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -29,7 +29,8 @@ pub(crate) async fn test_cluster() -> &'static TestCluster {
 pub(crate) struct TestCluster {
     embedded: Embedded,
     log: PathBuf,
-    template: OnceCell<String>,
+    migrated: OnceCell<String>,
+    partitioned: OnceCell<String>,
     _watcher: Child,
 }
 
@@ -51,7 +52,13 @@ impl TestCluster {
         })
         .await
         .unwrap_or_else(|error| failed("starting Postgres", &error));
-        Self { embedded, log, template: OnceCell::const_new(), _watcher: watcher }
+        Self {
+            embedded,
+            log,
+            migrated: OnceCell::new(),
+            partitioned: OnceCell::new(),
+            _watcher: watcher,
+        }
     }
 
     /// What the server writes of itself.
@@ -66,12 +73,21 @@ impl TestCluster {
 
     /// A new database with the schemas of the thread store and of the local sign-in.
     pub(crate) async fn migrated_database(&self) -> PgConnectOptions {
-        let template = self.template.get_or_init(async || {
-            let database = self.database().await;
-            migrate(&database).await.unwrap_or_else(|error| failed("migrating a database", &error));
-            database.get_database().unwrap_or_default().to_owned()
-        });
-        self.copy_of(template.await).await
+        let template = self.migrated.get_or_init(|| self.template(false)).await;
+        self.copy_of(template).await
+    }
+
+    /// The same with the tables of threads split by tenant: the stand-in for a cluster.
+    pub(crate) async fn partitioned_database(&self) -> PgConnectOptions {
+        let template = self.partitioned.get_or_init(|| self.template(true)).await;
+        self.copy_of(template).await
+    }
+
+    async fn template(&self, is_partitioned: bool) -> String {
+        let database = self.database().await;
+        let made = migrate(&database, is_partitioned).await;
+        made.unwrap_or_else(|error| failed("migrating a database", &error));
+        database.get_database().unwrap_or_default().to_owned()
     }
 
     async fn copy_of(&self, template: &str) -> PgConnectOptions {
@@ -87,19 +103,74 @@ impl TestCluster {
         options.database(&name)
     }
 
+    /// A new database for a server, with partitioned tables if the tests are run on them
+    /// (`THREAD_STORE_TEST_TABLES=partitioned`).
+    pub(crate) async fn database_of_a_server(&self) -> PgConnectOptions {
+        match std::env::var("THREAD_STORE_TEST_TABLES").as_deref() {
+            Ok("partitioned") => self.partitioned_database().await,
+            Ok("whole") | Err(_) => self.migrated_database().await,
+            Ok(other) => failed("reading THREAD_STORE_TEST_TABLES", &other),
+        }
+    }
+
     /// A new empty database as a `DATABASE_URL`, for a child process.
     pub(crate) async fn database_url(&self) -> String {
         url_of(&self.database().await)
     }
 }
 
-async fn migrate(database: &PgConnectOptions) -> Result<(), Box<dyn std::error::Error>> {
+async fn migrate(
+    database: &PgConnectOptions,
+    is_partitioned: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
     thread_store::store::migrate(database).await?;
+    if is_partitioned {
+        let mut connection = database.clone().connect().await?;
+        connection.execute(AssertSqlSafe(partitioned())).await?;
+        connection.close().await?;
+    }
     let (pool, directory) = (PgPool::connect_with(database.clone()).await?, tempfile::tempdir()?);
     let site = url::Url::parse("http://localhost")?;
     LocalAuth::open(pool.clone(), directory.path(), site, CorsOrigins::Any).await?;
     pool.close().await;
     Ok(())
+}
+
+/// Partitions of each table.
+pub(crate) const PARTITIONS: usize = 8;
+
+/// The tables of the migrations once more, each with a tenant as a table of [`PARTITIONS`] partitions.
+fn partitioned() -> String {
+    let mut text = "begin; set search_path = pg_catalog;\n\
+                    drop table thread_store.thread, thread_store.checkpoint, \
+                    thread_store.channel_value, thread_store.message, \
+                    thread_store.thread_directory cascade;\n"
+        .to_owned();
+    let mut partitions = String::new();
+    for migration in thread_store::store::migrator().iter() {
+        for (number, part) in migration.sql.as_str().split("create table thread_store.").enumerate()
+        {
+            if number == 0 {
+                text.push_str(part);
+                continue;
+            }
+            text.push_str("create table thread_store.");
+            let (name, _) = part.split_once(' ').unwrap_or_default();
+            let Some((columns, rest)) = part.split_once("\n);") else { continue };
+            let is_split =
+                columns.contains(" tenant bigint not null") && name != "thread_directory";
+            let by = if is_split { "\n) partition by hash (tenant);" } else { "\n);" };
+            text.extend([columns, by, rest]);
+            for part in (0..PARTITIONS).filter(|_| is_split) {
+                let _ = writeln!(
+                    partitions,
+                    "create table thread_store.{name}_p{part} partition of thread_store.{name} \
+                     for values with (modulus {PARTITIONS}, remainder {part});"
+                );
+            }
+        }
+    }
+    text + &partitions + "commit;"
 }
 
 /// `postgres://postgres@localhost/name?host=%2Fpath%2Fof%2Fthe%2Fsocket`.
