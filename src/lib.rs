@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod checkpoints;
 pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded;

@@ -1,0 +1,136 @@
+//! The values of a checkpoint.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::document::Document;
+use super::stored::{MAX_DECODED, Unreadable, decode};
+use super::{AesKey, Run, Write, replay};
+use crate::json::Raw;
+use crate::messages::CHANNEL as MESSAGES;
+
+/// A row of `checkpoint_blobs`.
+#[derive(Debug)]
+pub struct Blob<'a> {
+    /// Its channel.
+    pub channel: &'a str,
+    /// How the bytes are to be read.
+    pub r#type: &'a str,
+    /// The value.
+    pub bytes: &'a [u8],
+}
+
+/// What a checkpoint says about its channels.
+#[derive(Debug, Default)]
+pub struct Values {
+    /// The value of every channel that has one, as far as it can be read.
+    pub channels: IndexMap<String, Raw>,
+    /// The channels whose value cannot be shown, and why.
+    pub unreadable: BTreeMap<String, Unreadable>,
+}
+
+/// Whether a channel is part of the state. The others are LangGraph's own.
+#[must_use]
+pub fn is_state_channel(name: &str) -> bool {
+    let own = ["branch:", "join:", "start:"];
+    let is_own = name.starts_with("__") && name.ends_with("__") || name == "__pregel_tasks";
+    !is_own && !own.iter().any(|prefix| name.starts_with(prefix))
+}
+
+impl Values {
+    /// The values of a checkpoint: those inside of it, and over them its rows.
+    ///
+    /// The values of channels for which `is_wanted` is false are left out.
+    #[must_use]
+    pub fn read(
+        document: &Document<'_>,
+        blobs: &[Blob<'_>],
+        key: Option<&AesKey>,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Values {
+        let mut values = Values::default();
+        for (channel, value) in &document.channel_values {
+            if is_wanted(channel) {
+                let value = Raw::from_text(value.get()).unwrap_or_default();
+                values.channels.insert(channel.clone().into_owned(), value);
+            }
+        }
+        let mut bytes = 0;
+        for blob in blobs.iter().filter(|blob| is_wanted(blob.channel)) {
+            match decode(blob.r#type, blob.bytes, key) {
+                Ok(Some(value)) if bytes + value.text().len() > MAX_DECODED => {
+                    values.refuse(blob.channel, Unreadable::TooLarge);
+                }
+                Ok(Some(value)) => {
+                    bytes += value.text().len();
+                    values.channels.insert(blob.channel.to_owned(), value);
+                }
+                Ok(None) => {}
+                Err(why) => values.refuse(blob.channel, why),
+            }
+        }
+        values
+    }
+
+    /// Says why the value of a channel is not shown.
+    pub fn refuse(&mut self, channel: &str, why: Unreadable) {
+        self.channels.shift_remove(channel);
+        self.unreadable.insert(channel.to_owned(), why);
+    }
+
+    /// The channels of the state as one JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> Raw {
+        let channels = self.channels.iter().filter(|(name, _)| is_state_channel(name));
+        let mut text = String::from("{");
+        for (index, (name, value)) in channels.enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            super::msgpack::text(&mut text, name);
+            text.push(':');
+            text.push_str(value.text());
+        }
+        text.push('}');
+        Raw::stored(text)
+    }
+}
+
+/// Brings the values of a thread's newest checkpoint to what finished tasks of the step that is
+/// under way have written, as the library's `get_state` does. Reducers are not known: only those of
+/// `messages` and of delta channels are applied, and other channels keep the checkpoint's value.
+pub fn newest_values(
+    values: &mut Values,
+    run: &Run,
+    writes: &[Write<'_>],
+    deltas: &[String],
+    key: Option<&AesKey>,
+) {
+    let finished: Vec<_> = writes.iter().filter(|write| run.is_finished(write.task_id)).collect();
+    let mut channels: Vec<_> = finished.iter().map(|write| write.channel).collect();
+    channels.retain(|channel| is_state_channel(channel));
+    channels.sort_unstable();
+    channels.dedup();
+    for channel in channels {
+        let is_known = channel == MESSAGES
+            || (deltas.iter().any(|delta| delta == channel) && replay::is_replayed(channel));
+        if values.unreadable.contains_key(channel) {
+            continue;
+        }
+        let written = finished.iter().filter(|write| write.channel == channel);
+        let written: Result<Vec<_>, _> =
+            written.map(|write| decode(write.r#type, write.bytes, key)).collect();
+        let before = values.channels.get(channel);
+        let after = match written {
+            _ if !is_known => Err(Unreadable::Reducer),
+            Ok(written) => replay::replay(channel, before, written.into_iter().flatten().collect()),
+            Err(why) => Err(why),
+        };
+        match after {
+            Ok(value) => drop(values.channels.insert(channel.to_owned(), value)),
+            // The value of the checkpoint stays.
+            Err(why) => drop(values.unreadable.insert(channel.to_owned(), why)),
+        }
+    }
+}
