@@ -4,6 +4,7 @@
 //! an endpoint) → [`store`] (the only SQL). `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod app;
+pub mod attach;
 pub mod auth;
 pub mod checkpoints;
 pub mod config;

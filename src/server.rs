@@ -25,10 +25,16 @@ use crate::listener::{Port, Routes};
 use crate::local_auth::{self, LocalAuth};
 use crate::metrics::{Metrics, metrics};
 use crate::router;
-use crate::store::{self, Changes, OpenError, PutOff, Store};
+use crate::store::{self, Changes, OpenError, PutOff, Settled, Store};
 
 /// How long requests under way may take once the server was told to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often what agents have written is worked off.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How often it is asked whether tables of an agent are attached.
+const SETTLE_UNATTACHED: Duration = Duration::from_secs(1);
 
 /// How often samples are merged, without which they pile up until somebody asks for metrics.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -234,6 +240,11 @@ fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
         let changes = changes.clone();
         async move { Box::pin(changes.run()).await }
     }));
+    let agents = store.clone();
+    tasks.spawn(for_ever("agents' threads", move || {
+        let store = agents.clone();
+        async move { settle_agents(&store).await }
+    }));
     let store = store.clone();
     tasks.spawn(for_ever("the sweeper", move || {
         let store = store.clone();
@@ -287,6 +298,22 @@ async fn sweep(store: &Store, interval: Duration) {
     }
 }
 
+/// Works off what agents have written, if their tables are attached.
+async fn settle_agents(store: &Store) {
+    let mut settled = Settled::default();
+    loop {
+        let pause = match store.settle_agents(&mut settled).await {
+            Ok(true) => SETTLE,
+            Ok(false) => SETTLE_UNATTACHED,
+            Err(error) => {
+                warn!(%error, "could not look after agents' threads");
+                SETTLE_UNATTACHED
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("api", &self.api).finish_non_exhaustive()
@@ -337,6 +364,7 @@ async fn open_store(
         timeout: config.database_timeout,
         pooler: config.database_pooler,
         direct,
+        aes_key: config.aes_key.clone(),
         quotas: store::Quotas {
             threads: config.limits.threads_per_user,
             state_bytes: config.limits.state_bytes,

@@ -6,6 +6,7 @@
 //! `tests/documents` holds the three together. A wrong value is a [`ConfigError`]: one line
 //! that names the setting and what it must be, exit code 64.
 
+mod agents;
 mod arguments;
 mod command_line;
 mod cors;
@@ -26,8 +27,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::checkpoints::AesKey;
 use crate::store::Pooler;
 
+pub use agents::Attach;
 pub use cors::{CorsOrigins, Origin};
 pub(crate) use database::place;
 pub use database::{Database, Schema};
@@ -48,6 +51,10 @@ pub enum Command {
     Migrate(Database),
     /// Copy threads from one server to another.
     Import(Box<Import>),
+    /// Serve the threads of an agent.
+    Attach(Box<Attach>),
+    /// Serve them no more.
+    Detach(Database),
 }
 
 /// Validated settings of one server.
@@ -85,6 +92,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long threads are kept whose creator does not say.
     pub thread_ttl: ThreadTtl,
+    /// The key of values that agents have encrypted.
+    pub aes_key: Option<AesKey>,
     /// How long a server that was told to stop keeps serving while it reports not to be ready.
     pub shutdown_delay: Duration,
 }

@@ -7,6 +7,7 @@
 //! from top to bottom. Many requests share a statement (`batch`); `sql` fills the holes of a text,
 //! and `pool` runs it.
 
+mod agent;
 mod batch;
 mod changes;
 mod error;
@@ -25,6 +26,10 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
+pub use agent::{
+    AttachError, Attaching, Attachment, CheckError, RunState, Settled, Survey, TakenIn, detach,
+    thread_id_of,
+};
 pub use changes::{Changes, Watch};
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
@@ -48,7 +53,9 @@ pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
 use crate::auth::Scope;
+use crate::checkpoints::AesKey;
 use crate::shares::{Holder, Shares};
+use agent::{Agents, ReadAgentStates};
 use batch::{Batcher, Workers};
 use keyed_lock::KeyedLock;
 use pool::{Account, Pool, PoolOptions};
@@ -75,6 +82,8 @@ pub struct Options {
     pub quotas: Quotas,
     /// Bytes of answers that are being made or sent.
     pub memory: Shares,
+    /// The key of values that agents have encrypted.
+    pub aes_key: Option<AesKey>,
 }
 
 impl Default for Options {
@@ -87,6 +96,7 @@ impl Default for Options {
             direct: None,
             quotas: Quotas::default(),
             memory: Shares::new(MEMORY, MEMORY / 4),
+            aes_key: None,
         }
     }
 }
@@ -117,6 +127,7 @@ pub struct Store {
     changes: Changes,
     quotas: Quotas,
     memory: Shares,
+    agents: Agents,
     /// Those who write to a thread, by the thread and what they may see.
     writers: KeyedLock<(Uuid, i64)>,
     /// Those who create threads while there is a quota, by what they may see.
@@ -127,6 +138,7 @@ pub struct Store {
     changes_of_threads: Batcher<Change>,
     appends: Batcher<Append>,
     reads: Batcher<ReadStates>,
+    agent_reads: Batcher<ReadAgentStates>,
     progresses: Batcher<ReadProgress>,
 }
 
@@ -182,6 +194,7 @@ impl Store {
             changes: Changes::new(pool.clone()),
             quotas: options.quotas,
             memory: options.memory,
+            agents: Agents::new(options.aes_key),
             writers: KeyedLock::default(),
             creators: KeyedLock::default(),
             gets: Batcher::new(pool.clone(), workers.clone()),
@@ -190,6 +203,7 @@ impl Store {
             changes_of_threads: Batcher::new(pool.clone(), workers.clone()),
             appends: Batcher::new(pool.clone(), workers.clone()),
             reads: Batcher::new(pool.clone(), workers.clone()),
+            agent_reads: Batcher::new(pool.clone(), workers.clone()),
             progresses: Batcher::new(pool.clone(), workers),
             pool,
         })

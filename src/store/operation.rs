@@ -31,6 +31,14 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// The server itself, about any thread of a tenant: what it does for nobody.
+    pub(super) fn of_server(pool: &Pool, tenant: i64) -> Asked {
+        let split = Some(tenant).filter(|_| pool.is_split());
+        let holes = Holes::visible(&"true".into());
+        let key = Key { form: pool.form(), holes, tenant: split };
+        Asked { tenant, filter: "[]".to_owned(), holder: Holder::SERVER, key }
+    }
+
     /// A statement about one thing, with who asks in its first two columns.
     pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
         let query = self.key.query(statement);

@@ -9,17 +9,19 @@ use uuid::Uuid;
 use super::states::states;
 use crate::auth::Scope;
 use crate::json::{Object, Raw};
+use crate::store::agent::{AsOf, ReadAgentStates};
 use crate::store::operation::{Asked, Fit, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Order, Statement, index};
-use crate::store::{Error, Held, Store};
+use crate::store::{Error, Held, RunState, Store};
 use crate::time::Timestamp;
 
 /// Pages of checkpoints, each with the rows that their values are made of.
 pub(in crate::store) static READ: Statement = Statement::new(
     "state/read",
     "
-    select asked.n, thread.created_at as thread_created_at, picked.*,
+    select asked.n, thread.created_at as thread_created_at,
+        thread.agent_thread_id is not null as is_agents, picked.*,
         messages.branches as message_branches, messages.positions as message_positions,
         messages.seqs as message_seqs, messages.texts as message_texts,
         stored.seqs as value_seqs, stored.names as value_names, stored.texts as value_texts
@@ -158,6 +160,9 @@ pub struct Selection {
     pub before: Option<Uuid>,
     /// Contained in the checkpoint's metadata.
     pub metadata: Object,
+    /// The newest state as it is now, rather than the record of its checkpoint: of a thread that
+    /// an agent writes, with what has been done of the step under way.
+    pub is_now: bool,
 }
 
 /// Which channels' values are read with a checkpoint.
@@ -186,6 +191,8 @@ pub struct Checkpoint {
     pub metadata: Raw,
     /// The values of the channels that were asked for; absent if none were.
     pub values: Option<Raw>,
+    /// What is going on there. `None`: nothing, because no graph writes this thread.
+    pub run: Option<Box<RunState>>,
 }
 
 /// A page of a thread's checkpoints.
@@ -197,6 +204,8 @@ pub struct History {
     pub checkpoints: Vec<Checkpoint>,
     /// Whether the page ends before its limit, because its answer would be too large.
     pub is_cut: bool,
+    /// Whether the state of the thread is in the tables of an agent.
+    pub(in crate::store) is_agents: bool,
 }
 
 /// A place in the sequence of a thread's checkpoints.
@@ -265,12 +274,16 @@ impl Operation for ReadStates {
                 let checkpoints = states(&row, &read.channels)?;
                 let is_cut = i64::try_from(checkpoints.len()).is_ok_and(|kept| kept < found);
                 let created_at = row.try_get("thread_created_at")?;
-                *answer = if is_cut && read.min_states == 0 {
+                let is_agents = row.try_get("is_agents")?;
+                *answer = if is_agents {
+                    let checkpoints = Vec::new();
+                    Ok(Some(Fit::Whole(History { created_at, checkpoints, is_cut, is_agents })))
+                } else if is_cut && read.min_states == 0 {
                     Ok(Some(Fit::TooLarge(bytes)))
                 } else if is_cut && checkpoints.is_empty() {
                     Err(Error::StateUnreadable(bytes))
                 } else {
-                    Ok(Some(Fit::Whole(History { created_at, checkpoints, is_cut })))
+                    Ok(Some(Fit::Whole(History { created_at, checkpoints, is_cut, is_agents })))
                 };
             }
         }
@@ -315,7 +328,8 @@ impl Store {
             max_bytes: LIGHT,
             min_states: 0,
         };
-        self.read_states(read, false).await
+        let as_of = if selection.is_now { AsOf::NowWithWrites } else { AsOf::Step };
+        self.read_states(read, false, as_of).await
     }
 
     /// Up to `limit` checkpoints of the root namespace behind a position, in the order they were
@@ -341,7 +355,7 @@ impl Store {
             max_bytes: LIGHT,
             min_states: 0,
         };
-        let found = self.read_states(read, true).await?;
+        let found = self.read_states(read, true, AsOf::Step).await?;
         Ok(found.filter(|found| found.value.created_at == position.created_at))
     }
 
@@ -349,11 +363,15 @@ impl Store {
         &self,
         mut read: ReadStates,
         ascending: bool,
+        as_of: AsOf,
     ) -> Result<Option<Held<History>>, Error> {
         // Only the direction is used.
         read.asked.key.holes.order = Some(Order { key: "", r#type: "", ascending });
         let bytes = match self.reads.answer(read.clone()).await? {
             None => return Ok(None),
+            Some(Fit::Whole(history)) if history.is_agents => {
+                return self.read_agent_states(read, history, ascending, as_of).await;
+            }
             Some(Fit::Whole(history)) => return Ok(Some(Held::light(history))),
             Some(Fit::TooLarge(bytes)) => bytes,
         };
@@ -364,5 +382,33 @@ impl Store {
             Some(Fit::Whole(value)) => Ok(Some(Held { value, memory })),
             Some(Fit::TooLarge(_)) | None => Ok(None),
         }
+    }
+
+    /// The same page of a thread whose state is in the tables of an agent.
+    async fn read_agent_states(
+        &self,
+        read: ReadStates,
+        empty: History,
+        ascending: bool,
+        as_of: AsOf,
+    ) -> Result<Option<Held<History>>, Error> {
+        let behind = read.behind_seq;
+        let of_agent = ReadAgentStates {
+            asked: read.asked,
+            thread_id: read.thread_id,
+            checkpoint_ns: read.checkpoint_ns,
+            oldest: read.oldest,
+            newest: read.newest,
+            metadata: read.metadata,
+            limit: read.limit,
+            channels: read.channels,
+            max_bytes: LIGHT,
+            min_states: 0,
+        };
+        let Some(mut history) = self.agent_history(of_agent, ascending, as_of).await? else {
+            return Ok(Some(Held::light(empty)));
+        };
+        history.value.checkpoints.retain(|checkpoint| checkpoint.seq > behind);
+        Ok(Some(history))
     }
 }

@@ -54,6 +54,7 @@ impl Operation for Count {
 impl Store {
     /// How many threads meet `criteria`.
     pub async fn count_threads(&self, scope: &Scope, criteria: &Criteria) -> Result<i64, Error> {
+        self.settle_before(scope, criteria, None).await?;
         let criteria = criteria.without_implied(scope);
         let condition = Condition::criteria(&criteria, true);
         let mut asked = self.asked(scope);

@@ -353,7 +353,7 @@ impl Placed {
             place: row.try_get("place")?,
             is_match: row.try_get("is_match")?,
             bytes: row.try_get("bytes")?,
-            unread: if thread.values.is_some() { 0 } else { state_bytes },
+            unread: if thread.values.is_some() || thread.is_agents { 0 } else { state_bytes },
             thread,
         })
     }
@@ -383,6 +383,22 @@ impl Search {
 impl Store {
     /// The threads that meet `criteria`, with their values if those are asked for.
     pub async fn search_threads(
+        &self,
+        scope: &Scope,
+        criteria: &Criteria,
+        page: Page,
+        with_values: bool,
+    ) -> Result<Held<Found>, Error> {
+        self.settle_before(scope, criteria, Some(page.sort_by)).await?;
+        let asked = self.asked(scope);
+        let mut held = self.search_rows(scope, criteria, page, with_values).await?;
+        let (threads, memory) = (&mut held.value.threads, &mut held.memory);
+        self.add_agent_states(&asked, threads, with_values, memory).await?;
+        Ok(held)
+    }
+
+    /// The same with rows alone.
+    async fn search_rows(
         &self,
         scope: &Scope,
         criteria: &Criteria,
