@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
+use super::cipher::AesKey;
 use super::document::Document;
-use super::stored::{MAX_DECODED, Unreadable, decode};
-use super::{AesKey, Run, Write, replay};
+use super::stored::decode;
+use super::text::push_text;
+use super::unreadable::{MAX_DECODED, Unreadable};
 use crate::json::Raw;
-use crate::messages::CHANNEL as MESSAGES;
 
 /// A row of `checkpoint_blobs`.
 #[derive(Debug)]
@@ -88,49 +89,11 @@ impl Values {
             if index > 0 {
                 text.push(',');
             }
-            super::msgpack::text(&mut text, name);
+            push_text(&mut text, name);
             text.push(':');
             text.push_str(value.text());
         }
         text.push('}');
         Raw::stored(text)
-    }
-}
-
-/// Brings the values of a thread's newest checkpoint to what finished tasks of the step that is
-/// under way have written, as the library's `get_state` does. Reducers are not known: only those of
-/// `messages` and of delta channels are applied, and other channels keep the checkpoint's value.
-pub fn newest_values(
-    values: &mut Values,
-    run: &Run,
-    writes: &[Write<'_>],
-    deltas: &[String],
-    key: Option<&AesKey>,
-) {
-    let finished: Vec<_> = writes.iter().filter(|write| run.is_finished(write.task_id)).collect();
-    let mut channels: Vec<_> = finished.iter().map(|write| write.channel).collect();
-    channels.retain(|channel| is_state_channel(channel));
-    channels.sort_unstable();
-    channels.dedup();
-    for channel in channels {
-        let is_known = channel == MESSAGES
-            || (deltas.iter().any(|delta| delta == channel) && replay::is_replayed(channel));
-        if values.unreadable.contains_key(channel) {
-            continue;
-        }
-        let written = finished.iter().filter(|write| write.channel == channel);
-        let written: Result<Vec<_>, _> =
-            written.map(|write| decode(write.r#type, write.bytes, key)).collect();
-        let before = values.channels.get(channel);
-        let after = match written {
-            _ if !is_known => Err(Unreadable::Reducer),
-            Ok(written) => replay::replay(channel, before, written.into_iter().flatten().collect()),
-            Err(why) => Err(why),
-        };
-        match after {
-            Ok(value) => drop(values.channels.insert(channel.to_owned(), value)),
-            // The value of the checkpoint stays.
-            Err(why) => drop(values.unreadable.insert(channel.to_owned(), why)),
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::stored::Unreadable;
+use super::unreadable::Unreadable;
 use crate::json::Raw;
 
 /// The JSON text of a value. `None`: it stands for no value.

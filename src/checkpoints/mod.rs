@@ -12,16 +12,22 @@ mod cipher;
 mod document;
 mod json;
 mod msgpack;
+mod newest;
 mod numpy;
+mod reader;
 mod replay;
 mod stored;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod text;
+mod unreadable;
 
-pub use channels::{Blob, Values, is_state_channel, newest_values};
+pub use channels::{Blob, Values, is_state_channel};
 pub use cipher::AesKey;
 pub use document::Document;
+pub use newest::newest_values;
 pub use replay::{is_replayed, replay};
-pub use stored::{MAX_DECODED, MAX_DEPTH, Unreadable, decode};
+pub use stored::decode;
 pub use tasks::{Place, Run, Write, run_of};
+pub use unreadable::{MAX_DECODED, MAX_DEPTH, Unreadable};

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::msgpack::Reader;
-use super::stored::{MAX_DECODED, Unreadable};
+use super::reader::Reader;
+use super::unreadable::{MAX_DECODED, Unreadable};
 
 /// Most dimensions, as in numpy.
 const MAX_DIMENSIONS: usize = 64;

@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::stored::{MAX_DECODED, Unreadable};
+use super::text::push_text;
+use super::unreadable::{MAX_DECODED, Unreadable};
 use crate::json::{Raw, for_each};
 use crate::messages::CHANNEL as MESSAGES;
 
@@ -128,7 +129,7 @@ fn files(base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
     }
     let entry = |(name, file): (String, &RawValue)| {
         let mut text = String::new();
-        super::msgpack::text(&mut text, &name);
+        push_text(&mut text, &name);
         text.push(':');
         text.push_str(file.get());
         text

@@ -10,14 +10,18 @@
 mod agent;
 mod batch;
 mod changes;
+mod criteria;
 mod error;
 mod keyed_lock;
 mod operation;
 mod pool;
 mod schema;
+mod session;
 mod sql;
 mod state;
+mod status;
 mod thread;
+mod thread_lock;
 mod threads;
 
 use std::sync::Arc;
@@ -27,23 +31,24 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 pub use agent::{
-    AttachError, Attaching, Attachment, CheckError, RunState, Settled, Survey, TakenIn, detach,
-    thread_id_of,
+    AttachError, Attaching, Attachment, CheckError, Settled, Survey, TakenIn, detach, thread_id_of,
 };
 pub use changes::{Changes, Watch};
+pub use criteria::Criteria;
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
 pub use operation::Held;
 pub use pool::Pooler;
 pub use schema::{OpenError, check_schema, migrate, migrator};
 pub use state::{
-    Channels, Checkpoint, History, Position, Progress, Selection, Storage, Update,
+    Channels, Checkpoint, History, Position, Progress, RunState, Selection, Storage, Update,
     first_checkpoint_id_of,
 };
-pub use thread::{Status, Strategy, Thread, Ttl, TtlStatus};
+pub use status::Status;
+pub use thread::{Strategy, Thread, Ttl, TtlStatus};
 pub use threads::{
-    Behind, Created, Criteria, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey,
-    Swept, TtlChange,
+    Behind, Created, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey, Swept,
+    TtlChange,
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
@@ -52,7 +57,7 @@ pub(crate) use pool::DATABASE_WAIT;
 pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::checkpoints::AesKey;
 use crate::shares::{Holder, Shares};
 use agent::{Agents, ReadAgentStates};
@@ -185,16 +190,17 @@ impl Store {
             direct: options.direct.map(|direct| *direct),
             is_split,
         };
-        let pool = Pool::connect(schema::ours(database), settings).await;
+        let pool = Pool::connect(session::ours(database), settings).await;
         let pool = pool.map_err(OpenError::Connect)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let each = processors.max(2).min(pool.batches());
         let workers = Workers::new(pool.batches(), each);
+        let agents = Agents::new(options.aes_key);
         Ok(Store {
-            changes: Changes::new(pool.clone()),
+            changes: Changes::new(pool.clone(), agents.clone()),
             quotas: options.quotas,
             memory: options.memory,
-            agents: Agents::new(options.aes_key),
+            agents,
             writers: KeyedLock::default(),
             creators: KeyedLock::default(),
             gets: Batcher::new(pool.clone(), workers.clone()),

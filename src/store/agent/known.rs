@@ -61,9 +61,10 @@ impl Store {
         }
     }
 
-    /// What keeps this server from reading the threads of agents, for people. `None`: nothing.
+    /// Whether the tables of an agent can be read. `None`: none are attached.
     #[must_use]
-    pub fn agents_trouble(&self) -> Option<String> {
-        self.agents.known.read().unwrap_or_else(PoisonError::into_inner).trouble.clone()
+    pub fn can_read_agents(&self) -> Option<bool> {
+        let known = self.agents.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.attachment.as_ref().map(|_| known.trouble.is_none())
     }
 }

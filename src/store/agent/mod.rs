@@ -8,22 +8,29 @@
 mod attach;
 mod chain;
 mod check;
+mod copy;
+mod erase;
 mod fill;
 mod known;
+mod matching;
+mod prune;
 mod read;
 mod settle;
 mod states;
 mod status;
+mod storage;
 mod survey;
 
 pub use attach::{AttachError, Attaching, Attachment, TakenIn, detach};
 pub use check::CheckError;
 pub use settle::Settled;
-pub use states::RunState;
 pub use survey::Survey;
 
+pub(in crate::store) use copy::copy_of_agent;
+pub(in crate::store) use erase::{delete_owned, erase_expired_rows, lock_entries};
 pub(in crate::store) use known::Agents;
-pub(in crate::store) use read::{AgentState, AsOf};
+pub(in crate::store) use prune::keep_latest_of_agent;
+pub(in crate::store) use read::AgentState;
 pub(in crate::store) use states::ReadAgentStates;
 
 use uuid::Uuid;

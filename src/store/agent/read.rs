@@ -8,16 +8,17 @@ use uuid::Uuid;
 
 use super::chain::{Chain, Wanted};
 use super::quoted;
-use super::states::{ReadAgentStates, RunState, Saved, SavedPage};
+use super::states::{ReadAgentStates, Saved, SavedPage};
 use crate::checkpoints::{
     AesKey, Blob, Document, Place, Run, Values, Write, decode, is_state_channel, newest_values,
     run_of,
 };
 use crate::json::{Object, Raw};
-use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation as _};
+use crate::store::operation::{Asked, MAX_PAGE, Operation as _};
 use crate::store::pool::Account;
-use crate::store::sql::Order;
-use crate::store::{Channels, Checkpoint, Error, Held, History, Store};
+use crate::store::sql::{Form, Order};
+use crate::store::state::{AsOf, ReadStates};
+use crate::store::{Channels, Checkpoint, Error, Held, History, RunState, Store};
 use crate::time::Timestamp;
 
 /// A state that was read.
@@ -27,17 +28,6 @@ pub(in crate::store) struct AgentState {
     pub(in crate::store) run: Run,
     /// Bytes of its rows.
     pub(in crate::store) bytes: i64,
-}
-
-/// As of when a state is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum AsOf {
-    /// The step's begin: its record, with all of its tasks and questions.
-    Step,
-    /// Now: what runs and waits now.
-    Now,
-    /// Now, with what finished tasks of the step have written, as the library's `get_state`.
-    NowWithWrites,
 }
 
 /// What of a checkpoint's metadata is looked at.
@@ -55,17 +45,26 @@ impl Store {
         Ok(attachment.map(|attachment| quoted(&attachment.schema).into()))
     }
 
-    /// A page of an agent's checkpoints. `None`: there is no such thread, or its tables are detached.
+    /// The same page of a thread whose state is in the tables of an agent; `empty` if those are
+    /// detached. `None`: there is no such thread.
     pub(in crate::store) async fn agent_history(
         &self,
-        mut read: ReadAgentStates,
+        read: ReadStates,
+        empty: History,
         ascending: bool,
         as_of: AsOf,
     ) -> Result<Option<Held<History>>, Error> {
-        let Some(schema) = self.agent_schema().await? else { return Ok(None) };
+        let Some(schema) = self.agent_schema().await? else {
+            return Ok(Some(Held::light(empty)));
+        };
+        let behind = read.behind_seq;
+        let mut read = ReadAgentStates::of(read);
+        if behind > 0 {
+            // The number is the time in the id: nothing before it is looked at.
+            read.oldest = first_id_behind(behind);
+        }
         read.asked.key.holes.agent = Some(schema);
         read.asked.key.holes.order = Some(Order { key: "", r#type: "", ascending });
-        (read.max_bytes, read.min_states) = (LIGHT, 0);
         let Some(mut page) = self.agent_reads.answer(read.clone()).await? else { return Ok(None) };
         let mut memory = None;
         if page.is_cut {
@@ -79,7 +78,8 @@ impl Store {
         }
         let (created_at, is_cut) = (page.thread_created_at, page.is_cut);
         let states = self.agent_states(&read, vec![(read.thread_id, page)], as_of).await?;
-        let checkpoints = states.into_iter().map(|(_, state)| state.checkpoint).collect();
+        let checkpoints = states.into_iter().map(|(_, state)| state.checkpoint);
+        let checkpoints = checkpoints.filter(|checkpoint| checkpoint.seq > behind).collect();
         let value = History { created_at, checkpoints, is_cut, is_agents: true };
         Ok(Some(Held { value, memory }))
     }
@@ -97,8 +97,15 @@ impl Store {
         asked.key.holes.agent = Some(schema);
         asked.key.holes.criteria = None;
         asked.key.holes.order = Some(Order { key: "", r#type: "", ascending: false });
-        let read = |thread_id: &Uuid| ReadAgentStates {
-            asked: asked.clone(),
+        // One thread is one probe of an index only where its tenant is known.
+        let tenants = if asked.key.form == Form::AllTenants {
+            asked.key.form = self.pool.form();
+            self.tenants_of(asked.holder, thread_ids).await?
+        } else {
+            thread_ids.iter().map(|id| (asked.tenant, *id)).collect()
+        };
+        let read = |(tenant, thread_id): &(i64, Uuid)| ReadAgentStates {
+            asked: Asked { tenant: *tenant, ..asked.clone() },
             thread_id: *thread_id,
             checkpoint_ns: String::new(),
             oldest: Uuid::nil(),
@@ -109,7 +116,7 @@ impl Store {
             max_bytes,
             min_states: 0,
         };
-        let reads: Vec<_> = thread_ids.iter().map(read).collect();
+        let reads: Vec<_> = tenants.iter().map(read).collect();
         let Some(first) = reads.first() else { return Ok(Ok(Vec::new())) };
         let mut lease = self.pool.acquire(Account::Holder(asked.holder)).await?;
         let mut pages = Vec::new();
@@ -296,6 +303,12 @@ fn is_wanted(channel: &str, channels: &Channels) -> bool {
 pub(in crate::store) fn seq_of(checkpoint_id: Uuid) -> i64 {
     let ticks = checkpoint_id.get_timestamp().map_or(0, |time| time.to_gregorian().0);
     i64::try_from(ticks).unwrap_or(i64::MAX)
+}
+
+/// The least id of a checkpoint that comes behind a place in the sequence.
+fn first_id_behind(seq: i64) -> Uuid {
+    let ticks = u64::try_from(seq.saturating_add(1)).unwrap_or(0);
+    Uuid::new_v6(uuid::Timestamp::from_gregorian_time(ticks, 0), &[0; 6])
 }
 
 /// When an id was made.

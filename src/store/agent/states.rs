@@ -4,10 +4,10 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::json::Raw;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index};
+use crate::store::state::ReadStates;
 use crate::store::{Channels, Error};
 use crate::time::Timestamp;
 
@@ -248,6 +248,22 @@ impl Operation for ReadAgentStates {
 }
 
 impl ReadAgentStates {
+    /// The page of a thread of an agent that was asked for as if it were any thread.
+    pub(super) fn of(read: ReadStates) -> ReadAgentStates {
+        ReadAgentStates {
+            asked: read.asked,
+            thread_id: read.thread_id,
+            checkpoint_ns: read.checkpoint_ns,
+            oldest: read.oldest,
+            newest: read.newest,
+            metadata: read.metadata,
+            limit: read.limit,
+            channels: read.channels,
+            max_bytes: read.max_bytes,
+            min_states: read.min_states,
+        }
+    }
+
     /// The names of the channels that are wanted, as a JSON list. `None`: all.
     fn selected(&self) -> Option<String> {
         match &self.channels {
@@ -300,15 +316,4 @@ impl Rows {
             .zip(values)
             .map(|(channel, (r#type, blob))| (channel.as_str(), r#type, blob))
     }
-}
-
-/// What is shown of a run at a checkpoint.
-#[derive(Debug, Clone)]
-pub struct RunState {
-    /// The nodes to run next, a JSON list of names.
-    pub next: Raw,
-    /// The tasks of the step, a JSON list.
-    pub tasks: Raw,
-    /// What waits for an answer, a JSON list.
-    pub interrupts: Raw,
 }

@@ -6,10 +6,10 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::fill::status;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::Asked;
 use crate::store::sql::Statement;
-use crate::store::{Channels, Criteria, Error, SortKey, Store};
+use crate::store::{Channels, Error, Store};
 use crate::time::Timestamp;
 
 /// Threads whose status is looked at with one statement.
@@ -55,14 +55,12 @@ impl Store {
     pub(in crate::store) async fn settle_before(
         &self,
         scope: &Scope,
-        criteria: &Criteria,
-        sort_by: Option<SortKey>,
+        is_by_status: bool,
     ) -> Result<(), Error> {
-        let is_by_status = criteria.status.is_some() || sort_by == Some(SortKey::Status);
         if !is_by_status || !self.agents.is_attached() {
             return Ok(());
         }
-        let tenant = scope.tenant().map(crate::auth::Tenant::number);
+        let tenant = scope.tenant().map(crate::authz::Tenant::number);
         for _ in 0..ROUNDS {
             if !self.settle_statuses(tenant).await? {
                 break;

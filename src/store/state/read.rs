@@ -6,15 +6,13 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::checkpoint::{AsOf, Channels, History, Position, Selection};
 use super::states::states;
-use crate::auth::Scope;
-use crate::json::{Object, Raw};
-use crate::store::agent::{AsOf, ReadAgentStates};
+use crate::authz::Scope;
 use crate::store::operation::{Asked, Fit, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Order, Statement, index};
-use crate::store::{Error, Held, RunState, Store};
-use crate::time::Timestamp;
+use crate::store::{Error, Held, Store};
 
 /// Pages of checkpoints, each with the rows that their values are made of.
 pub(in crate::store) static READ: Statement = Statement::new(
@@ -149,91 +147,21 @@ pub(in crate::store) static READ: Statement = Statement::new(
     ) as stored on true",
 );
 
-/// Which checkpoints of a thread are meant.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    /// The namespace; empty for the root.
-    pub checkpoint_ns: String,
-    /// Just this one.
-    pub checkpoint_id: Option<Uuid>,
-    /// Only older ones than this.
-    pub before: Option<Uuid>,
-    /// Contained in the checkpoint's metadata.
-    pub metadata: Object,
-    /// The newest state as it is now, rather than the record of its checkpoint: of a thread that
-    /// an agent writes, with what has been done of the step under way.
-    pub is_now: bool,
-}
-
-/// Which channels' values are read with a checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Channels {
-    /// None: the values are absent.
-    None,
-    /// These, as far as the checkpoint has them.
-    Only(Vec<String>),
-    /// All.
-    All,
-}
-
-/// A stored checkpoint.
-#[derive(Debug)]
-pub struct Checkpoint {
-    /// Its id.
-    pub checkpoint_id: Uuid,
-    /// What it was written onto.
-    pub parent_checkpoint_id: Option<Uuid>,
-    /// Its number in the thread.
-    pub seq: i64,
-    /// When it was written.
-    pub created_at: Timestamp,
-    /// How it came to be.
-    pub metadata: Raw,
-    /// The values of the channels that were asked for; absent if none were.
-    pub values: Option<Raw>,
-    /// What is going on there. `None`: nothing, because no graph writes this thread.
-    pub run: Option<Box<RunState>>,
-}
-
-/// A page of a thread's checkpoints.
-#[derive(Debug)]
-pub struct History {
-    /// When the thread was created, which tells it from a later one with the same id.
-    pub created_at: Timestamp,
-    /// The checkpoints, in the order asked for.
-    pub checkpoints: Vec<Checkpoint>,
-    /// Whether the page ends before its limit, because its answer would be too large.
-    pub is_cut: bool,
-    /// Whether the state of the thread is in the tables of an agent.
-    pub(in crate::store) is_agents: bool,
-}
-
-/// A place in the sequence of a thread's checkpoints.
-#[derive(Debug, Clone, Copy)]
-pub struct Position {
-    /// Tells the thread from a later one with the same id.
-    pub created_at: Timestamp,
-    /// No checkpoint with a smaller id is wanted. Saves looking at the old ones.
-    pub not_before: Uuid,
-    /// Nor one with this number or a smaller one.
-    pub seq: i64,
-}
-
 /// A page of checkpoints to read.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct ReadStates {
-    asked: Asked,
-    thread_id: Uuid,
-    checkpoint_ns: String,
-    oldest: Uuid,
-    newest: Uuid,
-    behind_seq: i64,
-    metadata: Option<String>,
-    limit: i64,
-    pub(super) channels: Channels,
-    max_bytes: i64,
+    pub(in crate::store) asked: Asked,
+    pub(in crate::store) thread_id: Uuid,
+    pub(in crate::store) checkpoint_ns: String,
+    pub(in crate::store) oldest: Uuid,
+    pub(in crate::store) newest: Uuid,
+    pub(in crate::store) behind_seq: i64,
+    pub(in crate::store) metadata: Option<String>,
+    pub(in crate::store) limit: i64,
+    pub(in crate::store) channels: Channels,
+    pub(in crate::store) max_bytes: i64,
     /// States that are in the answer in any case.
-    min_states: i64,
+    pub(in crate::store) min_states: i64,
 }
 
 impl Operation for ReadStates {
@@ -370,7 +298,7 @@ impl Store {
         let bytes = match self.reads.answer(read.clone()).await? {
             None => return Ok(None),
             Some(Fit::Whole(history)) if history.is_agents => {
-                return self.read_agent_states(read, history, ascending, as_of).await;
+                return self.agent_history(read, history, ascending, as_of).await;
             }
             Some(Fit::Whole(history)) => return Ok(Some(Held::light(history))),
             Some(Fit::TooLarge(bytes)) => bytes,
@@ -382,33 +310,5 @@ impl Store {
             Some(Fit::Whole(value)) => Ok(Some(Held { value, memory })),
             Some(Fit::TooLarge(_)) | None => Ok(None),
         }
-    }
-
-    /// The same page of a thread whose state is in the tables of an agent.
-    async fn read_agent_states(
-        &self,
-        read: ReadStates,
-        empty: History,
-        ascending: bool,
-        as_of: AsOf,
-    ) -> Result<Option<Held<History>>, Error> {
-        let behind = read.behind_seq;
-        let of_agent = ReadAgentStates {
-            asked: read.asked,
-            thread_id: read.thread_id,
-            checkpoint_ns: read.checkpoint_ns,
-            oldest: read.oldest,
-            newest: read.newest,
-            metadata: read.metadata,
-            limit: read.limit,
-            channels: read.channels,
-            max_bytes: LIGHT,
-            min_states: 0,
-        };
-        let Some(mut history) = self.agent_history(of_agent, ascending, as_of).await? else {
-            return Ok(Some(Held::light(empty)));
-        };
-        history.value.checkpoints.retain(|checkpoint| checkpoint.seq > behind);
-        Ok(Some(history))
     }
 }

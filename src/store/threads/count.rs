@@ -2,13 +2,12 @@
 
 use sqlx::Row as _;
 
-use super::search::Criteria;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
 use crate::store::sql::{Statement, index};
-use crate::store::{Error, Store};
+use crate::store::{Criteria, Error, Store};
 
 /// How many threads meet some conditions.
 pub(in crate::store) static COUNT: Statement = Statement::new(
@@ -54,9 +53,10 @@ impl Operation for Count {
 impl Store {
     /// How many threads meet `criteria`.
     pub async fn count_threads(&self, scope: &Scope, criteria: &Criteria) -> Result<i64, Error> {
-        self.settle_before(scope, criteria, None).await?;
+        self.settle_before(scope, criteria.status.is_some()).await?;
         let criteria = criteria.without_implied(scope);
-        let condition = Condition::criteria(&criteria, true);
+        let agents = self.agents_with_values(scope, &criteria).await?;
+        let condition = Condition::criteria(&criteria, true, &agents);
         let mut asked = self.asked(scope);
         asked.key.holes.criteria = Some(condition.text);
         let mut count = Count { asked, criteria: condition.values };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection};
 use thread_store::checkpoints::AesKey;
 use thread_store::store::{AttachError, Attaching, Survey, TakenIn};
 use uuid::{Timestamp, Uuid};
@@ -161,8 +161,31 @@ impl Agent {
         query.fetch_one(&mut self.connection).await.unwrap()
     }
 
-    pub(crate) async fn close(self) {
-        self.connection.close().await.unwrap();
+    /// Another connection to its database.
+    pub(crate) async fn clone_connection(&self) -> PgConnection {
+        self.database.connect().await.unwrap()
+    }
+
+    /// A row of `checkpoint_writes`, as JSON.
+    pub(crate) async fn write(&mut self, thread: &str, checkpoint: &str, write: Write<'_>) {
+        let sql = format!(
+            "insert into {}.checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, \
+             task_path, idx, channel, type, blob) values ($1, '', $2, $3, $4, $5, $6, 'json', $7) \
+             on conflict (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) do update \
+             set channel = excluded.channel, type = excluded.type, blob = excluded.blob",
+            self.schema
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(thread)
+            .bind(checkpoint)
+            .bind(format!("task-{}", write.node))
+            .bind(format!("~__pregel_pull, {}", write.node))
+            .bind(write.idx)
+            .bind(write.channel)
+            .bind(write.value.to_string().into_bytes())
+            .execute(&mut self.connection)
+            .await
+            .unwrap();
     }
 }
 
@@ -173,6 +196,25 @@ pub(crate) struct Put<'a> {
     pub(crate) metadata: Value,
     pub(crate) parent: Option<&'a str>,
     pub(crate) id: Option<&'a str>,
+}
+
+/// What a task writes.
+pub(crate) struct Write<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) idx: i32,
+    pub(crate) channel: &'a str,
+    pub(crate) value: Value,
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("waited 10 seconds: {what}");
 }
 
 /// Attaches the tables of a schema.

@@ -1,4 +1,9 @@
 //! Threads of agents that write with LangGraph's own checkpointers.
 
 mod agent;
+mod attaching;
+mod deleting;
+mod ids;
 mod reading;
+mod rights;
+mod values;
