@@ -201,8 +201,8 @@ begin
         end if;
         update thread_store.thread
         set last_seq = thread.last_seq + 1,
-            updated_at = greatest(statement_timestamp(), thread.updated_at + interval '1 microsecond'),
-            state_updated_at = greatest(statement_timestamp(), thread.updated_at + interval '1 microsecond')
+            updated_at = greatest(one.written::timestamptz, thread.updated_at),
+            state_updated_at = greatest(one.written::timestamptz, thread.state_updated_at)
         where thread.tenant = known.tenant and thread.thread_id = known.thread_id;
         return 'touched';
     end if;

@@ -51,7 +51,7 @@ const REMEMBER: &str = "
         taken_in_to = case
             when attachment.is_attached and attachment.schema_name = excluded.schema_name
                 and attachment.owner_key = excluded.owner_key
-            then attachment.taken_in_to
+            then coalesce(attachment.taken_in_to, '')
             else ''
         end";
 
@@ -115,7 +115,7 @@ pub struct Attachment {
 /// What has become of the threads that were there already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenIn {
-    /// Threads that have a row now.
+    /// Threads that have a row now and had none, or one that showed nothing of the agent's.
     pub taken_in: u64,
     /// Threads whose first checkpoint names no owner.
     pub ownerless: u64,
@@ -238,7 +238,7 @@ impl TakenIn {
                     self.refused.push(id);
                 }
             }
-            "made" | "linked" | "touched" => self.taken_in += 1,
+            "made" | "linked" => self.taken_in += 1,
             _ => {}
         }
     }

@@ -47,7 +47,7 @@ impl Store {
         criteria: &Criteria,
     ) -> Result<Vec<Uuid>, Error> {
         let Some(values) = &criteria.values else { return Ok(Vec::new()) };
-        if !self.agents.is_attached() {
+        if self.recent_attachment().await?.is_none() {
             return Ok(Vec::new());
         }
         let names: Vec<_> = values.iter().map(|(name, _)| name.to_owned()).collect();

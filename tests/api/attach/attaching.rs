@@ -71,7 +71,7 @@ async fn other_tables_or_none_are_refused_by_their_names() {
     let database = test_cluster().await.database().await;
     let refused = attach(&database, "public", None).await.unwrap_err();
     assert!(refused.to_string().contains("has no table checkpoints"), "{refused}");
-    let mut agent = Agent::at(database, "my \"agent").await;
+    let mut agent = Agent::at(database, "other").await;
     agent.run("alter table SCHEMA.checkpoint_writes drop column idx cascade").await;
     let refused = agent.try_attach(None).await.unwrap_err();
     assert!(refused.to_string().contains("checkpoint_writes.idx"), "{refused}");
@@ -205,17 +205,22 @@ async fn an_agent_that_holds_its_tables_delays_an_attach_and_is_not_delayed() {
     let mut agent = Agent::start().await;
     migrate(&agent.database).await.unwrap();
     agent.run("begin; lock table SCHEMA.checkpoints in row exclusive mode").await;
-    let (database, schema) = (agent.database.clone(), agent.schema.clone());
-    let attaching = tokio::spawn(async move { attach(&database, &schema, None).await });
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    // Others who write wait no longer than the attach tries once.
-    let mut other = agent.clone_connection().await;
-    let insert = "insert into public.checkpoints (thread_id, checkpoint_id, checkpoint) values ('x', 'y', '{}')";
-    let begun = std::time::Instant::now();
-    other.execute(insert).await.unwrap();
-    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
-    other.close().await.unwrap();
-    assert!(!attaching.is_finished());
-    agent.run("commit").await;
-    attaching.await.unwrap().unwrap();
+    let database = agent.database.clone();
+    let mut is_committed = false;
+    let others = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        // Others who write wait no longer than the attach tries once.
+        let mut other = agent.clone_connection().await;
+        let insert = "insert into public.checkpoints (thread_id, checkpoint_id, checkpoint) \
+                      values ('x', 'y', '{}')";
+        let begun = std::time::Instant::now();
+        other.execute(insert).await.unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+        other.close().await.unwrap();
+        agent.run("commit").await;
+        is_committed = true;
+    };
+    let (attached, ()) = tokio::join!(attach(&database, "public", None), others);
+    attached.unwrap();
+    assert!(is_committed);
 }

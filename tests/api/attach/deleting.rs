@@ -105,7 +105,7 @@ async fn the_state_of_an_agents_thread_is_written_by_the_agent_alone() {
     let refused = ada.post(&path, json!({ "values": { "n": 9 } })).await;
     assert_eq!(refused.status, 409);
     assert!(refused.detail().contains("graph.update_state"), "{}", refused.text);
-    assert_eq!(ada.get(&path).await.expect(200)["values"], json!({ "n": 2 }));
+    assert_eq!(ada.get(&path).await.expect(200)["values"], json!({ "n": 2, "messages": [] }));
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_thread_whose_time_is_over_goes_with_the_agents_rows() {
 
 #[tokio::test]
 async fn an_agent_never_fails_while_its_threads_are_listed_deleted_and_pruned() {
-    let mut agent = Agent::start().await;
+    let agent = Agent::start().await;
     let server = agent.server().await;
     let ada = server.user().await;
     agent.attach().await;

@@ -4,6 +4,8 @@ mod agent;
 mod attaching;
 mod deleting;
 mod ids;
+mod isolation;
 mod reading;
 mod rights;
+mod savers;
 mod values;
