@@ -1,6 +1,6 @@
 //! The values of a checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
@@ -29,6 +29,8 @@ pub struct Values {
     pub channels: IndexMap<String, Raw>,
     /// The channels whose value cannot be shown, and why.
     pub unreadable: BTreeMap<String, Unreadable>,
+    /// Channels that say which nodes have run, and are no state.
+    marks: BTreeSet<String>,
 }
 
 /// Whether a channel is part of the state. The others are LangGraph's own.
@@ -71,6 +73,11 @@ impl Values {
                 Err(why) => values.refuse(blob.channel, why),
             }
         }
+        let marks = values
+            .channels
+            .iter()
+            .filter(|(name, value)| document.is_mark(name, Some(value.text())));
+        values.marks = marks.map(|(name, _)| name.clone()).collect();
         values
     }
 
@@ -83,7 +90,8 @@ impl Values {
     /// The channels of the state as one JSON object.
     #[must_use]
     pub fn to_json(&self) -> Raw {
-        let channels = self.channels.iter().filter(|(name, _)| is_state_channel(name));
+        let is_shown = |name: &str| is_state_channel(name) && !self.marks.contains(name);
+        let channels = self.channels.iter().filter(|(name, _)| is_shown(name));
         let mut text = String::from("{");
         for (index, (name, value)) in channels.enumerate() {
             if index > 0 {

@@ -49,6 +49,13 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Whether a channel says that a node has run, as in checkpoints older than version 4: it has the
+    /// name of the node, and its value too.
+    pub(super) fn is_mark(&self, channel: &str, value: Option<&str>) -> bool {
+        let is_name = || value.is_some_and(|value| plain(value) == channel);
+        self.v < 4 && (self.versions_seen.contains_key(channel) || is_name())
+    }
+
     /// The version of a channel, as the column `version` has it.
     #[must_use]
     pub fn version(&self, channel: &str) -> Option<Cow<'_, str>> {

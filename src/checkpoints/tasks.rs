@@ -128,7 +128,7 @@ pub fn run_of(
             "interrupts": interrupts,
             "checkpoint": null,
             "state": null,
-            "result": known.filter(|_| is_finished).map(|(_, status)| status.result()),
+            "result": known.filter(|_| is_finished).map(|(_, status)| status.result(document)),
         }));
         if let Some(id) = id.filter(|_| !interrupts.is_empty()) {
             run.interrupts.insert(id, interrupts);
@@ -211,6 +211,16 @@ fn planned(document: &Document<'_>, values: &Values, sends: Vec<Raw>) -> Vec<Pla
             pulled.entry(node.to_owned()).or_insert_with(|| channel.to_string());
         }
     }
+    // And an edge is the name of the node that it comes from, as its end has seen it before.
+    for (node, seen) in document.versions_seen.iter().filter(|_| document.v < 4) {
+        let news = seen.keys().find(|channel| {
+            let value = values.channels.get(&***channel).map(Raw::text);
+            value.is_some() && document.is_mark(channel, value) && document.is_news(channel, node)
+        });
+        if let Some(channel) = news {
+            pulled.entry(node.to_string()).or_insert_with(|| channel.to_string());
+        }
+    }
     let pulled = pulled.into_iter();
     planned.extend(pulled.map(|(node, trigger)| Planned {
         node,
@@ -233,6 +243,13 @@ fn node_of(channel: &str) -> Option<&str> {
     }
     if let Some(node) = channel.strip_prefix("branch:to:") {
         return Some(node);
+    }
+    // Older than version 4: `start:<node>` and `branch:<from>:<condition>:<node>`.
+    if let Some(node) = channel.strip_prefix("start:") {
+        return Some(node);
+    }
+    if let Some(branch) = channel.strip_prefix("branch:") {
+        return Some(branch.rsplit_once(':')?.1);
     }
     channel.strip_prefix("join:").and_then(|join| Some(join.rsplit_once(':')?.1))
 }
@@ -272,9 +289,11 @@ struct Status<'a> {
 
 impl Status<'_> {
     /// What it wrote to the channels of the state. Several writes to one channel are `$writes`.
-    fn result(&self) -> Value {
+    fn result(&self, document: &Document<'_>) -> Value {
         let mut result: IndexMap<&str, Vec<Value>> = IndexMap::new();
-        for (channel, value) in self.output.iter().filter(|(name, _)| is_state_channel(name)) {
+        for (channel, value) in self.output.iter().filter(|(name, value)| {
+            is_state_channel(name) && !document.is_mark(name, Some(&value.to_string()))
+        }) {
             result.entry(channel).or_default().push(value.clone());
         }
         let one = |(channel, mut values): (&str, Vec<Value>)| {

@@ -277,3 +277,29 @@ fn versions_of_python_are_texts_and_those_of_javascript_numbers() {
     assert!(!is_next(json!("0009.0.9"), json!("0009.0.9")));
     assert!(is_next(json!("1"), Value::Null));
 }
+
+#[test]
+fn checkpoints_of_old_versions_say_which_nodes_have_run_and_which_are_next() {
+    let document = |values: Value, versions: Value, seen: Value| {
+        json!({
+            "v": 2, "channel_values": values, "channel_versions": versions, "versions_seen": seen,
+        })
+    };
+    let seen = json!({ "a": { "start:a": "2" }, "b": { "a": "3" } });
+    let started = document(
+        json!({ "n": 1, "start:a": "__start__" }),
+        json!({ "n": "4", "start:a": "4" }),
+        seen.clone(),
+    );
+    let (values, run) = at(&started, &[], true);
+    assert_eq!((values, run.next), (json!({ "n": 1 }), vec!["a".to_owned()]));
+    let ran = document(json!({ "n": 1, "a": "a" }), json!({ "n": "4", "a": "5" }), seen.clone());
+    let (values, run) = at(&ran, &[], true);
+    assert_eq!((values, run.next), (json!({ "n": 1 }), vec!["b".to_owned()]));
+    let done = document(json!({ "n": 1, "b": "b" }), json!({ "n": "4", "b": "6" }), seen.clone());
+    let (values, run) = at(&done, &[], true);
+    assert_eq!((values, run.next.len()), (json!({ "n": 1 }), 0));
+    let branch =
+        document(json!({ "branch:a:choose:c": "a" }), json!({ "branch:a:choose:c": "6" }), seen);
+    assert_eq!(at(&branch, &[], true).1.next, ["c"]);
+}

@@ -121,7 +121,11 @@ async fn compare(user: &User, threads: &[Value], of_task: &[&str]) {
     }
 }
 
-async fn python_agrees(python: &str) {
+/// Old releases say otherwise of these: a question that was asked again was none to them, and of two
+/// tasks of one name they know the id.
+const OLD: [&str; 2] = ["asks_twice_in_one_node", "forks"];
+
+async fn python_agrees(python: &str, but_for: &[&str]) {
     // Attached before the graphs run, and after.
     for is_before in [true, false] {
         let database = test_cluster().await.database().await;
@@ -143,7 +147,10 @@ async fn python_agrees(python: &str) {
             let taken_in = attach(&database, "public", None).await.unwrap().0;
             assert_eq!(taken_in.taken_in, u64::try_from(threads.len()).unwrap());
         }
-        compare(&user, &threads, &["name", "error", "interrupts", "result"]).await;
+        let is_compared = |thread: &Value| !but_for.iter().any(|name| thread["name"] == *name);
+        let compared: Vec<_> =
+            threads.iter().filter(|thread| is_compared(thread)).cloned().collect();
+        compare(&user, &compared, &["name", "error", "interrupts", "result"]).await;
         let count = user.post("/threads/count", json!({})).await.expect(200);
         assert_eq!(count, threads.len());
     }
@@ -152,13 +159,13 @@ async fn python_agrees(python: &str) {
 #[tokio::test]
 async fn states_are_those_of_the_python_library() {
     let Some(python) = python() else { return };
-    python_agrees(&python).await;
+    python_agrees(&python, &[]).await;
 }
 
 #[tokio::test]
 async fn states_are_those_of_an_old_python_library() {
     let Ok(python) = std::env::var("THREAD_STORE_TEST_OLD_PYTHON") else { return };
-    python_agrees(&python).await;
+    python_agrees(&python, &OLD).await;
 }
 
 #[tokio::test]
