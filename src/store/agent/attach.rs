@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::check::{CheckError, check};
 use super::{quoted, thread_id_of};
+use crate::store::distribute::tables_of;
 use crate::store::schema::{OpenError, connect_for_commands, migrate, refuse_unknown_pooler};
+use crate::store::tables::Tables;
 
 /// Threads that are taken in with one statement.
 const BATCH: i64 = 200;
@@ -87,6 +89,9 @@ pub enum AttachError {
     /// The tables are not fit.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// The tables of threads are partitioned, or on several nodes.
+    #[error("the tables of threads are split by tenant: an agent's can be attached to whole ones only")]
+    Split,
     /// Other tables are attached.
     #[error("the tables of schema {0} are attached: run `thread-store detach` first")]
     Attached(String),
@@ -145,6 +150,9 @@ impl Attaching {
     ) -> Result<Attaching, AttachError> {
         refuse_unknown_pooler(options).await?;
         migrate(options).await?;
+        if tables_of(options).await? != Tables::Whole {
+            return Err(AttachError::Split);
+        }
         let mut connection = connect_for_commands(options).await?;
         let readers = check(&mut connection, schema).await?;
         if let Some(other) = attached(&mut connection).await?

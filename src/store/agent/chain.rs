@@ -15,6 +15,9 @@ use crate::store::sql::Statement;
 /// Checkpoints that are walked through for one statement's channels.
 const MAX_LINKS: i64 = 20_000;
 
+/// Channels of checkpoints that one statement is about.
+const TOGETHER: usize = 1_000;
+
 /// For channels of checkpoints, all checkpoints back to one that has the value, each with what was
 /// written onto it. The links of several checkpoints are walked once.
 pub(in crate::store) static CHAIN: Statement = Statement::new(
@@ -135,10 +138,9 @@ impl Chain {
     ) -> Result<Chain, Error> {
         let known: Vec<_> = wanted.iter().filter(|wanted| is_replayed(&wanted.channel)).collect();
         let mut chain = Chain::default();
-        for known in known.chunks(asked.key.max_together()) {
-            let query = asked.key.query(&CHAIN);
+        for known in known.chunks(TOGETHER) {
+            let query = asked.key.query(&CHAIN, column(known, |_| asked.tenant));
             let query = query
-                .bind(column(known, |_| asked.tenant))
                 .bind(column(known, |_| asked.filter.as_str()))
                 .bind(column(known, |wanted| wanted.thread_id))
                 .bind(column(known, |_| checkpoint_ns))

@@ -17,6 +17,8 @@ use crate::store::{Error, Store};
 
 /// For the lock of a row of the agent's, shorter than `deadlock_timeout`.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '500ms'";
+/// Threads that one statement is about.
+const TOGETHER: usize = 1_000;
 /// How often a deletion is tried that finds the agent's rows locked.
 const TRIES: usize = 8;
 
@@ -169,8 +171,8 @@ pub(in crate::store) async fn lock_entries(
 ) -> Result<Vec<Owned>, Error> {
     let mut owned = Vec::new();
     let ids: Vec<_> = thread_ids.iter().collect();
-    for some in ids.chunks(asked.key.max_together()) {
-        let query = asked.key.query(&OF_AGENTS).bind(column(some, |_| asked.tenant));
+    for some in ids.chunks(TOGETHER) {
+        let query = asked.key.query(&OF_AGENTS, column(some, |_| asked.tenant));
         let query = query.bind(column(some, |_| asked.filter.as_str()));
         for row in transaction.fetch_all(query.bind(column(some, |id| *id))).await? {
             owned.push(Owned {

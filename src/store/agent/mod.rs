@@ -35,6 +35,25 @@ pub(in crate::store) use states::ReadAgentStates;
 
 use uuid::Uuid;
 
+/// The statements, for the tests that read all of them.
+#[cfg(test)]
+pub(super) mod statements {
+    pub(in crate::store) use super::chain::CHAIN;
+    pub(in crate::store) use super::copy::{COPY_ROWS, HAS_TASK_PATH, LINK_COPY};
+    pub(in crate::store) use super::erase::{
+        AGENT_ID, BURY, ERASE, ERASE_ROW, FORGET_ENTRY, LOCK_ENTRY, LOCK_FREE_ENTRY, LOCK_THREAD,
+        OF_AGENTS,
+    };
+    pub(in crate::store) use super::matching::CANDIDATES;
+    pub(in crate::store) use super::prune::{HAS_DELTAS, KEEP_LATEST};
+    pub(in crate::store) use super::settle::{
+        ATTACHMENT, CHANGED, FORGET, HIDDEN, REMEMBERED_NO_MORE, SETTLE, STRAGGLERS, TRUNCATED,
+    };
+    pub(in crate::store) use super::states::STATES;
+    pub(in crate::store) use super::status::{SETTLED, UNSETTLED};
+    pub(in crate::store) use super::storage::AGENT_STORAGE;
+}
+
 /// The id under which an agent's thread is served: its own, if that is a UUID spelled as this server
 /// spells it, else one made of its bytes.
 #[must_use]

@@ -99,7 +99,7 @@ impl Store {
         asked.key.holes.order = Some(Order { key: "", r#type: "", ascending: false });
         // One thread is one probe of an index only where its tenant is known.
         let tenants = if asked.key.form == Form::AllTenants {
-            asked.key.form = self.pool.form();
+            asked.key.form = Form::Batch;
             self.tenants_of(asked.holder, thread_ids).await?
         } else {
             thread_ids.iter().map(|id| (asked.tenant, *id)).collect()
@@ -120,7 +120,7 @@ impl Store {
         let Some(first) = reads.first() else { return Ok(Ok(Vec::new())) };
         let mut lease = self.pool.acquire(Account::Holder(asked.holder)).await?;
         let mut pages = Vec::new();
-        for some in reads.chunks(asked.key.max_together()) {
+        for some in reads.chunks(TOGETHER) {
             let some: Vec<_> = some.iter().collect();
             let answers = ReadAgentStates::run(&mut lease, &some).await?;
             for (read, answer) in some.iter().zip(answers) {
@@ -180,6 +180,9 @@ impl Store {
         tokio::task::spawn_blocking(decode).await.map_err(|_| Error::Overloaded)
     }
 }
+
+/// Threads whose newest states one statement reads.
+const TOGETHER: usize = 128;
 
 /// Bytes of rows from which on they are decoded beside other work.
 const LARGE: i64 = 512 * 1024;

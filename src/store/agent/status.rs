@@ -91,7 +91,7 @@ impl Store {
         tenant: i64,
         threads: &[(Uuid, i64, Timestamp)],
     ) -> Result<(), Error> {
-        let asked = Asked::of_server(&self.pool, tenant);
+        let asked = Asked::of_server(tenant);
         let ids: Vec<_> = threads.iter().map(|(id, ..)| *id).collect();
         // What is too large to be looked at here is found when it is asked for.
         let states = self.newest_agent_states(&asked, &ids, &Channels::None, i64::MAX).await?;
