@@ -8,6 +8,7 @@
 #[cfg(all(test, feature = "embedded"))]
 extern crate self as thread_store;
 
+pub mod agent;
 pub mod attach;
 pub mod auth;
 pub mod authn;

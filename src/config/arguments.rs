@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use super::agents::{AgentArguments, AttachArguments};
+use super::agent::AgentArguments;
+use super::attach::{AttachArguments, CheckpointArguments};
 use super::cors::{CorsOrigins, origins};
 use super::database::{Database, DatabaseArguments, Schema};
 use super::import::ImportArguments;
 use super::limits::Limits;
 use super::logging::{LOG_USERS, LogUsers, Logging};
-use super::sign_in::SignInArguments;
+use super::sign_in::{SignInArguments, is_ours};
 use super::thread_ttl::{ThreadTtl, thread_ttl};
 use super::values::{choice, host, number, seconds};
 use super::{Command, Config, ConfigError, wrong};
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
     sign_in: SignInArguments,
 
     #[command(flatten)]
+    agent: AgentArguments,
+
+    #[command(flatten)]
     logging: Logging,
 
     /// How the line of a request names its user: `hash`, `plain` (the id) or `off`
@@ -72,7 +76,7 @@ pub(super) struct Arguments {
     langgraph_thread_ttl: Option<ThreadTtl>,
 
     #[command(flatten)]
-    agents: AgentArguments,
+    checkpoints: CheckpointArguments,
 
     /// Seconds for which a server that was told to stop keeps serving, with `/readyz` at 503, 0
     /// to 600: for load balancers to notice
@@ -117,7 +121,7 @@ impl Arguments {
             }
             Some(Subcommands::Attach(arguments)) => {
                 let database = self.database.database_to_migrate();
-                let attach = arguments.attach(database, self.agents.langgraph_aes_key)?;
+                let attach = arguments.attach(database, self.checkpoints.langgraph_aes_key)?;
                 Command::Attach(Box::new(attach))
             }
             Some(Subcommands::Detach) => Command::Detach(self.database.database_to_migrate()?),
@@ -136,6 +140,7 @@ impl Arguments {
             return Err(wrong("METRICS_PORT", "must differ from PORT"));
         }
         let sign_in = self.sign_in.sign_in(self.host, self.port)?;
+        let agent = self.agent.agent(|url| is_ours(url, self.host, self.port))?;
         let (schema, pooler) = (self.database.database_migrate, self.database.database_pooler);
         if sign_in.is_local() && schema == Schema::Check {
             return Err(wrong(
@@ -159,6 +164,7 @@ impl Arguments {
             database_timeout: self.database.database_timeout,
             database_pooler: pooler,
             sign_in,
+            agent,
             auth_cache_ttl: self.sign_in.supabase_auth_cache_ttl,
             data_dir: self.database.data_dir,
             log_users: self.log_users,
@@ -166,7 +172,7 @@ impl Arguments {
             cors: self.cors_allow_origins,
             limits: self.limits,
             thread_ttl: self.langgraph_thread_ttl.unwrap_or_default(),
-            aes_key: self.agents.langgraph_aes_key,
+            aes_key: self.checkpoints.langgraph_aes_key,
             shutdown_delay: self.shutdown_delay,
         })
     }

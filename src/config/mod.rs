@@ -6,8 +6,9 @@
 //! `tests/documents` holds the three together. A wrong value is a [`ConfigError`]: one line
 //! that names the setting and what it must be, exit code 64.
 
-mod agents;
+mod agent;
 mod arguments;
+mod attach;
 mod command_line;
 mod cors;
 mod database;
@@ -30,7 +31,7 @@ use std::time::Duration;
 use crate::checkpoints::AesKey;
 use crate::store::Pooler;
 
-pub use agents::Attach;
+pub use attach::Attach;
 pub use cors::{CorsOrigins, Origin};
 pub(crate) use database::place;
 pub use database::{Database, Schema};
@@ -80,6 +81,8 @@ pub struct Config {
     pub database_pooler: Pooler,
     /// What signs users in.
     pub sign_in: SignIn,
+    /// The agent that runs are forwarded to.
+    pub agent: Option<crate::agent::Options>,
     /// How long an accepted token is not verified again.
     pub auth_cache_ttl: Duration,
     /// Directory of the private Postgres and of the local sign-in's secret.

@@ -16,6 +16,7 @@ mod error;
 mod keyed_lock;
 mod operation;
 mod pool;
+mod runs;
 mod schema;
 mod session;
 mod sql;

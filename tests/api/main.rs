@@ -53,6 +53,7 @@ mod protection;
 mod prune;
 mod raw;
 mod revocation;
+mod runs;
 mod schema;
 mod search;
 mod settings;

@@ -90,7 +90,9 @@ pub enum AttachError {
     #[error(transparent)]
     Check(#[from] CheckError),
     /// The tables of threads are partitioned, or on several nodes.
-    #[error("the tables of threads are split by tenant: an agent's can be attached to whole ones only")]
+    #[error(
+        "the tables of threads are split by tenant: an agent's can be attached to whole ones only"
+    )]
     Split,
     /// Other tables are attached.
     #[error("the tables of schema {0} are attached: run `thread-store detach` first")]

@@ -14,7 +14,7 @@ use super::sql::{Form, Holes, Order, Statement};
 use super::state::statements::*;
 use super::threads::statements::*;
 use super::threads::{Behind, Page, SortKey};
-use super::{changes, schema, thread_lock};
+use super::{changes, runs, schema, thread_lock};
 use crate::authz::Filter;
 use crate::json::{Object, Raw};
 use crate::store::Status;
@@ -90,6 +90,10 @@ pub(super) fn statements() -> Vec<Listed> {
         (&READ, States),
         (&PROGRESS, OfThreads),
         (&STORAGE, OfThreads),
+        (&runs::BEGIN, OfThreads),
+        (&runs::RECORD, OfThreads),
+        (&runs::KNOWN, OfThreads),
+        (&runs::FORGET, OfThreads),
         (&changes::RECHECK_ALL, Fixed),
         (&changes::NOTIFY, Fixed),
         (&schema::PING, Fixed),
@@ -100,9 +104,27 @@ pub(super) fn statements() -> Vec<Listed> {
         (&OF_AGENTS, OfThreads),
     ]);
     let of_agents = [
-        &ATTACHMENT, &CHANGED, &SETTLE, &FORGET, &TRUNCATED, &STRAGGLERS, &REMEMBERED_NO_MORE,
-        &HIDDEN, &UNSETTLED, &SETTLED, &LOCK_ENTRY, &LOCK_FREE_ENTRY, &LOCK_THREAD, &AGENT_ID, &BURY,
-        &FORGET_ENTRY, &ERASE_ROW, &HAS_DELTAS, &KEEP_LATEST, &LINK_COPY, &HAS_TASK_PATH,
+        &ATTACHMENT,
+        &CHANGED,
+        &SETTLE,
+        &FORGET,
+        &TRUNCATED,
+        &STRAGGLERS,
+        &REMEMBERED_NO_MORE,
+        &HIDDEN,
+        &UNSETTLED,
+        &SETTLED,
+        &LOCK_ENTRY,
+        &LOCK_FREE_ENTRY,
+        &LOCK_THREAD,
+        &AGENT_ID,
+        &BURY,
+        &FORGET_ENTRY,
+        &ERASE_ROW,
+        &HAS_DELTAS,
+        &KEEP_LATEST,
+        &LINK_COPY,
+        &HAS_TASK_PATH,
     ];
     all.extend(of_agents.map(|one| (one, Fixed)));
     all.extend(fixed(&ERASE));

@@ -9,8 +9,13 @@ use super::{statements, texts};
 use crate::store::sql::Form;
 
 /// Statements about the threads of a tenant, whichever they are.
-const OF_A_TENANT: [&str; 5] =
-    ["threads/search", "threads/search_recent", "threads/count", "threads/quota", "agent/candidates"];
+const OF_A_TENANT: [&str; 5] = [
+    "threads/search",
+    "threads/search_recent",
+    "threads/count",
+    "threads/quota",
+    "agent/candidates",
+];
 
 /// Statements that look at the threads of all tenants, and why they may.
 const OF_ALL_TENANTS: [(&str, &str); 4] = [
@@ -39,7 +44,7 @@ fn every_reference_to_a_table_has_its_tenant_and_its_thread() {
             match reference.table.as_str() {
                 // Its key is the thread id alone.
                 "thread_directory" => assert!(has_thread, "{what}"),
-                "thread" | "checkpoint" | "channel_value" | "message" => {
+                "thread" | "checkpoint" | "channel_value" | "message" | "run" => {
                     let tenants = &reference.tenants;
                     assert!(!tenants.is_empty(), "{what}");
                     assert!(tenants.iter().all(|tenant| is_known(tenant, text.form)), "{what}");

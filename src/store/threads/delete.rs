@@ -110,8 +110,8 @@ macro_rules! erase {
 }
 
 /// The rows of a thread's state, table by table.
-pub(in crate::store) static ERASE_STATE: [Statement; 3] =
-    [erase!("message"), erase!("channel_value"), erase!("checkpoint")];
+pub(in crate::store) static ERASE_STATE: [Statement; 4] =
+    [erase!("message"), erase!("channel_value"), erase!("checkpoint"), erase!("run")];
 
 /// What is left of a thread.
 pub(in crate::store) static ERASE_THREAD: Statement = Statement::new(

@@ -8,7 +8,7 @@ use crate::checkpoints::AesKey;
 
 /// How agents' values are read.
 #[derive(Args)]
-pub(super) struct AgentArguments {
+pub(super) struct CheckpointArguments {
     /// Key of values that agents have encrypted, 16, 24 or 32 bytes: the one that LangGraph's
     /// `EncryptedSerializer` was given
     #[arg(long, env = "LANGGRAPH_AES_KEY", hide_env_values = true)]
