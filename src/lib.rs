@@ -9,9 +9,11 @@
 extern crate self as thread_store;
 
 pub mod agent;
+pub mod attach;
 pub mod auth;
 pub mod authn;
 pub mod authz;
+pub mod checkpoints;
 pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded_postgres;
@@ -33,6 +35,7 @@ mod distribute;
 mod healthcheck;
 mod metrics;
 mod migrate;
+mod progress;
 #[cfg(all(test, feature = "embedded"))]
 #[expect(dead_code, clippy::disallowed_methods, reason = "shared with the tests of the API")]
 #[path = "../tests/api/support/postgres.rs"]

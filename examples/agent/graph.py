@@ -4,9 +4,9 @@ import asyncio
 import os
 import re
 
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.chat_models import BaseChatModel, agenerate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
@@ -19,8 +19,10 @@ class Parrot(BaseChatModel):
         return "parrot"
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        message = AIMessage("You said: " + messages[-1].text)
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        raise NotImplementedError("an agent that serves many does not block")
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
 
     async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
         for word in re.findall(r"\S+\s*", "You said: " + messages[-1].text):

@@ -31,6 +31,7 @@ pub(super) struct AgentArguments {
 
     /// Whether the agent gets the caller's access token as `Authorization`: `true` or `false`
     #[arg(long = "agent-forward-token", env = "AGENT_FORWARD_TOKEN", default_value = "false")]
+    #[arg(action = clap::ArgAction::Set)]
     #[arg(value_name = "BOOLEAN", value_parser = choice(&[("true", true), ("false", false)]))]
     forward_token: bool,
 

@@ -208,6 +208,7 @@ fn status_of(error: &store::Error) -> StatusCode {
         E::CheckpointNotFound(_) => StatusCode::NOT_FOUND,
         // No status that a client would repeat the request after: time does not help.
         E::TooManyThreads(_) | E::StateTooLarge(_) => StatusCode::FORBIDDEN,
+        E::WrittenByAgent | E::DeltaChannels => StatusCode::CONFLICT,
         E::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -11,8 +11,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 pub(crate) type File = (&'static str, &'static str);
 
 /// Those of the thread store. A test compares them with the directory.
-pub(super) const FILES: [File; 1] =
-    [("0001_threads.sql", include_str!("../../migrations/0001_threads.sql"))];
+pub(super) const FILES: [File; 2] = [
+    ("0001_threads.sql", include_str!("../../migrations/0001_threads.sql")),
+    ("0002_agent_threads.sql", include_str!("../../migrations/0002_agent_threads.sql")),
+];
 
 /// A migrator for files, as sqlx makes it of a directory. A name without a version is left out.
 pub(crate) fn migrator_of(files: &[File]) -> Migrator {

@@ -39,7 +39,7 @@ pub(super) static RECORD: Statement = Statement::new(
     "runs/record",
     "
     insert into thread_store.run (tenant, thread_id, run_id)
-    select thread.tenant, thread.thread_id, asked.run_id
+    select asked.tenant, asked.thread_id, asked.run_id
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
         with ordinality as asked (tenant, filter, thread_id, run_id, n)
     join thread_store.thread

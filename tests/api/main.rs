@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod attach;
 mod backup;
 mod bad_input;
 mod caps;
@@ -67,6 +68,7 @@ mod supersteps;
 mod support;
 mod system;
 mod team;
+mod team_tenant;
 mod token_cache;
 mod ttl;
 mod tutorial;

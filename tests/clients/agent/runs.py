@@ -101,6 +101,18 @@ async def cancelling(ada, thread_id):
     raise AssertionError(status)
 
 
+async def second_protocol(ada):
+    """`threads.stream` makes its thread itself, and listens while it starts a run."""
+    async with ada.threads.stream(assistant_id="agent") as session:
+        await session.run.start(input=say("one two"))
+        async for event in session.events:
+            state = event["params"]["data"] if event["method"] == "lifecycle" else {}
+            if state.get("event") == "completed" and not event["params"]["namespace"]:
+                break
+    thread = await ada.threads.get(session.thread_id)
+    assert thread["metadata"]["graph_id"] == "agent", thread
+
+
 async def main():
     ada, bob = await client(), await client()
     thread_id = (await ada.threads.create())["thread_id"]
@@ -122,6 +134,8 @@ async def main():
     if_not = str(uuid.uuid4())
     await bob.runs.wait(if_not, "agent", input=say("new"), if_not_exists="create")
     assert (await bob.threads.get(if_not))["metadata"]["graph_id"] == "agent"
+    if os.environ.get("SECOND_PROTOCOL") and hasattr(ada.threads, "stream"):
+        await asyncio.wait_for(second_protocol(ada), 30)
     await ada.threads.delete(thread_id)
     await refused(ada.runs.get(thread_id, run_id))
     print("runs.py: all checks passed")
