@@ -103,7 +103,7 @@ pub fn run_of(
     let finished = statuses.iter().filter(|(_, status)| !status.output.is_empty());
     let finished: BTreeSet<_> = finished.map(|(id, _)| (*id).to_owned()).collect();
     let mut run = Run { finished, ..Run::default() };
-    let planned = planned(document, values, sends);
+    let planned = planned(document, values, &sends);
     let is_alone = planned.len() == 1;
     for task in planned {
         let known = statuses.iter().find(|(id, status)| {
@@ -188,7 +188,7 @@ impl Planned {
     }
 }
 
-fn planned(document: &Document<'_>, values: &Values, sends: Vec<Raw>) -> Vec<Planned> {
+fn planned(document: &Document<'_>, values: &Values, sends: &[Raw]) -> Vec<Planned> {
     let own: Vec<Value> = values
         .channels
         .get(SENDS)
