@@ -68,6 +68,7 @@ mod supersteps;
 mod support;
 mod system;
 mod team;
+mod team_tenant;
 mod token_cache;
 mod ttl;
 mod tutorial;
