@@ -95,7 +95,7 @@ pub fn run_of(
     values: &Values,
     writes: &[Write<'_>],
     place: Place<'_>,
-    sends: Vec<Raw>,
+    sends: &[Raw],
     is_live: bool,
     key: Option<&AesKey>,
 ) -> Run {
@@ -103,7 +103,7 @@ pub fn run_of(
     let finished = statuses.iter().filter(|(_, status)| !status.output.is_empty());
     let finished: BTreeSet<_> = finished.map(|(id, _)| (*id).to_owned()).collect();
     let mut run = Run { finished, ..Run::default() };
-    let planned = planned(document, values, &sends);
+    let planned = planned(document, values, sends);
     let is_alone = planned.len() == 1;
     for task in planned {
         let known = statuses.iter().find(|(id, status)| {

@@ -198,7 +198,7 @@ fn at(document: &Value, writes: &[Write<'_>], is_live: bool) -> (Value, Run) {
     let document = Document::read(&text).unwrap();
     let values = Values::read(&document, &[], None, |_| true);
     let place = Place::new("1f1e8789-4f7c-6def-8003-eb3c016b46ea", "", 3);
-    let run = run_of(&document, &values, writes, place, Vec::new(), is_live, None);
+    let run = run_of(&document, &values, writes, place, &[], is_live, None);
     (values.to_json().parse().unwrap(), run)
 }
 
