@@ -24,7 +24,7 @@ const MAX_COMPARED: usize = 32 * 1024 * 1024;
 pub(in crate::store) struct Condition {
     /// The text. It is the same for conditions that differ in keys and values only.
     pub(in crate::store) text: Arc<str>,
-    /// The JSON list of the keys and values.
+    /// The JSON list of the keys and values, or the object that the metadata has to contain.
     pub(in crate::store) values: String,
 }
 
@@ -37,7 +37,11 @@ impl Condition {
 
     fn passes(filter: Option<&Filter>) -> Condition {
         let mut writer = Writer::new("filter");
-        if let Some(filter) = filter {
+        // Nearly every policy has this one. Its value is not taken out of a list for each row.
+        let wanted = filter.and_then(Filter::contained);
+        if wanted.is_some() {
+            writer.text.push_str("coalesce(thread.metadata @> asked.filter, false) and ");
+        } else if let Some(filter) = filter {
             // Nearly all threads of a tenant pass. The planner takes an equation for rare and would
             // sort what it could read in order, but knows nothing about the result of a function.
             writer.text.push_str("coalesce(");
@@ -48,7 +52,8 @@ impl Condition {
             "(thread.expires_at is null or thread.expires_at > statement_timestamp() \
              or thread.ttl_strategy = 'keep_latest')",
         );
-        writer.finish()
+        let Condition { text, values } = writer.finish();
+        Condition { text, values: wanted.map_or(values, |wanted| wanted.to_text()) }
     }
 
     /// The same for a filter of a test, which needs no scope.
@@ -103,9 +108,16 @@ impl Condition {
     }
 }
 
-/// Whether a value contains nothing but itself.
-fn is_scalar(value: &Raw) -> bool {
-    !value.text().trim_start().starts_with(['{', '['])
+impl Filter {
+    /// The object that metadata has to contain, if that is all that is asked for. A list or an object
+    /// contains more than what is equal to it.
+    fn contained(&self) -> Option<Object> {
+        let Filter::Equal { key, value } = self else { return None };
+        let is_scalar = !value.text().trim_start().starts_with(['{', '[']);
+        let mut wanted = Object::default();
+        wanted.insert(key, value.clone());
+        (is_scalar && !key.contains('\0')).then_some(wanted)
+    }
 }
 
 /// A text that grows, and its values.
@@ -171,13 +183,6 @@ impl Writer {
     fn filter(&mut self, filter: &Filter) {
         self.text.push('(');
         match filter {
-            // One look into the metadata instead of two values to take apart for each row.
-            Filter::Equal { key, value } if is_scalar(value) && !key.contains('\0') => {
-                let mut wanted = Object::default();
-                wanted.insert(key, value.clone());
-                let wanted = self.item(&wanted.to_text());
-                let _ = write!(self.text, "thread.metadata @> {wanted}");
-            }
             Filter::Equal { key, value } => {
                 let (held, value) = (self.metadata_value(key), self.item(value.text()));
                 let _ = write!(self.text, "{held} = {value}");

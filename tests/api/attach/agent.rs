@@ -113,7 +113,7 @@ impl Agent {
 
     /// Writes a checkpoint as the saver does, and answers its id. `values` are inlined.
     pub(crate) async fn put(&mut self, put: Put<'_>) -> String {
-        let id = put.id.map_or_else(|| checkpoint_id(), str::to_owned);
+        let id = put.id.map_or_else(checkpoint_id, str::to_owned);
         let versions: serde_json::Map<_, _> = put
             .values
             .as_object()
@@ -157,7 +157,7 @@ impl Agent {
             format!("(select count(*) from {}.{table} where thread_id = $1)", self.schema)
         };
         let tables = ["checkpoints", "checkpoint_blobs", "checkpoint_writes"];
-        let sql = format!("select {}", tables.map(|table| count(table)).join(" + "));
+        let sql = format!("select {}", tables.map(count).join(" + "));
         let query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(thread);
         query.fetch_one(&mut self.connection).await.unwrap()
     }

@@ -191,12 +191,12 @@ async fn what_cannot_be_read_is_named_and_never_an_error() {
         ("huge", "msgpack", "dfffffffff".to_owned()),
         ("class", "msgpack", "c7150093a85f5f6d61696e5f5fa6436f6c6f7572a3726564".to_owned()),
     ];
-    for (channel, r#type, hex) in &blobs {
+    for (channel, form, hex) in &blobs {
         let version = "00000000000000000000000000000002.0.1";
         agent
             .run(&format!(
-                "insert into SCHEMA.checkpoint_blobs values ('{id}', '', '{channel}', '{version}', '{}', '\\x{hex}')",
-                r#type
+                "insert into SCHEMA.checkpoint_blobs \
+                 values ('{id}', '', '{channel}', '{version}', '{form}', '\\x{hex}')"
             ))
             .await;
     }
