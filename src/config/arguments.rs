@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::agent::AgentArguments;
+use super::attach::{AttachArguments, CheckpointArguments};
 use super::cors::{CorsOrigins, origins};
 use super::database::{Database, DatabaseArguments, Schema};
 use super::import::ImportArguments;
@@ -74,6 +75,9 @@ pub(super) struct Arguments {
     #[arg(value_name = "TTL", value_parser = thread_ttl)]
     langgraph_thread_ttl: Option<ThreadTtl>,
 
+    #[command(flatten)]
+    checkpoints: CheckpointArguments,
+
     /// Seconds for which a server that was told to stop keeps serving, with `/readyz` at 503, 0
     /// to 600: for load balancers to notice
     #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0")]
@@ -94,6 +98,10 @@ enum Subcommands {
     Distribute,
     /// Copy threads with their history from one server to another, over the public API of both
     Import(Box<ImportArguments>),
+    /// Serve the threads of an agent that writes to `DATABASE_URL` with LangGraph's `PostgresSaver`
+    Attach(AttachArguments),
+    /// Undo `attach`. The agent's tables become what they were, and threads stay
+    Detach,
 }
 
 impl Arguments {
@@ -111,6 +119,12 @@ impl Arguments {
             Some(Subcommands::Import(arguments)) => {
                 Command::Import(Box::new(arguments.validate()?))
             }
+            Some(Subcommands::Attach(arguments)) => {
+                let database = self.database.database_to_migrate();
+                let attach = arguments.attach(database, self.checkpoints.langgraph_aes_key)?;
+                Command::Attach(Box::new(attach))
+            }
+            Some(Subcommands::Detach) => Command::Detach(self.database.database_to_migrate()?),
         };
         Ok((command, logging))
     }
@@ -158,6 +172,7 @@ impl Arguments {
             cors: self.cors_allow_origins,
             limits: self.limits,
             thread_ttl: self.langgraph_thread_ttl.unwrap_or_default(),
+            aes_key: self.checkpoints.langgraph_aes_key,
             shutdown_delay: self.shutdown_delay,
         })
     }

@@ -8,6 +8,7 @@
 
 mod agent;
 mod arguments;
+mod attach;
 mod command_line;
 mod cors;
 mod database;
@@ -27,8 +28,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::checkpoints::AesKey;
 use crate::store::Pooler;
 
+pub use attach::Attach;
 pub use cors::{CorsOrigins, Origin};
 pub(crate) use database::place;
 pub use database::{Database, Schema};
@@ -51,6 +54,10 @@ pub enum Command {
     Distribute(Database),
     /// Copy threads from one server to another.
     Import(Box<Import>),
+    /// Serve the threads of an agent.
+    Attach(Box<Attach>),
+    /// Serve them no more.
+    Detach(Database),
 }
 
 /// Validated settings of one server.
@@ -90,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long threads are kept whose creator does not say.
     pub thread_ttl: ThreadTtl,
+    /// The key of values that agents have encrypted.
+    pub aes_key: Option<AesKey>,
     /// How long a server that was told to stop keeps serving while it reports not to be ready.
     pub shutdown_delay: Duration,
 }

@@ -122,11 +122,6 @@ impl Error {
         }
     }
 
-    /// A refusal with a status of its own.
-    pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
-        Denied { status, detail: detail.into() }.into()
-    }
-
     fn status(&self) -> StatusCode {
         match self {
             Error::Unauthenticated(error) => status_of_unauthenticated(error),
@@ -213,6 +208,7 @@ fn status_of(error: &store::Error) -> StatusCode {
         E::CheckpointNotFound(_) => StatusCode::NOT_FOUND,
         // No status that a client would repeat the request after: time does not help.
         E::TooManyThreads(_) | E::StateTooLarge(_) => StatusCode::FORBIDDEN,
+        E::WrittenByAgent | E::DeltaChannels => StatusCode::CONFLICT,
         E::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

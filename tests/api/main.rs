@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod attach;
 mod backup;
 mod bad_input;
 mod caps;
