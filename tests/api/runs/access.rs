@@ -454,3 +454,50 @@ async fn an_answer_that_is_an_error_makes_no_run() {
     let plain = ada.post(&format!("/threads/{thread}/runs"), json!({})).await;
     assert_eq!((plain.status.as_u16(), plain.text.as_str()), (409, busy));
 }
+
+#[tokio::test]
+async fn an_assistant_of_somebody_else_is_what_the_agent_says_it_is_to_the_caller_themselves() {
+    use thread_store::agent::Area;
+    let owners = Arc::<Mutex<Vec<String>>>::default();
+    let list = Arc::clone(&owners);
+    // It keeps users apart by the header alone: an assistant is that of whoever made it.
+    let agent = Agent::start(move |heard: &Heard| {
+        let user = heard.all("x-forwarded-user").join(",");
+        let mut owners = list.lock().unwrap();
+        if heard.path() == "/assistants" {
+            owners.push(user);
+            return answer("200 OK", &[], r#"{"assistant_id":"x"}"#);
+        }
+        if owners.contains(&user) {
+            return ordinary(heard);
+        }
+        answer("404 Not Found", &[], r#"{"detail":"Thread or assistant not found."}"#)
+    })
+    .await;
+    let url = agent.url.clone();
+    let server = TestServer::start_with(|config| {
+        let forward = vec![Area::Assistants];
+        config.agent = Some(thread_store::agent::Options { forward, ..settings(&url) });
+    })
+    .await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    ada.post("/assistants", json!({ "graph_id": "agent" })).await.expect(200);
+    let (a, b) = (ada.thread(json!({})).await, bob.thread(json!({})).await);
+    run(&ada, &a, json!({ "assistant_id": new_id() })).await.expect(200);
+    let before = agent.heard().len();
+    let forged = json!({
+        "assistant_id": new_id(),
+        "metadata": { "owner": ada.id, "user_id": ada.id },
+        "config": { "configurable": { "user_id": ada.id, "langgraph_auth_user_id": ada.id } },
+    });
+    let refused = run(&bob, &b, forged).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.detail().as_str()),
+        (404, "Thread or assistant not found.")
+    );
+    let heard = agent.request(before).await;
+    assert_eq!(heard.all("x-forwarded-user"), [bob.id.as_str()]);
+    assert!(!heard.body.contains(&ada.id) && !heard.head.contains(&ada.id), "{heard:?}");
+    let count = sqlx::query_scalar::<_, i64>("select count(*) from thread_store.run");
+    assert_eq!(count.fetch_one(&server.pool).await.unwrap(), 1);
+}

@@ -462,6 +462,38 @@ async fn a_stream_ends_when_its_thread_is_somebody_elses() {
 }
 
 #[tokio::test]
+async fn a_stream_of_events_ends_with_its_token_and_a_run_with_its_work() {
+    let next = Arc::new(Notify::new());
+    let gate = Arc::clone(&next);
+    let agent = Agent::start(move |heard: &Heard| {
+        vec![events_head(heard, &new_id()), chunk("data: 1\n\n"), Step::Until(gate.clone()), last()]
+    })
+    .await;
+    let server = TestServer::start_with(|config| {
+        config.agent = Some(settings(&agent.url));
+        config.auth_cache_ttl = Duration::ZERO;
+    })
+    .await;
+    let ada = server.user().await;
+    let thread = ada.thread(json!({})).await;
+    let path = format!("/threads/{thread}/runs/stream");
+    let mut run = ada.request(Method::POST, &path).body("{}").send().await.unwrap();
+    run.chunk().await.unwrap().unwrap();
+    let path = format!("/threads/{thread}/stream/events");
+    let body = json!({ "channels": ["values"] });
+    let mut events = ada.request(Method::POST, &path).json(&body).send().await.unwrap();
+    events.chunk().await.unwrap().unwrap();
+    ada.sign_out().await;
+    let begun = Instant::now();
+    assert!(events.chunk().await.is_err());
+    assert!(begun.elapsed() < 15 * SECOND, "{:?}", begun.elapsed());
+    agent.request(1).await.left().await;
+    assert!(!agent.request(0).await.has_left());
+    next.notify_one();
+    assert_eq!(run.chunk().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn each_run_has_its_own_connection_and_is_sent_once() {
     // Keeps connections open, but closes one when a second request comes on it; and answers 200
     // times, as if it closed idle ones at a bad moment.
