@@ -140,7 +140,8 @@ impl Drop for Lease {
             if let Some(process) = object.process.filter(|_| is_unread) {
                 pool.cancel(process).await;
             }
-            if !settle(&mut object, is_in_transaction, ends, &pool.0.health).await {
+            let settled = settle(&mut object, is_unread, is_in_transaction, ends, &pool.0.health);
+            if !settled.await {
                 drop(Object::take(object));
             }
             drop(permit);
@@ -151,11 +152,19 @@ impl Drop for Lease {
 /// Reads what a statement has left, and ends the transaction. Answers whether that worked.
 async fn settle(
     session: &mut Session,
+    is_unread: bool,
     is_in_transaction: bool,
     ends: Instant,
     health: &Health,
 ) -> bool {
     let settled = async {
+        if is_unread {
+            // The first answer is that of the statement, which was mostly cancelled.
+            match session.connection.ping().await {
+                Ok(()) | Err(sqlx::Error::Database(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if is_in_transaction {
             session.connection.execute(sqlx::raw_sql("rollback")).await?;
         }

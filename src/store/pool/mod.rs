@@ -16,7 +16,7 @@ mod health;
 mod lease;
 mod pooler;
 mod session;
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded"))]
 mod tests;
 
 use std::fmt;
