@@ -34,6 +34,8 @@ mod metrics;
 mod migrate;
 mod not_served;
 mod openapi;
+#[cfg(feature = "app")]
+mod page;
 mod system;
 
 pub use healthcheck::healthcheck;

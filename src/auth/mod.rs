@@ -41,7 +41,7 @@ pub use authenticate::Authenticate;
 pub(crate) use bearer::API_KEY;
 pub use bearer::BearerToken;
 pub use filter::Filter;
-pub use oidc::{NoIssuer, Oidc};
+pub use oidc::{NoIssuer, Oidc, ProviderEndpoints};
 pub use on::{
     Action, Auth, Decision, Event, Everything, On, Resource, Slot, SlotTaken, add_owner,
     private_threads,

@@ -10,6 +10,7 @@ use super::database::{Database, DatabaseArguments, Schema};
 use super::import::ImportArguments;
 use super::limits::Limits;
 use super::logging::{LOG_USERS, LogUsers, Logging};
+use super::page::PageArguments;
 use super::sign_in::SignInArguments;
 use super::thread_ttl::{ThreadTtl, thread_ttl};
 use super::values::{choice, host, number, seconds};
@@ -41,6 +42,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     sign_in: SignInArguments,
+
+    #[command(flatten)]
+    page: PageArguments,
 
     #[command(flatten)]
     logging: Logging,
@@ -139,6 +143,7 @@ impl Arguments {
             database_connections_per_user: self.database.connections_per_user(),
             database_timeout: self.database.database_timeout,
             database_pooler: pooler,
+            page: self.page.page(&sign_in, self.sign_in.keys())?,
             sign_in,
             auth_cache_ttl: self.sign_in.supabase_auth_cache_ttl,
             data_dir: self.database.data_dir,

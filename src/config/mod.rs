@@ -14,6 +14,7 @@ mod dotenv;
 mod import;
 mod limits;
 mod logging;
+mod page;
 mod postgres_options;
 mod postgres_parameters;
 mod postgres_url;
@@ -34,6 +35,7 @@ pub use database::{Database, Schema};
 pub use import::{Import, Peer};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogUsers, Logging};
+pub use page::Page;
 pub use sign_in::SignIn;
 pub use thread_ttl::ThreadTtl;
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub database_pooler: Pooler,
     /// What signs users in.
     pub sign_in: SignIn,
+    /// The page at `/app`; `None`: there is none.
+    pub page: Option<Page>,
     /// How long an accepted token is not verified again.
     pub auth_cache_ttl: Duration,
     /// Directory of the private Postgres and of the local sign-in's secret.
