@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
-use thread_store::server::{Server, StopSignal};
-use thread_store::{healthcheck, import, migrate, telemetry};
+use thread_store::server::{Server, StopSignal, telemetry};
+use thread_store::{healthcheck, import, migrate};
 
 /// A request allocates and frees a few hundred small values on changing threads, for which the
 /// system's allocator is slow.

@@ -12,8 +12,7 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::error::Kind;
-use crate::shares::{Full, Shares};
+use crate::shares::{Full, Kind, Shares};
 use crate::store::{BATCHED_REQUESTS, BATCHES, DATABASE_WAIT};
 
 /// Upper bounds of the buckets of every duration, in seconds.

@@ -10,8 +10,8 @@ mod policy;
 use std::io::Write;
 
 use thread_store::config::Command;
-use thread_store::server::{Server, StopSignal};
-use thread_store::{healthcheck, import, migrate, telemetry};
+use thread_store::server::{Server, StopSignal, telemetry};
+use thread_store::{healthcheck, import, migrate};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! Origins that browsers may call from (`CORS_ALLOW_ORIGINS`).
 
-use axum::http::HeaderValue;
+use http::HeaderValue;
 use url::{Host, Url};
 
 /// Origins that browsers may call from.

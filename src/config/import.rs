@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use clap::Args;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::values::{http_url, number, text};

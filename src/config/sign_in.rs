@@ -8,7 +8,7 @@ use url::Url;
 
 use super::values::{choice, http_url, seconds, text};
 use super::{ConfigError, wrong};
-use crate::auth::{JwtIssuer, Mode};
+use crate::authn::{JwtIssuer, Mode};
 
 /// What signs users in.
 #[derive(Debug, Clone)]

@@ -19,6 +19,13 @@ pub fn quoted(text: &str) -> String {
     excerpt(&format!("{:?}", excerpt(text)))
 }
 
+/// The text of an error of `serde_json` without its line and column, which mean nothing for a body
+/// that the client's SDK wrote on one line.
+#[must_use]
+pub fn without_position(message: &str) -> &str {
+    message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

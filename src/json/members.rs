@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::raw::compact;
+use super::compact::compact;
 
 /// Most keys of an object whose keys the server looks at. Each costs some hundred bytes of memory
 /// on the way to the database, however short it is.

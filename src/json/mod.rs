@@ -6,6 +6,7 @@
 //! passes it, Postgres stores and gives back unchanged (D10).
 
 mod check;
+mod compact;
 mod equality;
 mod excerpt;
 mod members;
@@ -13,6 +14,6 @@ mod raw;
 
 pub use check::{MAX_DEPTH, Unstorable, check};
 pub use equality::equal;
-pub use excerpt::{MAX_ECHO, excerpt, quoted};
+pub use excerpt::{MAX_ECHO, excerpt, quoted, without_position};
 pub use members::{MAX_KEYS, Members, for_each};
 pub use raw::{Object, Raw};

@@ -12,6 +12,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Decode, Type, TypeInfo, ValueRef};
 
+use super::compact::compact;
 use super::members::{MAX_KEYS, too_many_keys};
 
 /// One JSON value as compact text: the digits and the key order are those of its source.
@@ -150,33 +151,6 @@ impl Decode<'_, Postgres> for Raw {
         let text = if is_binary_jsonb { text.trim_start_matches('\u{1}') } else { text };
         Ok(Raw::stored(compact(text)))
     }
-}
-
-/// Drops white space between tokens. Borrows when there is none.
-pub(super) fn compact(text: &str) -> Cow<'_, str> {
-    let bytes = text.as_bytes();
-    let mut kept = String::new();
-    let (mut copied, mut at, mut in_string) = (0, 0, false);
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'\\' if in_string => at += 1,
-            b'"' => in_string = !in_string,
-            b' ' | b'\t' | b'\n' | b'\r' if !in_string => {
-                if copied == 0 {
-                    kept.reserve(text.len());
-                }
-                kept.push_str(text.get(copied..at).unwrap_or_default());
-                copied = at + 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    if copied == 0 {
-        return Cow::Borrowed(text);
-    }
-    kept.push_str(text.get(copied..).unwrap_or_default());
-    Cow::Owned(kept)
 }
 
 /// A JSON object whose values stay raw. Of equal keys the last counts, as everywhere in JSON. One

@@ -9,25 +9,13 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::fields::{json_string, string};
+use super::form::{Entry, Form};
 use super::kind::Kind;
 use super::{Change, MAX_ID_BYTES, Refused};
-use crate::json::{Members, Raw, for_each, quoted};
+use crate::json::{Members, Raw, for_each};
 
 /// The id of the `remove` entry that drops the whole list.
 const REMOVE_ALL: &str = "__remove_all__";
-
-/// An entry by its index in the list that was sent. `None`: it was sent without a list.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) index: Option<usize>,
-}
-
-/// Which form a message was sent in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    OpenAi,
-    LangChain,
-}
 
 impl Entry {
     /// What the JSON text of an entry asks for.
@@ -160,30 +148,6 @@ impl Entry {
         let Some(sent) = sent.get(field).filter(|sent| *sent != "null") else { return Ok(None) };
         let name = string(sent);
         name.map(Some).ok_or_else(|| self.refuse(&format!(".{field}"), "must be a string"))
-    }
-
-    /// Reads an object of the message at `field`.
-    pub(super) fn members<'a>(self, sent: &'a str, field: &str) -> Result<Members<'a>, Refused> {
-        if !sent.starts_with('{') {
-            return Err(self.refuse(field, "must be an object"));
-        }
-        // What is JSON and an object is read unless it has too many keys.
-        Members::read(sent).map_err(|_| self.refuse(field, "an object with too many keys"))
-    }
-
-    pub(super) fn refuse(self, field: &str, why: &str) -> Refused {
-        let index = self.index.map(|index| format!("[{index}]")).unwrap_or_default();
-        Refused(format!("values.messages{index}{field}: {why}"))
-    }
-
-    fn refuse_name(self, field: &str, name: &str, others: &str) -> Refused {
-        let name = quoted(name);
-        self.refuse(
-            field,
-            &format!(
-                "{name} must be one of user, human, assistant, ai, system, developer, {others}"
-            ),
-        )
     }
 }
 

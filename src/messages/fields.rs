@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Refused;
-use super::entry::{Entry, Form};
+use super::form::{Entry, Form};
 use super::kind::Kind;
 use crate::json::{Members, Raw, for_each};
 

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use super::Refused;
-use super::entry::{Entry, Form};
 use super::fields::string;
+use super::form::{Entry, Form};
 use super::kind::Kind;
 use crate::json::{Members, for_each};
 

@@ -7,6 +7,7 @@
 
 mod entry;
 mod fields;
+mod form;
 mod kind;
 mod langchain;
 mod openai;
@@ -19,7 +20,7 @@ mod tests;
 pub use reduce::{Plan, Row, ids_to_look_up, reduce};
 
 use crate::json::{Raw, for_each};
-use entry::Entry;
+use form::Entry;
 
 /// The channel with this reducer. All others keep their last value.
 pub const CHANNEL: &str = "messages";

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::Refused;
-use super::entry::{Entry, Form};
 use super::fields::is_empty;
+use super::form::{Entry, Form};
 use super::kind::Kind;
 use crate::json::Members;
 

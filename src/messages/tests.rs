@@ -40,7 +40,7 @@ struct Case {
     /// `null`: it refuses it.
     reducer: Value,
     /// What becomes of it here, where that is something else.
-    #[serde(default, deserialize_with = "crate::extract::present")]
+    #[serde(default, deserialize_with = "crate::http::present")]
     here: Option<Value>,
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Refused;
-use super::entry::{Entry, Form};
 use super::fields::{json_string, string};
+use super::form::{Entry, Form};
 use crate::json::{self, Members, Raw, Unstorable, for_each};
 
 /// Calls in `LangChain`'s form, as JSON lists.

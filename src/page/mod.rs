@@ -16,8 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::config::Config;
-use crate::error::Error;
-use crate::extract::Json;
+use crate::http::{Error, Json};
 use files::{File, INDEX, Kept};
 use sign_in::SignInOfPage;
 

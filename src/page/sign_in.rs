@@ -7,9 +7,9 @@ use tokio::sync::Mutex;
 use tracing::warn;
 use url::Url;
 
-use crate::auth::ProviderEndpoints;
+use crate::authn::{self, ProviderEndpoints};
 use crate::config::{Page, SignIn};
-use crate::error::Error;
+use crate::http::Error;
 
 /// How long the provider's addresses count, which hardly ever change.
 const KEPT: Duration = Duration::from_mins(10);
@@ -137,7 +137,8 @@ impl SignInOfPage {
             }
             // Better the old ones than none.
             Err(cause) => known.as_ref().map(|(_, endpoints)| endpoints.clone()).ok_or_else(|| {
-                Error::AuthUnavailable { retry_after: Duration::from_secs(2), cause }
+                let retry_after = Duration::from_secs(2);
+                authn::Error::Unavailable { retry_after, cause }.into()
             }),
         }
     }

@@ -9,14 +9,18 @@
 
 mod batch;
 mod changes;
+mod criteria;
 mod error;
 mod keyed_lock;
 mod operation;
 mod pool;
 mod schema;
+mod session;
 mod sql;
 mod state;
+mod status;
 mod thread;
+mod thread_lock;
 mod threads;
 
 use std::sync::Arc;
@@ -26,6 +30,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 pub use changes::{Changes, Watch};
+pub use criteria::Criteria;
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
 pub use operation::Held;
@@ -35,10 +40,11 @@ pub use state::{
     Channels, Checkpoint, History, Position, Progress, Selection, Storage, Update,
     first_checkpoint_id_of,
 };
-pub use thread::{Status, Strategy, Thread, Ttl, TtlStatus};
+pub use status::Status;
+pub use thread::{Strategy, Thread, Ttl, TtlStatus};
 pub use threads::{
-    Behind, Created, Criteria, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey,
-    Swept, TtlChange,
+    Behind, Created, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey, Swept,
+    TtlChange,
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
@@ -47,7 +53,7 @@ pub(crate) use pool::DATABASE_WAIT;
 pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::shares::{Holder, Shares};
 use batch::{Batcher, Workers};
 use keyed_lock::KeyedLock;
@@ -173,7 +179,7 @@ impl Store {
             direct: options.direct.map(|direct| *direct),
             is_split,
         };
-        let pool = Pool::connect(schema::ours(database), settings).await;
+        let pool = Pool::connect(session::ours(database), settings).await;
         let pool = pool.map_err(OpenError::Connect)?;
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let each = processors.max(2).min(pool.batches());

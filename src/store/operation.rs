@@ -12,7 +12,7 @@ use super::pool::{Account, Lease, Pool};
 use super::sql::condition::Condition;
 use super::sql::{Form, Holes, Statement};
 use super::{Error, Store};
-use crate::auth::{Scope, Tenant};
+use crate::authz::{Scope, Tenant};
 use crate::shares::{Holder, Permit};
 
 /// Bytes of an answer up to which a request shares a batch with others.

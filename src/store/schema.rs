@@ -14,6 +14,7 @@ use sqlx::{
 };
 
 use super::pool::is_behind_transaction_pooler;
+use super::session::{SESSION, ours, set};
 use super::sql::Statement;
 
 /// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
@@ -245,31 +246,6 @@ pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenErr
     split.map_err(OpenError::Connect)
 }
 
-/// Settings that all statements rely on. They override `alter database ... set` and
-/// `alter role ... set`.
-///
-/// `search_path`: on a shared database, other roles may create functions with the names of Postgres's
-/// own. `standard_conforming_strings`: strings without `E` have no escapes.
-/// `default_transaction_isolation`: concurrent writers of a thread must see what the other has
-/// committed. `extra_float_digits`: numbers keep all of their digits. `idle_session_timeout`: idle
-/// connections stay open.
-///
-/// `default_transaction_read_only` is not overridden: hosts set it on a database that is full.
-pub(super) const SESSION: [(&str, &str); 6] = [
-    ("search_path", "pg_catalog"),
-    ("standard_conforming_strings", "on"),
-    ("default_transaction_isolation", "read committed"),
-    ("extra_float_digits", "1"),
-    ("bytea_output", "hex"),
-    ("idle_session_timeout", "0"),
-];
-
-/// Settings as commands.
-pub(super) fn set<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let commands = settings.into_iter().map(|(name, value)| format!("set {name} = '{value}'; "));
-    commands.collect::<Vec<_>>().concat()
-}
-
 /// Settings of one [`ask`].
 const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path = pg_catalog; \
      set local bytea_output = hex";
@@ -278,17 +254,6 @@ const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path 
 const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
      set idle_in_transaction_session_timeout = 0; \
      select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
-
-/// The options of every connection of this program.
-pub(super) fn ours(options: PgConnectOptions) -> PgConnectOptions {
-    let options = match options.get_application_name() {
-        None => options.application_name("thread-store"),
-        Some(_) => options,
-    };
-    let options = options.disable_statement_logging();
-    // Postgres 12 and newer print floats in full by default, and PgBouncer refuses to be asked.
-    options.extra_float_digits(None)
-}
 
 /// Connects, and checks the version and the encoding of the database.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::sql::state::newest_values;
+use super::status::Status;
 use crate::json::Raw;
 use crate::time::Timestamp;
 
@@ -29,36 +30,6 @@ pub struct Thread {
     pub values: Option<Raw>,
     /// How long it is kept. `None`: for ever.
     pub ttl: Option<TtlStatus>,
-}
-
-/// Whether something is going on in a thread. This server runs no graphs, so its threads are
-/// idle, but the field filters and sorts as everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// A run is under way.
-    Busy,
-    /// The last run failed.
-    Error,
-    /// Nothing is going on.
-    Idle,
-    /// A run waits for an answer.
-    Interrupted,
-}
-
-impl Status {
-    const ALL: [Status; 4] = [Status::Busy, Status::Error, Status::Idle, Status::Interrupted];
-
-    /// The name in the API and in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Busy => "busy",
-            Status::Error => "error",
-            Status::Idle => "idle",
-            Status::Interrupted => "interrupted",
-        }
-    }
 }
 
 /// What happens to a thread when its time is over, or when it is pruned.

@@ -52,7 +52,7 @@ async fn answers_that_nobody_reads_take_no_room_of_others_and_are_cut() {
     let (own, other) = (large_thread(&ada, 4).await, large_thread(&bob, 4).await);
     let mut silent = Vec::new();
     for _ in 0..12 {
-        let mut client = Raw::to(&server).await;
+        let mut client = Raw::with_little_room(&server).await;
         let token = &ada.token;
         client
             .send(&format!(
@@ -202,4 +202,54 @@ async fn a_foreign_id_waits_for_no_write_of_its_owner() {
     };
     let (patched, written, ()) = tokio::join!(patched, written, foreign);
     assert_eq!((patched.status.as_u16(), written.status.as_u16()), (200, 200));
+}
+
+#[tokio::test]
+async fn large_bodies_are_worked_on_beside_what_others_ask() {
+    let server = TestServer::start().await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    let (long, short) = (ada.thread(json!({})).await, bob.thread(json!({})).await);
+    let message = json!({ "type": "human", "content": "x" });
+    let body = json!({ "values": { "messages": vec![message; 49_000] } });
+    let path = format!("/threads/{long}/state");
+    let mut write = std::pin::pin!(async {
+        let writes = (0..3)
+            .map(async |_| Answer::of(ada.request(Method::POST, &path).json(&body)).await.status);
+        futures::future::join_all(writes).await
+    });
+    let others = async {
+        until(async || (in_use(&server, "large_bodies").await == 1).then_some(())).await;
+        for _ in 0..5 {
+            bob.get(&format!("/threads/{short}")).await;
+        }
+        // The share of one user, and still at work.
+        assert_eq!(in_use(&server, "large_bodies").await, 1);
+    };
+    tokio::select! {
+        statuses = &mut write => panic!("all was done first: {statuses:?}"),
+        () = others => (),
+    }
+    assert_eq!(write.await, [200, 200, 200]);
+    assert_eq!(in_use(&server, "large_bodies").await, 0);
+}
+
+#[tokio::test]
+async fn a_large_body_whose_client_leaves_is_not_worked_on() {
+    let server = TestServer::start().await;
+    let ada = server.user().await;
+    let thread = ada.thread(json!({})).await;
+    let mut locking = server.database.connect().await.unwrap();
+    let mut locked = sqlx::Connection::begin(&mut locking).await.unwrap();
+    locked.execute("lock table thread_store.thread").await.unwrap();
+    let path = format!("/threads/{thread}/state");
+    let body = json!({ "values": { "k": "x".repeat(1_000_000) } });
+    let write = Answer::of(ada.request(Method::POST, &path).json(&body));
+    let started = until(async || (in_use(&server, "large_bodies").await == 1).then_some(()));
+    tokio::select! {
+        answer = write => panic!("{}", answer.text),
+        () = started => (),
+    }
+    until(async || (in_use(&server, "large_bodies").await == 0).then_some(())).await;
+    locked.rollback().await.unwrap();
+    assert_eq!(ada.values(&thread).await, json!({}));
 }

@@ -11,8 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 use thread_store::auth::{Action, Auth, Authenticate, Decision, Event, Everything, Filter};
-use thread_store::auth::{SlotTaken, User as Identity};
-use thread_store::error::Error;
+use thread_store::auth::{Denied, Error, SlotTaken, User as Identity};
 use thread_store::json::Raw;
 
 use crate::matrix::{Hidden, Subject, table};
@@ -431,7 +430,7 @@ impl Authenticate for Confused {
         &'a self,
         _: &'a axum::http::request::Parts,
     ) -> BoxFuture<'a, Result<Arc<Identity>, Error>> {
-        Box::pin(ready(Err(Error::Denied { status: self.0, detail: "secret".into() })))
+        Box::pin(ready(Err(Error::Denied(Denied { status: self.0, detail: "secret".into() }))))
     }
 }
 

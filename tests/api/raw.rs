@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::sse::PATIENCE;
 use crate::support::TestServer;
@@ -27,6 +27,15 @@ impl Raw {
     pub(crate) async fn to(server: &TestServer) -> Raw {
         let address = server.url.strip_prefix("http://").unwrap();
         Raw { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
+    }
+
+    /// A connection for which the client's system keeps little that was not read, so that an unread
+    /// answer stays with the server.
+    pub(crate) async fn with_little_room(server: &TestServer) -> Raw {
+        let address = server.url.strip_prefix("http://").unwrap().parse().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Raw { stream: socket.connect(address).await.unwrap(), unread: Vec::new() }
     }
 
     /// Writes all of it, unless the server has closed the connection by then.

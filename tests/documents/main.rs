@@ -5,6 +5,7 @@
 mod dashboard;
 #[path = "../api/support/deadline.rs"]
 mod deadline;
+mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
-use thread_store::embedded::{Durability, Embedded, Options};
+use thread_store::embedded_postgres::{Durability, Embedded, Options};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::load::{Load, Missed};

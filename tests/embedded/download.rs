@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use sha2::{Digest as _, Sha256};
-use thread_store::embedded::{Embedded, Options};
+use thread_store::embedded_postgres::{Embedded, Options};
 use url::Url;
 use wiremock::matchers::{method, path_regex};
 use wiremock::{Mock, MockServer, ResponseTemplate};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use sqlx::Executor as _;
-use thread_store::embedded::{Durability, Embedded};
+use thread_store::embedded_postgres::{Durability, Embedded};
 use tokio::signal::unix::{self, SignalKind};
 
 use crate::scratch::{
@@ -34,8 +34,10 @@ async fn data_survives_a_restart() -> Result {
 #[tokio::test]
 async fn it_is_private_durable_and_independent_of_the_machine() -> Result {
     let scratch = Scratch::new()?;
-    let durable =
-        thread_store::embedded::Options { durability: Durability::Durable, ..scratch.options() };
+    let durable = thread_store::embedded_postgres::Options {
+        durability: Durability::Durable,
+        ..scratch.options()
+    };
     let embedded = Embedded::start(durable).await?;
     let mut connection = connect(&embedded).await?;
     for (setting, expected) in [
@@ -154,7 +156,7 @@ async fn no_acknowledged_row_is_lost_when_everything_is_killed() -> Result {
 #[ignore = "run by other tests, as a process to be killed"]
 async fn owner() -> Result {
     let data_dir = std::env::var_os(DIRECTORY).context("run by hand")?;
-    let durable = thread_store::embedded::Options {
+    let durable = thread_store::embedded_postgres::Options {
         durability: Durability::Durable,
         ..options(&PathBuf::from(data_dir))
     };

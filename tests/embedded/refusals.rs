@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use thread_store::embedded::{Embedded, Options};
+use thread_store::embedded_postgres::{Embedded, Options};
 
 use crate::scratch::{Program, Result, Scratch, names, options, refusal};
 

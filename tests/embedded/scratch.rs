@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnection;
 use tempfile::TempDir;
-use thread_store::embedded::{Durability, Embedded, Options};
+use thread_store::embedded_postgres::{Durability, Embedded, Options};
 
 use crate::deadline::Deadline;
 

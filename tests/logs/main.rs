@@ -28,11 +28,11 @@ use reqwest::{Client, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
-use thread_store::app::{App, AppShares};
 use thread_store::auth::{
     Auth, Everything, JwtIssuer, Mode, Supabase as Users, SupabaseOptions, User, add_owner,
 };
 use thread_store::config::{Config, SignIn};
+use thread_store::http::{App, AppShares};
 use thread_store::store::Store;
 use uuid::Uuid;
 

@@ -16,9 +16,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use metrics::{Counter, counter};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -233,15 +234,21 @@ impl<R: Request> Batch<R> {
         answers.into_iter().next().unwrap_or_else(|| Err(R::overloaded()))
     }
 
+    /// Answers the requests. If all callers leave before, their statement ends.
     async fn run(self, worker: OwnedSemaphorePermit) {
-        let Batch { entries, mut running } = self;
+        let Batch { mut entries, mut running } = self;
         let shared = Arc::clone(&running.shared);
-        let requests: Vec<_> = entries.iter().map(|entry| &entry.request).collect();
-        if requests.len() > 1 {
+        if entries.len() > 1 {
             shared.batches.increment(1);
-            shared.requests.increment(requests.len() as u64);
+            shared.requests.increment(entries.len() as u64);
         }
-        let answers = running.watch(R::run(&shared.executor, &requests)).await;
+        let (requests, replies): (Vec<_>, Vec<_>) =
+            entries.iter_mut().map(|entry| (&entry.request, &mut entry.reply)).unzip();
+        let answers = tokio::select! {
+            biased;
+            answers = running.watch(R::run(&shared.executor, &requests)) => answers,
+            _ = join_all(replies.into_iter().map(oneshot::Sender::closed)) => return,
+        };
         match answers {
             Ok(answers) => {
                 for (entry, answer) in entries.into_iter().zip(answers) {

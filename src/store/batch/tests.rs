@@ -7,6 +7,8 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 
+mod leaving;
+
 /// What answers requests: it writes down the batches, and ends each after some time.
 #[derive(Clone, Default)]
 struct Database(Arc<Records>);
@@ -188,72 +190,6 @@ async fn one_holders_many_requests_do_not_delay_anothers_single_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_while_waiting_is_not_answered() {
-    let (batcher, database) = batcher(1, 1);
-    database.takes(1, 50 * MS);
-    let first = asked(&batcher, ask(1)).await;
-    settle().await;
-    let leaves = asked(&batcher, ask(2)).await;
-    let stays = asked(&batcher, ask(3)).await;
-    settle().await;
-    leaves.abort();
-    assert!(leaves.await.unwrap_err().is_cancelled());
-    assert_eq!(first.await.unwrap(), Ok(10));
-    assert_eq!(stays.await.unwrap(), Ok(30));
-    assert_eq!(database.begun(), [[1], [3]]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_statement_of_a_lone_caller_who_leaves_ends() {
-    let (batcher, database) = batcher(1, 1);
-    database.takes(1, Duration::from_hours(1));
-    let leaves = asked(&batcher, ask(1)).await;
-    settle().await;
-    let waits = asked(&batcher, ask(2)).await;
-    leaves.abort();
-    assert_eq!(waits.await.unwrap(), Ok(20));
-    assert_eq!(database.0.dropped.load(Ordering::SeqCst), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_takes_nobody_elses_answer_along() {
-    let (batcher, database) = batcher(1, 1);
-    database.takes(1, 50 * MS);
-    let mut follows = Box::pin(batcher.answer(ask(2)));
-    {
-        // The first one starts the batch of both.
-        let mut leads = Box::pin(batcher.answer(ask(1)));
-        assert!(futures::poll!(&mut leads).is_pending());
-        assert!(futures::poll!(&mut follows).is_pending());
-        assert!(futures::poll!(&mut leads).is_pending());
-        settle().await;
-        assert_eq!(database.begun(), [[1, 2]]);
-    }
-    assert_eq!(follows.await, Ok(20));
-    assert_eq!(database.0.dropped.load(Ordering::SeqCst), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_while_waiting_for_a_worker_passes_the_turn_on() {
-    let database = Database::default();
-    let workers = Workers::new(1, 1);
-    let busy = Batcher::<Ask<0>>::new(database.clone(), workers.clone());
-    let batcher = Batcher::<Ask<1>>::new(database.clone(), workers);
-    database.takes(0, 50 * MS);
-    let first = asked(&busy, ask(0)).await;
-    settle().await;
-    let of =
-        |value| Ask::<1> { value, holder: Holder::user("ada"), key: "", weight: 1, fails: None };
-    let leads = asked(&batcher, of(1)).await;
-    let follows = asked(&batcher, of(2)).await;
-    settle().await;
-    leads.abort();
-    assert_eq!(first.await.unwrap(), Ok(0));
-    assert_eq!(follows.await.unwrap(), Ok(20));
-    assert_eq!(database.begun(), [[0], [2]]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_batch_that_fails_for_one_requests_data_is_answered_one_by_one() {
     let (batcher, database) = batcher(1, 1);
     database.takes(0, 20 * MS);
@@ -280,15 +216,6 @@ async fn a_batch_that_fails_for_any_other_reason_is_not_tried_again() {
     let failed = || Err("[1, 2, 3] failed".to_owned());
     assert_eq!(answers, (failed(), failed(), failed()));
     assert_eq!(database.begun(), [[1, 2, 3]]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_that_panics_leaves_the_others_as_they_are() {
-    let (batcher, database) = batcher(1, 1);
-    let answers = tokio::join!(batcher.answer(ask(BREAKS)), batcher.answer(ask(14)));
-    assert_eq!(answers, (Err("overloaded".to_owned()), Err("overloaded".to_owned())));
-    assert_eq!(batcher.answer(ask(1)).await, Ok(10));
-    assert_eq!(database.begun(), [vec![BREAKS, 14], vec![1]]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ use sqlx::{
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::schema;
+use super::session::ours;
 use super::sql::Form;
 use crate::shares::{Holder, Shares};
 use health::Health;
@@ -319,7 +319,7 @@ pub(crate) fn sessions(options: PgConnectOptions, max_connections: u32) -> PgPoo
             let set = AssertSqlSafe(set.clone());
             Box::pin(async move { connection.execute(sqlx::raw_sql(set)).await.map(drop) })
         })
-        .connect_lazy_with(schema::ours(options))
+        .connect_lazy_with(ours(options))
 }
 
 /// Closes connections that nobody needs, as long as there is a pool.

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, Row 
 
 use super::health::Health;
 use super::{GRACE, Pooler};
-use crate::store::schema::{self, SESSION};
+use crate::store::session::{SESSION, set as set_all};
 
 /// Longest wait for the lock of another transaction. Only other instances can hold one for long.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(4);
@@ -67,7 +67,7 @@ const KEEPALIVE: [(&str, &str); 3] = [
 pub(super) fn set(timeout: Duration, plans: Plans) -> String {
     let settings = settings(timeout, plans);
     let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
-    schema::set(settings.chain(KEEPALIVE))
+    set_all(settings.chain(KEEPALIVE))
 }
 
 /// The statements that begin a transaction with its own settings.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::state::NEWEST_MESSAGES;
-use crate::auth::{Filter, Scope};
+use crate::authz::{Filter, Scope};
 use crate::json::{Object, Raw};
 use crate::messages::CHANNEL as MESSAGES;
 use crate::store::Criteria;

@@ -6,65 +6,20 @@ use chrono::{DateTime, Utc};
 use indexmap::IndexMap;
 use uuid::{Timestamp as UuidTimestamp, Uuid};
 
-use super::insert::{NewCheckpoint, insert};
+use super::insert::{NewCheckpoint, insert, length};
 use super::parent::{Ancestor, Parent, ThreadHead, plan};
-use crate::auth::Scope;
-use crate::json::Raw;
-use crate::messages::Change;
-use crate::store::changes::Changes;
+use super::update::{Append, Update};
+use crate::authz::Scope;
 use crate::store::error::MAX_CHANNELS;
-use crate::store::keyed_lock::Guard;
 use crate::store::operation::{Asked, Operation, run_one};
 use crate::store::pool::Lease;
-use crate::store::threads::lock;
+use crate::store::thread_lock::lock;
 use crate::store::{Error, Store};
 
 /// Longest graph id that is kept with each checkpoint, in bytes.
 const MAX_GRAPH_ID: usize = 1024;
 /// Bytes of an update up to which it shares a batch with others.
 const LIGHT_UPDATE: usize = 512 * 1024;
-
-/// A change of state, which becomes one checkpoint.
-#[derive(Debug, Clone, Default)]
-pub struct Update {
-    /// The namespace; empty for the root.
-    pub checkpoint_ns: String,
-    /// The checkpoint to write onto. `None`: the newest.
-    pub checkpoint_id: Option<Uuid>,
-    /// New values of channels.
-    pub channels: IndexMap<String, Raw>,
-    /// What happens to `messages`; `None` if the update does not speak of them.
-    pub messages: Option<Vec<Change>>,
-    /// The node that the client says it writes as.
-    pub as_node: Option<String>,
-    /// Who writes.
-    pub user_id: String,
-}
-
-impl Update {
-    /// Bytes of the values and messages in it.
-    fn bytes(&self) -> usize {
-        let messages = self.messages.iter().flatten().map(|change| match change {
-            Change::Put { message, .. } => message.text().len() + 64,
-            _ => 64,
-        });
-        let values = self.channels.values().map(|value| value.text().len() + 64);
-        messages.chain(values).sum()
-    }
-}
-
-/// An update of a thread.
-#[derive(Debug, Clone)]
-pub(in crate::store) struct Append {
-    pub(super) asked: Asked,
-    pub(super) thread_id: Uuid,
-    pub(super) update: Arc<Update>,
-    /// Bytes of state that the thread may have. `None`: any number.
-    max_bytes: Option<i64>,
-    changes: Changes,
-    /// Held until it is done: no two updates of one thread share a statement.
-    _guard: Option<Arc<Guard<(Uuid, i64)>>>,
-}
 
 /// How an update ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,11 +158,6 @@ impl Parent {
 fn state_bytes(channels: &IndexMap<String, (i64, i64)>, messages: Option<i64>) -> i64 {
     let channels = channels.iter().map(|(name, (_, bytes))| length(name) + bytes + 4);
     2 + channels.sum::<i64>() + messages.map_or(0, |bytes| 13 + bytes)
-}
-
-/// Bytes of a text.
-pub(super) fn length(text: &str) -> i64 {
-    i64::try_from(text.len()).unwrap_or(i64::MAX)
 }
 
 impl Store {

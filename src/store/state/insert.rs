@@ -5,7 +5,6 @@ use indexmap::IndexMap;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::append::length;
 use super::parent::Ancestor;
 use crate::json::Raw;
 use crate::messages;
@@ -193,4 +192,9 @@ fn rows<'a, 'b>(
     new: &'a [&'b NewCheckpoint<'b>],
 ) -> impl Iterator<Item = (i64, &'b NewCheckpoint<'b>)> + 'a {
     (1_i64..).zip(new.iter().copied())
+}
+
+/// Bytes of a text.
+pub(super) fn length(text: &str) -> i64 {
+    i64::try_from(text.len()).unwrap_or(i64::MAX)
 }

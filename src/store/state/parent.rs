@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::append::Append;
+use super::update::Append;
 use crate::json::Raw;
 use crate::messages::{self, Change, Plan, Refused, ids_to_look_up};
 use crate::store::Error;

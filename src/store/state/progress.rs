@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index};

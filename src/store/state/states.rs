@@ -8,8 +8,8 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::checkpoint::{Channels, Checkpoint};
 use super::parent::Ancestor;
-use super::read::{Channels, Checkpoint};
 use super::texts::Texts;
 use crate::json::Raw;
 use crate::messages::CHANNEL as MESSAGES;

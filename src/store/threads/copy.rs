@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::{Asked, Fit, run_one};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, later};

@@ -2,13 +2,12 @@
 
 use sqlx::Row as _;
 
-use super::search::Criteria;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
 use crate::store::sql::{Statement, index};
-use crate::store::{Error, Store};
+use crate::store::{Criteria, Error, Store};
 
 /// How many threads meet some conditions.
 pub(in crate::store) static COUNT: Statement = Statement::new(

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::delete::Erased;
 use super::get::Get;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::json::Object;
 use crate::store::operation::{Asked, Fit, Operation, column, run_one};
 use crate::store::pool::Lease;

@@ -7,7 +7,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::shares::Holder;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::{Account, Lease};

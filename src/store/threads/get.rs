@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, Fit, LIGHT, Operation, column, query};
 use crate::store::pool::Lease;

@@ -6,6 +6,7 @@ mod create;
 mod delete;
 mod directory;
 mod get;
+mod page;
 mod patch;
 mod prune;
 mod quota;
@@ -13,12 +14,13 @@ mod search;
 mod sweep;
 
 pub use create::{Created, IfExists, NewThread};
+pub use page::{Behind, Page, SortKey};
 pub use patch::{Patch, TtlChange};
 pub use quota::Quotas;
-pub use search::{Behind, Criteria, Found, Page, SortKey};
+pub use search::Found;
 pub use sweep::{PutOff, Swept};
 
 pub(super) use create::Insert;
 pub(super) use get::Get;
-pub(super) use patch::{Change, lock};
+pub(super) use patch::Change;
 pub(super) use search::Search;

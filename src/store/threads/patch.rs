@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::json::Object;
 use crate::store::keyed_lock::Guard;
 use crate::store::operation::{Asked, LIGHT, Operation, column, query, run_one};
@@ -13,6 +13,7 @@ use crate::store::sql::state::{
 };
 use crate::store::sql::{Statement, index, later};
 use crate::store::thread::thread_columns;
+use crate::store::thread_lock::lock;
 use crate::store::{Error, Held, Store, Strategy, Thread};
 
 /// Changes those of these threads that exist, may be seen and are locked by nobody.
@@ -82,23 +83,6 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
         newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
         values_of_head!(),
     ),
-);
-
-/// Locks a thread that may be seen, so that nobody else writes to it in this transaction.
-pub(in crate::store) static LOCK: Statement = Statement::new(
-    "threads/lock",
-    "
-    select
-    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, n)
-    cross join lateral (
-        select
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and {visible}
-        for no key update
-    ) as thread",
 );
 
 /// What to change.
@@ -225,14 +209,4 @@ impl Store {
         transaction.commit().await?;
         Ok(changed)
     }
-}
-
-/// Locks a thread for the transaction under way. Answers whether there is such a thread.
-pub(in crate::store) async fn lock(
-    transaction: &mut Lease,
-    asked: &Asked,
-    thread_id: Uuid,
-) -> Result<bool, Error> {
-    let query = asked.query(&LOCK).bind(vec![thread_id]);
-    Ok(transaction.fetch_optional(query).await?.is_some())
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::delete::delete_all;
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::operation::Asked;
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;

@@ -8,7 +8,7 @@
 
 use sqlx::Row as _;
 
-use crate::auth::Scope;
+use crate::authz::Scope;
 use crate::store::keyed_lock::Guard;
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;

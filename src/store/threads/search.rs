@@ -5,10 +5,9 @@ use std::hash::{Hash, Hasher};
 use indexmap::IndexSet;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use uuid::Uuid;
 
-use crate::auth::Scope;
-use crate::json::Object;
+use super::page::Page;
+use crate::authz::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
@@ -16,9 +15,9 @@ use crate::store::sql::condition::Condition;
 use crate::store::sql::state::{
     newest_checkpoint, value_columns, values_of_head, visible_messages,
 };
-use crate::store::sql::{Order, Statement, index};
+use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
-use crate::store::{Error, Held, Status, Store, Thread};
+use crate::store::{Criteria, Error, Held, Store, Thread};
 
 /// Newest threads of a tenant that a search with conditions looks through before it is planned for
 /// them. Few enough to read all, and more than nearly all tenants have.
@@ -122,114 +121,6 @@ pub(in crate::store) static SEARCH_RECENT: Statement = Statement::new(
             limit asked.max_threads"
     ),
 );
-
-/// Which threads are meant. All conditions must hold.
-#[derive(Debug, Clone, Default)]
-pub struct Criteria {
-    /// Contained in the thread's metadata.
-    pub metadata: Object,
-    /// Contained in the thread's values. A thread without values does not match, nor one whose values
-    /// are too large to be compared.
-    pub values: Option<Object>,
-    /// The thread's status.
-    pub status: Option<Status>,
-    /// One of these; empty for any.
-    pub ids: Vec<Uuid>,
-}
-
-impl Criteria {
-    pub(super) fn is_empty(&self) -> bool {
-        self.metadata.is_empty()
-            && self.values.is_none()
-            && self.status.is_none()
-            && self.ids.is_empty()
-    }
-
-    /// The conditions that the scope does not already make: a policy writes what it filters by into
-    /// the metadata of a search too.
-    pub(in crate::store) fn without_implied(&self, scope: &Scope) -> Criteria {
-        let Some(filter) = scope.filter() else { return self.clone() };
-        let rest = self.metadata.iter().filter(|(key, value)| !filter.implies(key, value));
-        let metadata = rest.map(|(key, value)| (key.to_owned(), value.clone())).collect();
-        Criteria { metadata, ..self.clone() }
-    }
-}
-
-/// Which part of the result is wanted, in which order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Page {
-    /// Only what comes behind this.
-    pub behind: Option<Behind>,
-    /// Most threads.
-    pub limit: i64,
-    /// How many to leave out before them.
-    pub offset: i64,
-    /// What to sort by. Equal threads are sorted by id.
-    pub sort_by: SortKey,
-    /// Smallest first.
-    pub ascending: bool,
-}
-
-/// A place in the order of a search: that of a thread as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Behind {
-    /// What it was sorted by, as text that Postgres reads.
-    pub value: String,
-    /// Its id.
-    pub thread_id: Uuid,
-}
-
-/// What threads can be sorted by.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum SortKey {
-    /// The id.
-    ThreadId,
-    /// The status, by name.
-    Status,
-    /// When the thread was created.
-    CreatedAt,
-    /// When metadata or state last changed.
-    UpdatedAt,
-    /// When state last changed.
-    StateUpdatedAt,
-}
-
-impl Page {
-    fn order(&self) -> Order {
-        let (key, r#type) = match self.sort_by {
-            SortKey::ThreadId => ("thread.thread_id", "uuid"),
-            // By name, byte by byte.
-            SortKey::Status => ("thread.status collate \"C\"", "text"),
-            SortKey::CreatedAt => ("thread.created_at", "timestamptz"),
-            SortKey::UpdatedAt => ("thread.updated_at", "timestamptz"),
-            SortKey::StateUpdatedAt => ("thread.state_updated_at", "timestamptz"),
-        };
-        Order { key, r#type, ascending: self.ascending }
-    }
-
-    /// Where the page begins: without [`Page::behind`], before everything.
-    fn begin(&self) -> Behind {
-        if let Some(behind) = &self.behind {
-            return behind.clone();
-        }
-        let thread_id = if self.ascending { Uuid::nil() } else { Uuid::max() };
-        let value = match (self.sort_by, self.ascending) {
-            (SortKey::ThreadId, _) => thread_id.to_string(),
-            (SortKey::Status, true) => String::new(),
-            (SortKey::Status, false) => "~".to_owned(),
-            (_, true) => "-infinity".to_owned(),
-            (_, false) => "infinity".to_owned(),
-        };
-        Behind { value, thread_id }
-    }
-
-    fn is_newest_first(&self) -> bool {
-        self.sort_by == SortKey::UpdatedAt && !self.ascending
-    }
-}
 
 /// A page of threads.
 #[derive(Debug, Clone, Default)]

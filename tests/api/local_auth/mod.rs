@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tempfile::TempDir;
 use thread_store::config::CorsOrigins;
-use thread_store::local_auth::LocalAuth;
+use thread_store::local_sign_in::LocalAuth;
 use tokio::net::TcpListener;
 use url::Url;
 use uuid::Uuid;
@@ -51,7 +51,7 @@ fn log() -> &'static Mutex<Vec<u8>> {
     static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
         let writer = || LogWriter;
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer);
-        let filter = tracing_subscriber::EnvFilter::new("thread_store::local_auth=info");
+        let filter = tracing_subscriber::EnvFilter::new("thread_store::local_sign_in=info");
         subscriber.with_env_filter(filter).init();
         Mutex::default()
     });

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
-use thread_store::embedded::{Durability, Embedded, Options};
+use thread_store::embedded_postgres::{Durability, Embedded, Options};
 use tokio::sync::OnceCell;
 
 /// The Postgres of this test process, started by the first test that asks for it.

@@ -1,0 +1,33 @@
+//! The parts of the LangGraph Server that this server does not have (D23). A
+//! client that calls them reads what is missing, instead of a bare 404.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::any;
+
+use crate::http::{App, Error};
+
+const PATHS: [(&str, &str); 14] = [
+    ("runs", "/runs"),
+    ("runs", "/runs/{*rest}"),
+    ("runs", "/threads/{thread_id}/runs"),
+    ("runs", "/threads/{thread_id}/runs/{*rest}"),
+    ("runs", "/threads/{thread_id}/commands"),
+    ("assistants", "/assistants"),
+    ("assistants", "/assistants/{*rest}"),
+    ("crons", "/crons"),
+    ("crons", "/crons/{*rest}"),
+    ("crons", "/runs/crons"),
+    ("store items", "/store"),
+    ("store items", "/store/{*rest}"),
+    ("graphs over MCP", "/mcp"),
+    ("graphs over A2A", "/a2a/{*rest}"),
+];
+
+/// The routes of all of them, for any method.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    PATHS.into_iter().fold(Router::new(), |router, (what, path)| {
+        router.route(path, any(async move || Error::NotServed(what)))
+    })
+}

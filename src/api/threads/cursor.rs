@@ -1,0 +1,181 @@
+//! Where a page of a search ended, so that the next one begins there without counting off what
+//! came before. An offset costs as much as it is large; this costs nothing. It is an addition of
+//! this server: clients that do not know it use the offset.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::http::Error;
+use crate::store::{Behind, Page, SortKey, Status, Thread};
+use crate::time::Timestamp;
+
+/// The last thread of a page, by what the search was sorted by.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    sort_by: SortKey,
+    ascending: bool,
+    /// What the thread had there.
+    value: String,
+    thread_id: Uuid,
+    /// How many threads there were up to it.
+    pub(super) number: i64,
+}
+
+impl Cursor {
+    /// Behind a thread that ended a page.
+    pub(super) fn behind(thread: &Thread, page: &Page, number: i64) -> Cursor {
+        let thread_id = thread.thread_id;
+        let value = match page.sort_by {
+            SortKey::ThreadId => thread_id.to_string(),
+            SortKey::Status => thread.status.as_str().to_owned(),
+            SortKey::CreatedAt => thread.created_at.to_string(),
+            SortKey::UpdatedAt => thread.updated_at.to_string(),
+            SortKey::StateUpdatedAt => thread.state_updated_at.to_string(),
+        };
+        let (sort_by, ascending) = (page.sort_by, page.ascending);
+        Cursor { sort_by, ascending, value, thread_id, number }
+    }
+
+    /// Reads what [`Cursor::to_text`] wrote, for a page that has to have the same order.
+    pub(super) fn read(text: &str, page: &Page) -> Result<Cursor, Error> {
+        let wrong = |why: &str| Error::Invalid(format!("cursor: {why}"));
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+        let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor>(&bytes).ok());
+        let cursor = cursor.filter(Cursor::is_sound);
+        let cursor = cursor.ok_or_else(|| wrong("not one that this server made"))?;
+        if (cursor.sort_by, cursor.ascending) != (page.sort_by, page.ascending) {
+            return Err(wrong("made by a search with another order"));
+        }
+        Ok(cursor)
+    }
+
+    fn is_sound(&self) -> bool {
+        // As this server spells it: Postgres takes other spellings and dates than the parsers here.
+        let value = self.value.as_str();
+        let is_value = match self.sort_by {
+            SortKey::ThreadId => Uuid::parse_str(value).is_ok_and(|id| id.to_string() == value),
+            SortKey::Status => serde_json::from_value::<Status>(value.into()).is_ok(),
+            _ => value.parse::<DateTime<Utc>>().is_ok_and(|moment| {
+                (1..=9999).contains(&moment.year()) && Timestamp::from(moment).to_string() == value
+            }),
+        };
+        is_value && self.number >= 0
+    }
+
+    /// As clients get it: characters that are at home in a header.
+    pub(super) fn to_text(&self) -> Option<String> {
+        serde_json::to_vec(self).ok().map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    pub(super) fn into_place(self) -> Behind {
+        Behind { value: self.value, thread_id: self.thread_id }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    fn page(sort_by: SortKey) -> Page {
+        Page { behind: None, limit: 10, offset: 0, sort_by, ascending: false }
+    }
+
+    fn key() -> impl Strategy<Value = SortKey> {
+        prop::sample::select(vec![
+            SortKey::ThreadId,
+            SortKey::Status,
+            SortKey::CreatedAt,
+            SortKey::UpdatedAt,
+            SortKey::StateUpdatedAt,
+        ])
+    }
+
+    fn cursor(sort_by: SortKey, value: &str, number: i64) -> Cursor {
+        let (value, thread_id) = (value.to_owned(), Uuid::nil());
+        Cursor { sort_by, ascending: false, value, thread_id, number }
+    }
+
+    #[test]
+    fn what_postgres_would_not_read_is_refused() {
+        for (sort_by, value) in [
+            (SortKey::ThreadId, "urn:uuid:00000000-0000-0000-0000-000000000000"),
+            (SortKey::UpdatedAt, "0000-01-01T00:00:00+00:00"),
+            (SortKey::UpdatedAt, "2020-01-01T00:00:00+23:59"),
+            (SortKey::UpdatedAt, "2020-01-01T23:59:60.999999999+00:00"),
+            (SortKey::UpdatedAt, "+12020-01-01T00:00:00+00:00"),
+        ] {
+            let text = cursor(sort_by, value, 0).to_text().unwrap();
+            assert!(Cursor::read(&text, &page(sort_by)).is_err(), "{value}");
+        }
+    }
+
+    /// A value that a cursor may have, and what is near to one.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()),
+            any::<u128>().prop_map(|id| Uuid::from_u128(id).urn().to_string()),
+            "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]([.][0-9]{1,12})?([+]00:00|Z|[+-][0-2][0-9]:[0-5][0-9])",
+            "[0-9]{4}-0[1-9]-[0-2][1-8]T[01][0-9]:[0-5][0-9]:[0-5][0-9][.][0-9]{5}[1-9][+]00:00",
+            prop::sample::select(vec!["idle", "busy", "error", "Idle", ""]).prop_map(str::to_owned),
+            ".*",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in ".*", sort_by in key()) {
+            let _ = Cursor::read(&text, &page(sort_by));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200), sort_by in key(),
+        ) {
+            let _ = Cursor::read(&BASE64_URL_SAFE_NO_PAD.encode(bytes), &page(sort_by));
+        }
+
+        /// A cursor with some of its bytes replaced.
+        #[test]
+        fn any_damage_is_refused_or_leaves_a_cursor(
+            sort_by in key(), value in value(), number in any::<i64>(),
+            edits in prop::collection::vec((any::<Index>(), 0..4_usize, prop::collection::vec(any::<u8>(), 0..3)), 1..4),
+        ) {
+            let mut bytes = serde_json::to_vec(&cursor(sort_by, &value, number)).unwrap();
+            for (at, length, piece) in edits {
+                let at = at.index(bytes.len() + 1);
+                let end = bytes.len().min(at + length);
+                bytes.splice(at..end, piece);
+            }
+            let text = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+            let Ok(read) = Cursor::read(&text, &page(sort_by)) else { return Ok(()) };
+            prop_assert!(read.number >= 0);
+            let again = Cursor::read(&read.to_text().unwrap(), &page(sort_by)).unwrap();
+            prop_assert_eq!((again.value, again.thread_id, again.number), (read.value, read.thread_id, read.number));
+        }
+
+        /// Postgres reads it: the forms in which this server writes ids, statuses and moments.
+        #[test]
+        fn what_is_read_is_as_this_server_writes_it(
+            sort_by in key(), value in value(), number in any::<i64>(),
+        ) {
+            let text = cursor(sort_by, &value, number).to_text().unwrap();
+            let Ok(read) = Cursor::read(&text, &page(sort_by)) else { return Ok(()) };
+            prop_assert!(read.number >= 0);
+            prop_assert_eq!(&read.value, &value);
+            match sort_by {
+                SortKey::ThreadId => prop_assert_eq!(value.parse::<Uuid>().unwrap().to_string(), value),
+                SortKey::Status => prop_assert!(["idle", "busy", "interrupted", "error"].contains(&value.as_str())),
+                _ => {
+                    prop_assert!(value.ends_with("+00:00") && value.len() <= 32 && !value.starts_with("0000"));
+                    prop_assert!(!value.contains(":60"));
+                }
+            }
+        }
+    }
+}

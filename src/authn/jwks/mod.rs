@@ -1,0 +1,151 @@
+//! Verifying tokens here, with the public keys that their issuer publishes (JWKS).
+//!
+//! The rules are those of RFC 8725 and RFC 9068: the key says which algorithm it is for, the
+//! claims have to be the expected ones, and nothing in the token names a key but its `kid`.
+
+mod cache;
+mod claims;
+mod key_set;
+
+use std::time::Duration;
+
+use jsonwebtoken::crypto;
+use tracing::{info, warn};
+
+pub(super) use self::cache::{Fetched, KeySource};
+use self::cache::{KeySetCache, Lookup};
+pub(super) use self::claims::{Claim, ExpectedClaims};
+use self::key_set::{Candidates, KeySet};
+use super::refusal::{Reason, Refusal};
+use super::token_cache::Token;
+
+const CROWDED: Refusal = Refusal::Crowded("too many tokens wait for the signing keys");
+
+/// The keys of an issuer, and what its tokens must say.
+pub(super) struct Jwks {
+    cache: KeySetCache,
+    expected: ExpectedClaims,
+    without_keys: WithoutKeys,
+}
+
+/// What it means that an issuer publishes no key that can be used.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WithoutKeys {
+    /// No token can be verified. The text names the setting and the remedy.
+    Misconfigured(&'static str),
+    /// Somebody else is asked. The text is for the log.
+    AskedElsewhere(&'static str),
+}
+
+/// Why the keys did not accept a token.
+#[derive(Debug)]
+pub(super) enum Unverified {
+    /// The token is not valid.
+    Refused(Refusal),
+    /// The keys cannot tell. The refusal is for the case that nobody else can be asked.
+    Unjudged(Refusal),
+}
+
+impl Jwks {
+    /// Verifies with the keys of `source`.
+    pub(super) fn new(
+        source: impl KeySource,
+        expected: ExpectedClaims,
+        without_keys: WithoutKeys,
+    ) -> Jwks {
+        Jwks { cache: KeySetCache::new(source), expected, without_keys }
+    }
+
+    /// Fetches the key set, and logs it if there is no key that can be used.
+    pub(super) async fn fetch(&self) {
+        if matches!(self.cache.any().await, Lookup::Found { set, .. } if set.is_empty()) {
+            match self.without_keys {
+                WithoutKeys::Misconfigured(problem) => warn!("{problem}"),
+                WithoutKeys::AskedElsewhere(consequence) => info!("{consequence}"),
+            }
+        }
+    }
+
+    /// Checks signature and claims of a token. The answer is for how long it holds: the key may
+    /// be withdrawn.
+    pub(super) async fn verify(&self, token: &Token) -> Result<Duration, Unverified> {
+        let header = &token.jwt.header;
+        if !key_set::is_supported(&header.alg) {
+            return Err(self.unsupported(token).await);
+        }
+        let refused = |reason| Unverified::Refused(Refusal::BadToken(reason));
+        // Before the key: a token whose claims cannot be good causes no fetch.
+        if let Err(reason) = self.expected.check(&token.jwt.claims) {
+            // It may be the setting that is wrong: nobody by its name has published keys.
+            if matches!(reason, Reason::Issuer { .. })
+                && let Some(cause) = self.cache.outage()
+            {
+                return Err(Unverified::Unjudged(Refusal::unavailable(cause)));
+            }
+            return Err(refused(reason));
+        }
+        let kid = header.kid.as_deref().filter(|kid| !kid.is_empty());
+        let kid = kid.ok_or_else(|| refused(Reason::NoKeyId))?;
+        match self.cache.with_key(kid, token.jwt.claims.seconds("iat")).await {
+            Lookup::Found { set, .. } if set.is_empty() => Err(self.no_keys()),
+            Lookup::Found { set, life } => match set.candidates(kid, &header.alg) {
+                Candidates::Keys(keys) => {
+                    let is_signed = keys.into_iter().any(|key| is_signed(token, key));
+                    is_signed.then_some(life).ok_or_else(|| refused(Reason::Signature))
+                }
+                Candidates::OfOtherAlgorithm => {
+                    Err(refused(Reason::OtherAlgorithm(header.alg.clone())))
+                }
+                // The key may come yet.
+                Candidates::None => {
+                    Err(Unverified::Refused(Refusal::Refused(Reason::UnknownKey(kid.to_owned()))))
+                }
+            },
+            Lookup::Open(cause) => Err(Unverified::Unjudged(Refusal::unavailable(cause))),
+            Lookup::Crowded => Err(Unverified::Unjudged(CROWDED)),
+        }
+    }
+
+    /// A token with an algorithm that none of our keys is for: shared secrets, and algorithms to
+    /// come. It is a forgery if it names one of our keys all the same.
+    async fn unsupported(&self, token: &Token) -> Unverified {
+        let header = &token.jwt.header;
+        let is_ours = |set: &KeySet| {
+            let kid = header.kid.as_deref().unwrap_or_default();
+            !matches!(set.candidates(kid, &header.alg), Candidates::None)
+        };
+        if self.cache.current().is_some_and(|set| is_ours(&set)) {
+            let reason = Reason::OtherAlgorithm(header.alg.clone());
+            return Unverified::Refused(Refusal::BadToken(reason));
+        }
+        if let WithoutKeys::AskedElsewhere(_) = self.without_keys {
+            let reason = Reason::Algorithm(header.alg.clone());
+            return Unverified::Unjudged(Refusal::BadToken(reason));
+        }
+        match self.cache.any().await {
+            Lookup::Found { set, .. } if set.is_empty() => self.no_keys(),
+            Lookup::Found { .. } => {
+                Unverified::Refused(Refusal::BadToken(Reason::Algorithm(header.alg.clone())))
+            }
+            Lookup::Open(cause) => Unverified::Unjudged(Refusal::unavailable(cause)),
+            Lookup::Crowded => Unverified::Unjudged(CROWDED),
+        }
+    }
+
+    fn no_keys(&self) -> Unverified {
+        Unverified::Unjudged(match self.without_keys {
+            WithoutKeys::Misconfigured(problem) => Refusal::Misconfigured(problem),
+            WithoutKeys::AskedElsewhere(consequence) => Refusal::unavailable(consequence),
+        })
+    }
+}
+
+fn is_signed(token: &Token, key: &key_set::Key) -> bool {
+    token.text.text().rsplit_once('.').is_some_and(|(message, signature)| {
+        crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm)
+            .is_ok_and(|is_signed| is_signed)
+    })
+}
+
+#[cfg(test)]
+mod tests;

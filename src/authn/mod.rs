@@ -1,0 +1,26 @@
+//! Who is asking: a request's credentials become a [`User`](crate::authz::User).
+//!
+//! An [`Authenticate`] does that. [`Supabase`] and [`Oidc`] are those of this program; `token_cache`
+//! is what they share, and `jwks` verifies signatures here. Cheap checks only refuse; doubt is 503,
+//! never 401 and never entry.
+
+mod authenticate;
+mod bearer;
+mod error;
+mod jwks;
+mod jwt;
+mod oidc;
+mod refusal;
+mod supabase;
+mod token_cache;
+mod upstream;
+
+pub use authenticate::Authenticate;
+pub(crate) use bearer::API_KEY;
+pub use bearer::BearerToken;
+pub use error::Error;
+pub use oidc::{NoIssuer, Oidc, ProviderEndpoints};
+pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
+#[cfg(feature = "local-auth")]
+pub(crate) use upstream::is_loopback;
+pub(crate) use upstream::is_unprotected;

@@ -1,0 +1,65 @@
+//! What can be done with threads, and what a handler is registered for.
+
+/// What kind of thing an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Threads with their state. This server has no other resources.
+    Threads,
+}
+
+/// What is about to be done with threads. Names are those of the reference server's actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A thread is made, anew or as a copy.
+    Create,
+    /// One thread is read: itself, its state, its history or its stream.
+    Read,
+    /// One thread is changed: its metadata or its state.
+    Update,
+    /// Threads are deleted or pruned, or given a ttl, which is to be deleted later.
+    Delete,
+    /// Threads are searched or counted.
+    Search,
+}
+
+/// What a handler is registered for. Exactly one handler runs for an action: that of the
+/// resource and action, else of the resource, else of the action, else of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot {
+    resource: Option<Resource>,
+    action: Option<Action>,
+}
+
+/// The slot of every action that has no more specific handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Everything;
+
+impl From<Everything> for Slot {
+    fn from(_: Everything) -> Slot {
+        Slot { resource: None, action: None }
+    }
+}
+
+impl From<Resource> for Slot {
+    fn from(resource: Resource) -> Slot {
+        Slot { resource: Some(resource), action: None }
+    }
+}
+
+impl From<Action> for Slot {
+    fn from(action: Action) -> Slot {
+        Slot { resource: None, action: Some(action) }
+    }
+}
+
+impl From<(Resource, Action)> for Slot {
+    fn from((resource, action): (Resource, Action)) -> Slot {
+        Slot { resource: Some(resource), action: Some(action) }
+    }
+}
+
+/// A slot that has a handler already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is a handler for {0:?} already")]
+pub struct SlotTaken(pub Slot);

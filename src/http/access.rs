@@ -1,0 +1,102 @@
+//! What a handler gets of the authorization: the user, and the way to ask for a scope.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::Request;
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+use super::app::App;
+use super::error::Error;
+use crate::authz::{Action, Event, Resource, Scope, User};
+use crate::json::Object;
+use crate::shares::Holder;
+
+/// The authenticated user of a request.
+#[derive(Debug)]
+pub struct Access {
+    user: Arc<User>,
+    app: Arc<App>,
+    path: String,
+}
+
+impl Access {
+    /// Asks the on handlers about an action on threads that writes no metadata.
+    pub async fn on(&self, action: Action, thread_ids: &[Uuid]) -> Result<Scope, Error> {
+        self.on_metadata(action, thread_ids, &mut Object::default()).await
+    }
+
+    /// Asks the on handlers about an action with metadata, which they may change.
+    pub async fn on_metadata(
+        &self,
+        action: Action,
+        thread_ids: &[Uuid],
+        metadata: &mut Object,
+    ) -> Result<Scope, Error> {
+        let event = Event {
+            user: &self.user,
+            resource: Resource::Threads,
+            action,
+            path: &self.path,
+            thread_ids,
+            metadata,
+        };
+        Ok(self.app.auth.decide(event).await?)
+    }
+
+    /// The same for the user that the credentials stand for by now, asked of the authenticate
+    /// handler: the user may have gone, or have other permissions.
+    pub async fn renewed(&self, credentials: &Credentials) -> Result<Access, Error> {
+        let user = self.app.auth.authenticate(&credentials.0).await?;
+        Ok(Access { user, app: Arc::clone(&self.app), path: self.path.clone() })
+    }
+
+    /// On whose account the request is served.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder::user(&self.user.identity)
+    }
+
+    /// Who is asking.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+}
+
+/// What a request authenticated with, to be checked again while its answer goes on.
+pub struct Credentials(Parts);
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Credentials {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let (mut copy, ()) = Request::new(()).into_parts();
+        copy.method = parts.method.clone();
+        copy.uri = parts.uri.clone();
+        copy.headers = parts.headers.clone();
+        Ok(Credentials(copy))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Access {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let user = parts.extensions.get::<Arc<User>>().cloned();
+        // Only a route outside the authenticate middleware can get here without a user.
+        let user = user.ok_or_else(|| {
+            Error::Internal("a route asks for a user without authenticating".into())
+        })?;
+        Ok(Access { user, app: Arc::clone(app), path: parts.uri.path().to_owned() })
+    }
+}

@@ -1,0 +1,137 @@
+//! Tokens that work once: links to sign in, and the codes that they lead to.
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{Work, sha256};
+use crate::local_sign_in::{error::Refusal, model::OneTimeToken};
+
+impl Work {
+    /// Keeps the token of a link, in the place of the one that the user had.
+    pub(in crate::local_sign_in) async fn put_link(
+        &mut self,
+        token: &SecretString,
+        made_for: &OneTimeToken,
+    ) -> Result<(), Refusal> {
+        self.put("link", token, made_for).await
+    }
+
+    /// Keeps the code that a link leads to, in the place of the one that the user had.
+    pub(in crate::local_sign_in) async fn put_code(
+        &mut self,
+        code: &SecretString,
+        made_for: &OneTimeToken,
+    ) -> Result<(), Refusal> {
+        self.put("code", code, made_for).await
+    }
+
+    async fn put(
+        &mut self,
+        kind: &str,
+        token: &SecretString,
+        made_for: &OneTimeToken,
+    ) -> Result<(), Refusal> {
+        sqlx::query(
+            "insert into local_auth.one_time_tokens
+               (user_id, kind, purpose, token_sha256, code_challenge, code_challenge_method)
+             values ($1, $2, $3, $4, $5, $6)
+             on conflict (user_id, kind) do update
+             set purpose = excluded.purpose,
+               token_sha256 = excluded.token_sha256,
+               code_challenge = excluded.code_challenge,
+               code_challenge_method = excluded.code_challenge_method,
+               created_at = now()",
+        )
+        .bind(made_for.user_id)
+        .bind(kind)
+        .bind(&made_for.purpose)
+        .bind(sha256(token))
+        .bind(&made_for.code_challenge)
+        .bind(&made_for.code_challenge_method)
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes the link with this token out, if it is not older than an hour. It works once.
+    pub(in crate::local_sign_in) async fn take_link(
+        &mut self,
+        token: &SecretString,
+    ) -> Result<Option<OneTimeToken>, Refusal> {
+        self.take_link_with(&sha256(token)).await
+    }
+
+    /// The same for the link whose token has this hash.
+    pub(in crate::local_sign_in) async fn take_link_with(
+        &mut self,
+        token_sha256: &[u8],
+    ) -> Result<Option<OneTimeToken>, Refusal> {
+        let taken = self.take("link", token_sha256, "1 hour").await?;
+        Ok(taken.filter(|taken| taken.is_fresh))
+    }
+
+    /// Takes the code out that a link led to. It is fresh for five minutes.
+    pub(in crate::local_sign_in) async fn take_code(
+        &mut self,
+        code: &SecretString,
+    ) -> Result<Option<OneTimeToken>, Refusal> {
+        self.take("code", &sha256(code), "5 minutes").await
+    }
+
+    async fn take(
+        &mut self,
+        kind: &str,
+        token_sha256: &[u8],
+        life: &str,
+    ) -> Result<Option<OneTimeToken>, Refusal> {
+        let taken = sqlx::query_as(
+            "delete from local_auth.one_time_tokens
+             where kind = $1
+               and token_sha256 = $2
+             returning user_id,
+               purpose,
+               code_challenge,
+               code_challenge_method,
+               created_at > now() - $3::text::interval as is_fresh",
+        )
+        .bind(kind)
+        .bind(token_sha256)
+        .bind(life)
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        Ok(taken)
+    }
+
+    /// The hash of the link that a user was sent last, locked until the end of the work.
+    pub(in crate::local_sign_in) async fn lock_link_of(
+        &mut self,
+        user: Uuid,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let hash = sqlx::query_scalar(
+            "select token_sha256
+             from local_auth.one_time_tokens
+             where user_id = $1
+               and kind = 'link'
+             for update",
+        )
+        .bind(user)
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        Ok(hash)
+    }
+
+    /// Makes the tokens of a user useless: the password is another, or the address.
+    pub(in crate::local_sign_in) async fn drop_tokens(
+        &mut self,
+        user: Uuid,
+    ) -> Result<(), Refusal> {
+        sqlx::query(
+            "delete from local_auth.one_time_tokens
+             where user_id = $1",
+        )
+        .bind(user)
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+}

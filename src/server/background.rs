@@ -1,0 +1,74 @@
+//! What goes on beside requests.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::metrics::{Metrics, metrics};
+use crate::store::{PutOff, Store};
+
+/// How often samples are merged, without which they pile up until somebody asks for metrics.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// What goes on beside requests. Ends when it is dropped.
+pub(super) fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let changes = store.changes().clone();
+    tasks.spawn(for_ever("news of changes", move || {
+        let changes = changes.clone();
+        async move { Box::pin(changes.run()).await }
+    }));
+    let store = store.clone();
+    tasks.spawn(for_ever("the sweeper", move || {
+        let store = store.clone();
+        async move { sweep(&store, sweep_interval).await }
+    }));
+    tasks.spawn(for_ever("metrics", || async {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            Metrics::run_upkeep();
+        }
+    }));
+    tasks
+}
+
+/// Starts a task again if a bug ends it.
+async fn for_ever<F>(name: &'static str, task: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let mut running = JoinSet::new();
+        running.spawn(task());
+        if let Some(Err(error)) = running.join_next().await {
+            error!(%error, "{name} broke, and is started again");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Carries out what threads' ttl asks for, in small batches.
+async fn sweep(store: &Store, interval: Duration) {
+    let mut put_off = PutOff::default();
+    loop {
+        match store.sweep(&mut put_off).await {
+            Ok(swept) if swept.deleted + swept.pruned > 0 => {
+                metrics().sweeps.increment(1);
+                metrics().swept_deleted.increment(swept.deleted as u64);
+                metrics().swept_pruned.increment(swept.pruned as u64);
+                info!(deleted = swept.deleted, pruned = swept.pruned, "swept expired threads");
+                if !swept.is_last {
+                    continue;
+                }
+            }
+            Ok(_) => metrics().sweeps.increment(1),
+            Err(error) => {
+                metrics().failed_sweeps.increment(1);
+                warn!(%error, "could not sweep expired threads");
+            }
+        }
+        tokio::time::sleep(interval).await;
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a server did not start.
+
+use std::net::SocketAddr;
+
+use crate::authn::NoIssuer;
+use crate::authz::SlotTaken;
+#[cfg(feature = "embedded")]
+use crate::embedded_postgres;
+#[cfg(feature = "local-auth")]
+use crate::local_sign_in;
+use crate::store::OpenError;
+
+/// Why a server did not start. One line for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}, set {setting} or HOST to another: {source}")]
+    Listen {
+        /// Which port it is.
+        setting: &'static str,
+        /// HOST and the port.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The embedded database did not start.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Embedded(#[from] embedded_postgres::Error),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The local sign-in did not start.
+    #[cfg(feature = "local-auth")]
+    #[error("the local sign-in did not start: {0}")]
+    LocalAuth(#[from] local_sign_in::Error),
+    /// Two on handlers for one slot.
+    #[error(transparent)]
+    Policy(#[from] SlotTaken),
+    /// There is no handler for the OpenID Connect provider.
+    #[error("OIDC_ISSUER: {0}")]
+    Oidc(#[from] NoIssuer),
+    /// The HTTP client for the sign-in cannot be made.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The URL of this server's own sign-in cannot be made.
+    #[cfg(feature = "local-auth")]
+    #[error("cannot make a URL of this server's address: {0}")]
+    Url(#[from] url::ParseError),
+}

@@ -1,0 +1,54 @@
+//! Updates of state, as they are asked for.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use uuid::Uuid;
+
+use crate::json::Raw;
+use crate::messages::Change;
+use crate::store::changes::Changes;
+use crate::store::keyed_lock::Guard;
+use crate::store::operation::Asked;
+
+/// A change of state, which becomes one checkpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// The namespace; empty for the root.
+    pub checkpoint_ns: String,
+    /// The checkpoint to write onto. `None`: the newest.
+    pub checkpoint_id: Option<Uuid>,
+    /// New values of channels.
+    pub channels: IndexMap<String, Raw>,
+    /// What happens to `messages`; `None` if the update does not speak of them.
+    pub messages: Option<Vec<Change>>,
+    /// The node that the client says it writes as.
+    pub as_node: Option<String>,
+    /// Who writes.
+    pub user_id: String,
+}
+
+impl Update {
+    /// Bytes of the values and messages in it.
+    pub(super) fn bytes(&self) -> usize {
+        let messages = self.messages.iter().flatten().map(|change| match change {
+            Change::Put { message, .. } => message.text().len() + 64,
+            _ => 64,
+        });
+        let values = self.channels.values().map(|value| value.text().len() + 64);
+        messages.chain(values).sum()
+    }
+}
+
+/// An update of a thread.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Append {
+    pub(super) asked: Asked,
+    pub(super) thread_id: Uuid,
+    pub(super) update: Arc<Update>,
+    /// Bytes of state that the thread may have. `None`: any number.
+    pub(super) max_bytes: Option<i64>,
+    pub(super) changes: Changes,
+    /// Held until it is done: no two updates of one thread share a statement.
+    pub(super) _guard: Option<Arc<Guard<(Uuid, i64)>>>,
+}

@@ -1,0 +1,35 @@
+//! Locking a thread's row, so that nobody else writes to the thread.
+
+use uuid::Uuid;
+
+use super::Error;
+use super::operation::Asked;
+use super::pool::Lease;
+use super::sql::Statement;
+
+/// Locks a thread that may be seen, so that nobody else writes to it in this transaction.
+pub(super) static LOCK: Statement = Statement::new(
+    "threads/lock",
+    "
+    select
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, n)
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and {visible}
+        for no key update
+    ) as thread",
+);
+
+/// Locks a thread for the transaction under way. Answers whether there is such a thread.
+pub(super) async fn lock(
+    transaction: &mut Lease,
+    asked: &Asked,
+    thread_id: Uuid,
+) -> Result<bool, Error> {
+    let query = asked.query(&LOCK).bind(vec![thread_id]);
+    Ok(transaction.fetch_optional(query).await?.is_some())
+}
