@@ -127,7 +127,7 @@ export class Threads extends EventTarget {
   #add(threads) {
     for (const thread of threads) {
       const row = rowOf(thread);
-      if (this.#byId.has(row.id) || this.#gone.has(row.id) || !this.#wanted(row, thread)) continue;
+      if (this.#byId.has(row.id) || this.#gone.has(row.id) || !this.#wanted(row)) continue;
       this.#byId.set(row.id, row);
       this.rows.push(row);
     }
@@ -135,14 +135,14 @@ export class Threads extends EventTarget {
   }
 
   /** What a server without `filter` and `query` leaves to the page. */
-  #wanted(row, thread) {
+  #wanted(row) {
     const asked = this.#query();
     if (asked.archived !== row.archived && (!this.isSearch || asked.archived || !this.digest)) return false;
     const since = this.#asked.time ? now() - DAYS[this.#asked.time] * 86400_000 : 0;
     if (Date.parse(row.updated) < since) return false;
     if (!this.isSearch || this.digest) return true;
     if (asked.pinned && !row.pinned) return false;
-    const text = `${row.title}\n${row.preview}\n${JSON.stringify(thread.metadata)}`.toLowerCase();
+    const text = [row.title, row.preview, ...row.tags].join("\n").toLowerCase();
     return asked.tags.every((tag) => row.tags.includes(tag)) &&
       asked.words.toLowerCase().split(" ").every((word) => text.includes(word.replaceAll('"', "")));
   }
@@ -221,7 +221,7 @@ export class Threads extends EventTarget {
       for (const thread of newest.threads) {
         const row = rowOf(thread);
         const known = this.#byId.get(row.id);
-        const isWanted = this.#wanted(row, thread);
+        const isWanted = this.#wanted(row);
         if (this.#gone.has(row.id) || (!known && !isWanted)) continue;
         if (known && !isWanted) { this.#drop([row.id]); changed = true; continue; }
         if (known && known.updated === row.updated && known.status === row.status && known.preview === row.preview && known.count === row.count) continue;

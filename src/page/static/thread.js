@@ -132,7 +132,7 @@ export class ThreadView {
         this.#draw({ ...this.#shown, values: state.values ?? {} }, false);
         this.#keep(`${id}/`, this.#shown);
       },
-      gone: () => { if (isHere() && !this.threads.isHidden(id)) { this.#kept.delete(`${id}/`); this.#blank("This thread was deleted."); this.threads.hide([id]); } },
+      gone: () => { if (isHere() && this.#shown && !this.threads.isHidden(id)) { this.#kept.delete(`${id}/`); this.#blank("This thread was deleted."); this.threads.hide([id]); } },
     });
   }
 

@@ -1,0 +1,4 @@
+import "./basics.mjs";
+import "./hostile.mjs";
+import "./races.mjs";
+import "./signins.mjs";
