@@ -25,7 +25,7 @@ pub struct Page {
 pub(super) struct PageArguments {
     /// Whether the page at `/app` is served: `on` or `off`
     #[arg(long, env = "APP", default_value = "on")]
-    #[arg(value_name = "SWITCH", value_parser = choice(&SWITCH))]
+    #[arg(value_name = "SWITCH", action = clap::ArgAction::Set, value_parser = choice(&SWITCH))]
     app: bool,
 
     /// Address of the Supabase project for the page at `/app`, if browsers reach it at another one

@@ -44,6 +44,7 @@ mod migrate;
 mod not_served;
 mod oidc;
 mod openapi;
+mod page;
 mod plans;
 mod pooler;
 mod program;

@@ -1,4 +1,6 @@
 import "./basics.mjs";
 import "./hostile.mjs";
 import "./races.mjs";
+import "./tidying.mjs";
 import "./signins.mjs";
+import "./figures.mjs";

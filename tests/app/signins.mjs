@@ -132,7 +132,7 @@ story("Supabase: a link that has expired, and one with tokens in its address", a
 for (const [name, seconds] of [["ahead", 3700], ["behind", -3700]]) {
   story(`a device whose clock is an hour ${name} is signed in, and refreshes once at most`, async (newPage) => {
     const { auth, at, allow } = await atSupabase();
-    auth.user("clock@example.com");
+    auth.user(`${name}@example.com`);
     const page = await newPage(at, { allow });
     await page.addInitScript((apart) => {
       const Real = Date;
@@ -142,7 +142,7 @@ for (const [name, seconds] of [["ahead", 3700], ["behind", -3700]]) {
         static now() { return now(); }
       };
     }, seconds);
-    await fill(page, at, "clock@example.com");
+    await fill(page, at, `${name}@example.com`);
     await page.keyboard.press("Enter");
     await list(page);
     const token = [...auth.sessions.keys()].at(-1);
@@ -160,7 +160,7 @@ story("a token that is about to end is refreshed; 429 waits and does not sign ou
   const auth = await supabase({ life: 8 });
   const at = await startServer({ SUPABASE_URL: auth.url, SUPABASE_PUBLISHABLE_KEY: PUBLISHABLE, SUPABASE_AUTH_CACHE_TTL: "0" });
   auth.user("short@example.com");
-  const page = await newPage(at, { allow: [auth.url], console: ["429", "400", "401", "503"] });
+  const page = await newPage(at, { allow: [auth.url], console: ["429", "500", "400", "401", "503"] });
   auth.state.refusals.push([429, "over_request_rate_limit", 1], [500, "unexpected_failure"]);
   await fill(page, at, "short@example.com");
   await page.keyboard.press("Enter");
@@ -178,7 +178,7 @@ story("OpenID Connect with PKCE: in, refreshed, and out", async (newPage) => {
   const audience = "https://threads.example";
   const oidc = await provider(audience);
   const at = await startServer({ OIDC_ISSUER: oidc.url, OIDC_AUDIENCE: audience, OIDC_CLIENT_ID: "page" });
-  const page = await newPage(at, { allow: [oidc.url] });
+  const page = await newPage(at, { allow: [oidc.url], console: ["422"] });
   await page.goto(`${at.url}/app/#/threads/0`);
   await page.getByLabel("Stay signed in").check();
   await page.getByRole("button", { name: "Continue to sign in" }).click();

@@ -24,6 +24,8 @@ function listen(answer) {
     if (request.method === "OPTIONS") { send(204); return; }
     await answer({ url, text, request, send });
   });
+  // A story that fails leaves it behind.
+  server.unref();
   return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve({ url: `http://127.0.0.1:${server.address().port}`, log, close: () => { server.closeAllConnections(); server.close(); } })));
 }
 

@@ -66,7 +66,7 @@ let browser;
 const launch = () => (browser ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"] }));
 
 after(async () => {
-  await (await browser)?.close();
+  await (await browser?.catch(() => null))?.close();
   for (const one of [...running]) {
     await one.stop();
     rmSync(one.dir, { recursive: true, force: true });

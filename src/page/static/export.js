@@ -14,7 +14,7 @@ function save(content, type, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-const fileName = (title, ending) => `${line(title, 60).replace(/[^\p{L}\p{N} ._-]+/gu, "").trim().replace(/^\.+/, "") || "thread"}.${ending}`;
+const fileName = (title, ending) => `${line(title, 60).replace(/[^\p{L}\p{N}._-]+/gu, " ").trim().replace(/^\.+/, "") || "thread"}.${ending}`;
 
 /** A thread as Markdown. Each body is a quotation, which nothing in it can end. */
 export function markdownOf(thread) {

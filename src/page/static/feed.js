@@ -24,6 +24,13 @@ export class Feed {
     this.sizes = new ResizeObserver((entries) => this.#measured(entries));
     this.sizes.observe(scroller);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // What is opened stays where it was clicked.
+    inner.addEventListener("click", ({ target }) => {
+      const key = target.closest("summary, .quiet") && target.closest("[data-key]")?.dataset.key;
+      if (!this.#index.has(key)) return;
+      this.#isAtEnd = false;
+      this.#anchor = { key, delta: scroller.scrollTop - inner.offsetTop - this.#offsets[this.#index.get(key)] };
+    }, true);
   }
 
   get isAtEnd() { return this.#isAtEnd; }
@@ -142,17 +149,21 @@ export class Feed {
     const last = this.#at(top + this.scroller.clientHeight + BEYOND);
     const wanted = new Set();
     const drawn = [];
+    let before = null;
     for (let at = first; at <= last && at < this.items.length; at += 1) {
       const item = this.items[at];
       wanted.add(item.key);
-      if (this.#nodes.has(item.key)) continue;
+      const known = this.#nodes.get(item.key);
+      if (known) { before = known.element; continue; }
       let node = this.#kept.get(item.key);
       this.#kept.delete(item.key);
       if (node?.version !== item.version) node = { version: item.version, element: this.render(item) };
       node.element.setAttribute("aria-posinset", at + 1);
       node.element.setAttribute("aria-setsize", this.items.length);
       this.#nodes.set(item.key, node);
-      this.inner.append(node.element);
+      // In the order of the conversation, for whoever hears it.
+      this.inner.insertBefore(node.element, before ? before.nextSibling : this.inner.firstChild);
+      before = node.element;
       this.sizes.observe(node.element);
       drawn.push([item.key, node.element]);
     }

@@ -82,6 +82,8 @@ export class List {
     const end = Math.min(rows.length, Math.ceil((scrollTop + clientHeight) / height) + BEYOND);
     this.rowsNode.style.height = `${rows.length * height}px`;
     const wanted = new Set();
+    const focused = document.activeElement;
+    let before = null;
     for (let at = first; at < end; at += 1) {
       const row = rows[at];
       wanted.add(row.id);
@@ -89,8 +91,11 @@ export class List {
       if (!node) {
         node = this.#make(row);
         this.#nodes.set(row.id, node);
-        this.rowsNode.append(node.root);
       }
+      // In the order of the list, for whoever hears it or goes through it by Tab.
+      const place = before ? before.nextSibling : this.rowsNode.firstChild;
+      if (node.root !== place) this.rowsNode.insertBefore(node.root, place);
+      before = node.root;
       node.place(at, height, rows.length);
       node.refresh();
     }
@@ -99,6 +104,7 @@ export class List {
       node.root.remove();
       this.#nodes.delete(id);
     }
+    if (focused !== document.activeElement && this.rowsNode.contains(focused)) focused.focus({ preventScroll: true });
     this.#say();
     if (end > rows.length - 40 && rows.length) this.threads.more();
     else if (!rows.length && !this.threads.isComplete) this.threads.more();

@@ -2,13 +2,14 @@
 // length of the text and no faster, and what is deeper than people write is shown as it stands.
 
 import { el, iconButton, copy } from "./dom.js";
+import { long } from "./tree.js";
 
 /** Longest text that is read as Markdown, in UTF-16 units. */
 export const LONGEST = 40_000;
 const DEEPEST = 6;
 const OPEN_AT_ONCE = 24;
 const LONGEST_ADDRESS = 2000;
-const MOST_NODES = 4000;
+const MOST_NODES = 1500;
 const MOST_CELLS = 800;
 
 /** An address that may become a link, or null. */
@@ -61,11 +62,11 @@ function blocks(lines, depth, budget) {
     const text = lines[at];
     if (budget.nodes <= 0) {
       flush();
-      out.push(el("p", { class: "plain", dir: "auto" }, lines.slice(at).join("\n")));
+      out.push(long(lines.slice(at).join("\n")));
       return out;
     }
-    budget.nodes -= 1;
     if (!text.trim()) { flush(); continue; }
+    budget.nodes -= 1;
     // What may begin a block begins with one of these.
     const head = text.trimStart()[0];
     const found = "`~".includes(head) && FENCE.exec(text);
@@ -112,7 +113,7 @@ function list(lines, at, depth, budget, out) {
   const isOrdered = /\d/.test(BULLET.exec(lines[at])[2]);
   const number = isOrdered ? parseInt(BULLET.exec(lines[at])[2], 10) : 1;
   const items = [];
-  while (at < lines.length) {
+  while (at < lines.length && budget.nodes > 0) {
     const found = BULLET.exec(lines[at]);
     if (!found || /\d/.test(found[2]) !== isOrdered || (RULE.test(lines[at]) && lines[at].length < 200)) break;
     const width = found[1].length + found[2].length + Math.max(1, found[3].length);
@@ -135,7 +136,7 @@ function list(lines, at, depth, budget, out) {
       box = el("span", { class: "task", role: "img", "aria-label": task[1] === " " ? "open" : "done" }, task[1] === " " ? "☐ " : "☑ ");
       inner[0] = inner[0].slice(4);
     }
-    items.push(el("li", { dir: "auto" }, box, blocks(inner, depth + 1, budget)));
+    items.push(el("li", {}, box, blocks(inner, depth + 1, budget)));
     budget.nodes -= 1;
     while (at < lines.length && !lines[at].trim() && at + 1 < lines.length && BULLET.test(lines[at + 1])) at += 1;
   }
@@ -265,7 +266,7 @@ function span(text, at, ticks, put) {
 
 function bare(text, at, put) {
   const rest = text.slice(at, at + LONGEST_ADDRESS);
-  const isStart = at === 0 || !/[\p{L}\p{N}]/u.test(text[at - 1]);
+  const isStart = at === 0 || !/[\w:.@=/-]/.test(text[at - 1]);
   const found = isStart && /^https?:\/\/[^\s<>"'`\\]+/i.exec(rest);
   if (!found) { put("h"); return at + 1; }
   let end = found[0].length;

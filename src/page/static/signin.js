@@ -62,14 +62,13 @@ function password(config, { body, staying, attempt, remembered, begin, error }) 
       : `A link was sent to ${email.value.trim()}. Open it in this browser.`;
   }) }, isLocal ? "Sign in with a link from the server's log" : "Send me a link instead");
   const sent = el("p", { class: "hint", role: "status" });
-  const other = el("button", { type: "button", class: "quiet", onclick: () => show(!isNew) });
+  const other = el("button", { type: "button", class: "quiet", onclick: () => { error.textContent = ""; show(!isNew); } });
   let isNew = false;
   const show = (is) => {
     isNew = is;
     submit.textContent = isNew ? "Make an account" : "Sign in";
     other.textContent = isNew ? "I have an account" : "Make an account";
     secret.autocomplete = isNew ? "new-password" : "current-password";
-    error.textContent = "";
   };
   const form = el("form", { class: "fields", onsubmit: (event) => {
     event.preventDefault();

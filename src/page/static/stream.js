@@ -67,8 +67,8 @@ export class Follow {
         }
       } catch (error) {
         if (this.#stopped) return;
-        if (error.status === 404) { this.gone(); return; }
-        if (error.status === 401) return;
+        if (error.status === 404) this.gone();
+        if (error.status >= 400 && error.status < 500 && error.status !== 408 && error.status !== 429) return;
       }
       if (document.hidden) continue;
       await new Promise((resolve) => { this.wake = resolve; setTimeout(resolve, pause); });
