@@ -52,7 +52,7 @@ function graph({ lane, lines }, width) {
   const node = svg("svg", { width, height: HEIGHT, class: "graph", "aria-hidden": "true", viewBox: `0 0 ${width} ${HEIGHT}` });
   for (const { from, to, half } of lines) {
     const [y1, y2] = half === "both" ? [0, HEIGHT] : half === "upper" ? [0, middle] : [middle, HEIGHT];
-    const path = from === to ? `M${x(from)} ${y1}V${y2}` : `M${x(from)} ${y1}C${x(from)} ${middle} ${x(to)} 0 ${x(to)} ${y2}`;
+    const path = from === to ? `M${x(from)} ${y1}V${y2}` : `M${x(from)} ${y1}C${x(from)} ${y2 * 0.8} ${x(to)} ${y2 * 0.2} ${x(to)} ${y2}`;
     node.append(svg("path", { d: path, class: `lane lane-${Math.max(from, to) % 6}` }));
   }
   node.append(svg("circle", { cx: x(lane), cy: middle, r: 4.5, class: `dot lane-${lane % 6}` }));
@@ -133,7 +133,7 @@ export class Time {
     return el("li", { class: "checkpoint", data: { id } }, graph(drawn, width),
       el("a", { href: place === 0 ? `#/threads/${this.id}?time` : `#/threads/${this.id}/${id}?time`, title: at(created) },
         el("span", { class: "checkpoint-name" }, name, place === 0 && el("span", { class: "badge" }, "now")),
-        el("span", { class: "checkpoint-more" }, node && el("bdi", {}, node), source, ago(created))),
+        el("span", { class: "checkpoint-more" }, node && el("bdi", {}, node), el("span", {}, source), el("span", {}, ago(created)))),
       el("span", { class: "checkpoint-actions" },
         iconButton("compare", `Compare ${name} with its parent`, () => this.#compare(id, parent, name)),
         iconButton("fork", `Fork from ${name}`, () => this.#fork(id, name))));
