@@ -5,6 +5,9 @@
 //! Policies of one's own are written with [`auth`]. `ARCHITECTURE.md` has the map and the
 //! invariants.
 
+#[cfg(all(test, feature = "embedded"))]
+extern crate self as thread_store;
+
 pub mod auth;
 pub mod authn;
 pub mod authz;
@@ -23,12 +26,18 @@ pub mod store;
 pub mod time;
 
 mod api;
+mod distribute;
 mod healthcheck;
 mod metrics;
 mod migrate;
 #[cfg(feature = "app")]
 mod page;
+#[cfg(all(test, feature = "embedded"))]
+#[expect(dead_code, clippy::disallowed_methods, reason = "shared with the tests of the API")]
+#[path = "../tests/api/support/postgres.rs"]
+mod test_postgres;
 
 pub use api::openapi::document as openapi;
+pub use distribute::distribute;
 pub use healthcheck::healthcheck;
 pub use migrate::migrate;

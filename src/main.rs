@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
 use thread_store::server::{Server, StopSignal, telemetry};
-use thread_store::{healthcheck, import, migrate};
+use thread_store::{distribute, healthcheck, import, migrate};
 
 /// A request allocates and frees a few hundred small values on changing threads, for which the
 /// system's allocator is slow.
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             Command::Serve(config) => serve(*config).await,
             Command::Healthcheck(config) => healthcheck(&config).await,
             Command::Migrate(database) => migrate(&database).await,
+            Command::Distribute(database) => distribute(&database).await,
             Command::Import(asked) => import::run(*asked).await,
         }
     });

@@ -90,6 +90,8 @@ enum Subcommands {
     Healthcheck,
     /// Bring the schema of `DATABASE_URL` up to date, over `DATABASE_DIRECT_URL` if it is set
     Migrate,
+    /// Spread the tables of `DATABASE_URL` over the nodes of its Citus cluster. Stop all servers first
+    Distribute,
     /// Copy threads with their history from one server to another, over the public API of both
     Import(Box<ImportArguments>),
 }
@@ -103,6 +105,9 @@ impl Arguments {
             None | Some(Subcommands::Serve) => Command::Serve(Box::new(self.server()?)),
             Some(Subcommands::Healthcheck) => Command::Healthcheck(Box::new(self.server()?)),
             Some(Subcommands::Migrate) => Command::Migrate(self.database.database_to_migrate()?),
+            Some(Subcommands::Distribute) => {
+                Command::Distribute(self.database.database_to_migrate()?)
+            }
             Some(Subcommands::Import(arguments)) => {
                 Command::Import(Box::new(arguments.validate()?))
             }

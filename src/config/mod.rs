@@ -2,7 +2,7 @@
 //!
 //! This is the only module that reads the environment. A setting is a field with a `clap`
 //! attribute, which holds its flag, its variable, its default and its parser, and whose doc
-//! comment is its line in `--help`. `.env.example` and the README repeat those lines, and
+//! comment is its line in `--help`. `.env.example` and `docs/settings.md` repeat those lines, and
 //! `tests/documents` holds the three together. A wrong value is a [`ConfigError`]: one line
 //! that names the setting and what it must be, exit code 64.
 
@@ -48,6 +48,8 @@ pub enum Command {
     Healthcheck(Box<Config>),
     /// Bring the schema of this database up to date.
     Migrate(Database),
+    /// Spread the tables of this database over the nodes of its cluster.
+    Distribute(Database),
     /// Copy threads from one server to another.
     Import(Box<Import>),
 }

@@ -10,6 +10,7 @@
 mod batch;
 mod changes;
 mod criteria;
+mod distribute;
 mod error;
 mod keyed_lock;
 mod operation;
@@ -18,7 +19,10 @@ mod schema;
 mod session;
 mod sql;
 mod state;
+#[cfg(test)]
+mod statements;
 mod status;
+mod tables;
 mod thread;
 mod thread_lock;
 mod threads;
@@ -31,6 +35,7 @@ use uuid::Uuid;
 
 pub use changes::{Changes, Watch};
 pub use criteria::Criteria;
+pub use distribute::distribute;
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
 pub use operation::Held;
@@ -56,6 +61,7 @@ pub(crate) use schema::refuse_unknown_pooler;
 use crate::authz::Scope;
 use crate::shares::{Holder, Shares};
 use batch::{Batcher, Workers};
+use distribute::tables_of;
 use keyed_lock::KeyedLock;
 use pool::{Account, Pool, PoolOptions};
 use state::{Append, ReadProgress, ReadStates};
@@ -170,14 +176,14 @@ impl Store {
     }
 
     async fn connect(database: PgConnectOptions, options: Options) -> Result<Store, OpenError> {
-        let is_split = schema::is_split(&database).await?;
+        let tables = tables_of(&database).await?;
         let settings = PoolOptions {
             max_connections: options.max_connections,
             per_holder: options.connections_per_user,
             timeout: options.timeout,
             pooler: options.pooler,
             direct: options.direct.map(|direct| *direct),
-            is_split,
+            tables,
         };
         let pool = Pool::connect(session::ours(database), settings).await;
         let pool = pool.map_err(OpenError::Connect)?;

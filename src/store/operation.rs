@@ -11,6 +11,7 @@ use super::batch::{Answer, Failed, Request};
 use super::pool::{Account, Lease, Pool};
 use super::sql::condition::Condition;
 use super::sql::{Form, Holes, Statement};
+use super::tables::Tables;
 use super::{Error, Store};
 use crate::authz::{Scope, Tenant};
 use crate::shares::{Holder, Permit};
@@ -33,8 +34,7 @@ pub(super) struct Asked {
 impl Asked {
     /// A statement about one thing, with who asks in its first two columns.
     pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
-        let query = self.key.query(statement);
-        query.bind(vec![self.tenant]).bind(vec![self.filter.as_str()])
+        self.key.query(statement, vec![self.tenant]).bind(vec![self.filter.as_str()])
     }
 
     /// What tells what the caller may see, for locks within this process.
@@ -67,33 +67,40 @@ pub(super) struct Key {
 impl Asked {
     fn new(pool: &Pool, scope: &Scope, tenant: Option<i64>) -> Asked {
         let Condition { text, values } = Condition::visible(scope);
-        let form = if tenant.is_some() { pool.form() } else { Form::AllTenants };
-        let split = tenant.filter(|_| pool.is_split());
+        let is_split = pool.tables() != Tables::Whole;
+        let form = match tenant {
+            None => Form::AllTenants,
+            Some(_) if is_split => Form::OneTenant,
+            Some(_) => Form::Batch,
+        };
         Asked {
             tenant: tenant.unwrap_or_default(),
             filter: values,
             holder: scope.holder(),
-            key: Key { form, holes: Holes::visible(&text), tenant: split },
+            key: Key { form, holes: Holes::visible(&text), tenant: tenant.filter(|_| is_split) },
         }
     }
 }
 
 impl Key {
-    /// A statement for requests of this key, to which their columns are bound.
-    pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
-        let is_planned = self.form == Form::Single && self.tenant.is_none();
-        // A text that is planned each time would only push others out of a connection's cache.
-        sqlx::query(statement.render(self.form, self.holes.clone())).persistent(!is_planned)
-    }
-
-    /// How many requests one statement can answer.
-    pub(super) fn max_together(&self) -> usize {
-        if self.form == Form::Single { 1 } else { 128 }
+    /// A statement for requests of this key, to which their tenants are bound and nothing else.
+    pub(super) fn query(
+        &self,
+        statement: &Statement,
+        tenants: Vec<i64>,
+    ) -> Query<'static, Postgres, PgArguments> {
+        let query = sqlx::query(statement.render(self.form, self.holes.clone()));
+        match self.form {
+            Form::Batch | Form::AllTenants => query.bind(tenants),
+            Form::OneTenant => query.bind(tenants.into_iter().next()),
+            // A text that is planned each time would only push others out of a connection's cache.
+            Form::Single => query.bind(tenants.into_iter().next()).persistent(false),
+        }
     }
 
     /// The same requests, planned for their values.
     pub(super) fn planned(mut self) -> Key {
-        if self.form == Form::Batch {
+        if self.form != Form::AllTenants {
             self.form = Form::Single;
         }
         self
@@ -258,9 +265,10 @@ pub(super) fn query<O: Operation>(
     first: &Asked,
     operations: &[&O],
 ) -> Query<'static, Postgres, PgArguments> {
-    let query = first.key.query(statement);
-    query
-        .bind(column(operations, |operation| operation.asked().tenant))
+    let tenants = column(operations, |operation| operation.asked().tenant);
+    first
+        .key
+        .query(statement, tenants)
         .bind(column(operations, |operation| operation.asked().filter.as_str()))
 }
 

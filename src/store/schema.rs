@@ -84,6 +84,18 @@ pub enum OpenError {
     /// A migration failed.
     #[error("cannot migrate the database: {0}")]
     Migrate(#[source] MigrateError),
+    /// There is no cluster to distribute the tables over.
+    #[error(
+        "the database has no Citus: run `create extension citus` on the coordinator and on every \
+         worker, and add the workers with `select citus_add_node('host', port)`"
+    )]
+    NoCitus,
+    /// The tables are partitioned on one Postgres.
+    #[error("the tables are partitioned: only a store with whole tables can be distributed")]
+    Partitioned,
+    /// Distributing the tables failed.
+    #[error("cannot distribute the tables: {0}")]
+    Distribute(#[source] sqlx::Error),
 }
 
 /// Brings the schema up to date, and answers with the number of migrations that ran.
@@ -202,7 +214,10 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
 
 /// Runs a query of one row. Works through a transaction pooler that is not in the settings: the
 /// statement has no name, and its settings end with it.
-async fn ask(connection: &mut PgConnection, question: &str) -> Result<PgRow, sqlx::Error> {
+pub(super) async fn ask(
+    connection: &mut PgConnection,
+    question: &str,
+) -> Result<PgRow, sqlx::Error> {
     connection.fetch_one(raw_sql(AssertSqlSafe(format!("{LOCAL}; {question}")))).await
 }
 
@@ -219,44 +234,17 @@ pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result
     Ok(())
 }
 
-/// Whether the tables are split by tenant: partitioned, or distributed over the nodes of a cluster.
-pub(super) async fn is_split(options: &PgConnectOptions) -> Result<bool, OpenError> {
-    let mut connection = connect(options).await?;
-    let split = async {
-        let row = ask(
-            &mut connection,
-            "select exists (select from pg_class \
-                 where relnamespace = (select oid from pg_namespace where nspname = 'thread_store') \
-                     and relname = 'thread' and relkind = 'p'), \
-             exists (select from pg_class where relname = 'pg_dist_partition')",
-        );
-        let row = row.await?;
-        let (is_partitioned, has_citus): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-        if is_partitioned || !has_citus {
-            return Ok(is_partitioned);
-        }
-        let is_distributed = "select exists (select from pg_dist_partition \
-             join pg_class on pg_class.oid = logicalrelid \
-             join pg_namespace on pg_namespace.oid = relnamespace \
-             where nspname = 'thread_store' and relname = 'thread' and partmethod = 'h')";
-        ask(&mut connection, is_distributed).await?.try_get(0)
-    };
-    let split = split.await;
-    let _ = connection.close().await;
-    split.map_err(OpenError::Connect)
-}
-
 /// Settings of one [`ask`].
 const LOCAL: &str = "set local statement_timeout = '30s'; set local search_path = pg_catalog; \
      set local bytea_output = hex";
 
 /// Settings of migrations, which may take long. `transaction_timeout` exists since Postgres 17.
-const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
+pub(super) const UNBOUNDED: &str = "set statement_timeout = 0; set lock_timeout = 0; \
      set idle_in_transaction_session_timeout = 0; \
      select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
 
 /// Connects, and checks the version and the encoding of the database.
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let options = ours(options.clone());
     let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect());
     let connected = connecting.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut));

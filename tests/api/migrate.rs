@@ -57,6 +57,30 @@ fn migrate_asks_for_a_database_and_for_nothing_else() {
 }
 
 #[tokio::test]
+async fn distribute_says_what_is_missing_and_changes_nothing() {
+    let database = test_cluster().await.database().await;
+    let url = url_of(&database);
+    let run = |command: &str, code| one_line(&program(&[command], &[("DATABASE_URL", &url)]), code);
+    assert!(run("distribute", 1).contains("the database has 0 of the"));
+    run("migrate", 0);
+    let refused = run("distribute", 1);
+    assert!(
+        refused.starts_with("thread-store: the database has no Citus: run `create"),
+        "{refused}"
+    );
+    check_schema(&database).await.unwrap();
+    let mut connection = database.connect().await.unwrap();
+    let settings = sqlx::query("select from pg_db_role_setting").fetch_all(&mut connection).await;
+    assert!(settings.unwrap().is_empty());
+
+    let line = one_line(&program(&["distribute"], &[]), 64);
+    assert!(line.starts_with("thread-store: DATABASE_URL: is required"), "{line}");
+    let partitioned = url_of(&test_cluster().await.partitioned_database().await);
+    let line = one_line(&program(&["distribute"], &[("DATABASE_URL", &partitioned)]), 1);
+    assert!(line.starts_with("thread-store: the tables are partitioned"), "{line}");
+}
+
+#[tokio::test]
 async fn a_server_that_may_not_migrate_refuses_a_database_that_is_behind() {
     let database = test_cluster().await.database().await;
     let url = url_of(&database);
@@ -98,13 +122,13 @@ async fn a_check_refuses_a_newer_database_and_a_migration_that_was_edited() {
     assert!(matches!(broken.await, Err(OpenError::Migrate(_))));
 }
 
-/// The blocks of SQL in the README's section about roles, with names of roles that are this
+/// The blocks of SQL in the documentation's section about roles, with names of roles that are this
 /// database's own: roles are those of all databases.
-fn sql_of_the_readme(database: &PgConnectOptions) -> [String; 2] {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, section) = readme.split_once("\n### Database role\n").unwrap();
-    let section = section.split("\n### ").next().unwrap();
+fn sql_of_the_documentation(database: &PgConnectOptions) -> [String; 2] {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/database.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, section) = page.split_once("\n## Database role\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
     let blocks = section.split("```sql\n").skip(1).map(|block| {
         let (sql, _) = block.split_once("```").unwrap();
         let name = |role: &str| role_name(database, role);
@@ -148,7 +172,7 @@ async fn a_role_needs_no_more_than_a_schema_of_its_own() {
     let sign_in = TestServer::start().await;
     let user = sign_in.user().await;
     let database = test_cluster().await.database().await;
-    let [make, _] = sql_of_the_readme(&database);
+    let [make, _] = sql_of_the_documentation(&database);
     let owner = database.clone().username(&role_name(&database, "owner"));
 
     // Without the schema it says what is missing.
@@ -185,7 +209,7 @@ async fn a_server_that_does_not_migrate_works_with_a_role_that_may_only_read_and
     let sign_in = TestServer::start().await;
     let user = sign_in.user().await;
     let database = test_cluster().await.database().await;
-    let [make, grant] = sql_of_the_readme(&database);
+    let [make, grant] = sql_of_the_documentation(&database);
     run(&database, make).await;
     let owner = database.clone().username(&role_name(&database, "owner"));
     migrate(&owner).await.unwrap();

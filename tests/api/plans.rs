@@ -16,7 +16,7 @@ use crate::support::postgres::test_cluster;
 const TIMES: usize = 8;
 
 /// All databases share a log, so only one test at a time has plans written to it.
-static LOG: Mutex<()> = Mutex::const_new(());
+pub(crate) static LOG: Mutex<()> = Mutex::const_new(());
 
 /// A server whose statements' plans go to the log of its database.
 async fn explained() -> TestServer {
@@ -26,25 +26,32 @@ async fn explained() -> TestServer {
 async fn explained_with(configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_with(|config| {
         configure(config);
-        if let Database::External { url, .. } = &mut config.database {
-            let explain = [
-                ("session_preload_libraries", "auto_explain"),
-                ("auto_explain.log_min_duration", "0"),
-                ("auto_explain.log_format", "json"),
-                // Processes that help look cheap, as they do in a large store.
-                ("parallel_setup_cost", "0"),
-                ("parallel_tuple_cost", "0"),
-                ("min_parallel_table_scan_size", "0"),
-                ("min_parallel_index_scan_size", "0"),
-            ];
-            **url = (**url).clone().options(explain);
-        }
+        explain(config);
     })
     .await
 }
 
+/// Lets the plans of a server's statements go to the log.
+pub(crate) fn explain(config: &mut Config) {
+    if let Database::External { url, .. } = &mut config.database {
+        let explain = [
+            ("session_preload_libraries", "auto_explain"),
+            ("auto_explain.log_min_duration", "0"),
+            ("auto_explain.log_format", "json"),
+            // What foreign keys ask for too.
+            ("auto_explain.log_nested_statements", "on"),
+            // Processes that help look cheap, as they do in a large store.
+            ("parallel_setup_cost", "0"),
+            ("parallel_tuple_cost", "0"),
+            ("min_parallel_table_scan_size", "0"),
+            ("min_parallel_index_scan_size", "0"),
+        ];
+        **url = (**url).clone().options(explain);
+    }
+}
+
 /// The plans of all statements about threads that were logged so far.
-fn plans(log: &Path) -> Vec<Value> {
+pub(crate) fn plans(log: &Path) -> Vec<Value> {
     let log = std::fs::read_to_string(log).unwrap();
     let logged = log.split("  plan:\n").skip(1);
     let plans = logged.map(|text| {
@@ -55,7 +62,7 @@ fn plans(log: &Path) -> Vec<Value> {
 }
 
 /// The nodes of a plan, from the top.
-fn nodes(plan: &Value) -> Vec<&Value> {
+pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
     let below = plan["Plans"].as_array().into_iter().flatten();
     std::iter::once(plan).chain(below.flat_map(nodes)).collect()
 }

@@ -114,6 +114,29 @@ async fn the_sweeper_deletes_what_expired_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_long_thread_is_gone_at_once_and_its_rows_with_the_next_sweep() {
+    let server = TestServer::start().await;
+    let (user, other) = (server.user().await, server.user().await);
+    let (first, second) = (user.thread(json!({})).await, user.thread(json!({})).await);
+    for id in [&first, &second] {
+        for number in 0..5 {
+            let text = "x".repeat(1024 * 1024);
+            user.write(id, json!({ "messages": [human("a", "A")], "n": number, "text": text }))
+                .await;
+        }
+        assert_eq!(user.delete(&format!("/threads/{id}")).await.status, 204);
+        assert_eq!(user.get(&format!("/threads/{id}")).await.status, 404);
+        assert!(rows(&server, id).await > 10, "it is erased in the background");
+    }
+    // Whoever wants the id does not wait for the sweeper.
+    other.post("/threads", json!({ "thread_id": second })).await.expect(200);
+    assert_eq!(other.history(&second).await, Vec::<serde_json::Value>::new());
+    sweep(&server).await;
+    assert_eq!(rows(&server, &first).await, 0);
+    assert_eq!(rows(&server, &second).await, 2);
+}
+
+#[tokio::test]
 async fn keep_latest_shrinks_a_thread_once_and_keeps_it() {
     let server = TestServer::start().await;
     let user = server.user().await;

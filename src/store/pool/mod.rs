@@ -34,7 +34,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::session::ours;
-use super::sql::Form;
+use super::tables::Tables;
 use crate::shares::{Holder, Shares};
 use health::Health;
 use session::{Connector, Plans};
@@ -95,7 +95,7 @@ struct Inner {
     begin_planned: Arc<str>,
     begin_in_background: Arc<str>,
     pooler: Pooler,
-    is_split: bool,
+    tables: Tables,
     timeout: Duration,
     health: Arc<Health>,
 }
@@ -111,8 +111,8 @@ pub(super) struct PoolOptions {
     pub(super) pooler: Pooler,
     /// The way around the pooler, for what needs a session.
     pub(super) direct: Option<PgConnectOptions>,
-    /// Whether the tables are split by tenant.
-    pub(super) is_split: bool,
+    /// Where the tables are.
+    pub(super) tables: Tables,
 }
 
 impl Pool {
@@ -121,10 +121,13 @@ impl Pool {
         options: PgConnectOptions,
         settings: PoolOptions,
     ) -> Result<Pool, sqlx::Error> {
-        let PoolOptions { max_connections, per_holder, timeout, pooler, direct, is_split } =
-            settings;
+        let PoolOptions { max_connections, per_holder, timeout, pooler, direct, tables } = settings;
         let health = Health::new();
-        let plans = if is_split { Plans::Auto } else { Plans::Generic };
+        let plans = match tables {
+            Tables::Whole | Tables::Partitioned => Plans::Generic,
+            // The coordinator has to see the tenant before it knows whom to ask.
+            Tables::Distributed => Plans::Custom,
+        };
         let connector = Connector {
             options: options.clone(),
             pooler,
@@ -163,7 +166,7 @@ impl Pool {
             begin_planned: begin_with(timeout, Plans::Custom),
             begin_in_background: begin_with(BACKGROUND_TIMEOUT, plans),
             pooler,
-            is_split,
+            tables,
             timeout,
             health,
             connections,
@@ -178,14 +181,9 @@ impl Pool {
         self.0.batches
     }
 
-    /// How statements are spelled for this database.
-    pub(super) fn form(&self) -> Form {
-        if self.0.is_split { Form::Single } else { Form::Batch }
-    }
-
-    /// Whether the tables are split by tenant, so that a statement is about one.
-    pub(super) fn is_split(&self) -> bool {
-        self.0.is_split
+    /// Where the tables are.
+    pub(super) fn tables(&self) -> Tables {
+        self.0.tables
     }
 
     /// The connections of single requests.

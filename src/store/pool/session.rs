@@ -22,7 +22,7 @@ pub(super) enum Plans {
     Generic,
     /// A statement is planned for its values each time.
     Custom,
-    /// Postgres chooses. On tables that are split by tenant it has to see the tenant.
+    /// Postgres chooses.
     Auto,
 }
 

@@ -31,8 +31,12 @@ impl Condition {
     /// Whether a scope shows a thread: its filter holds, and the thread has not expired. A thread is
     /// gone for readers when its time is over, whether or not it was deleted yet.
     pub(in crate::store) fn visible(scope: &Scope) -> Condition {
+        Condition::passes(scope.filter())
+    }
+
+    fn passes(filter: Option<&Filter>) -> Condition {
         let mut writer = Writer::new("filter");
-        if let Some(filter) = scope.filter() {
+        if let Some(filter) = filter {
             // Nearly all threads of a tenant pass. The planner takes an equation for rare and would
             // sort what it could read in order, but knows nothing about the result of a function.
             writer.text.push_str("coalesce(");
@@ -44,6 +48,12 @@ impl Condition {
              or thread.ttl_strategy = 'keep_latest')",
         );
         writer.finish()
+    }
+
+    /// The same for a filter of a test, which needs no scope.
+    #[cfg(test)]
+    pub(in crate::store) fn of_filter(filter: Option<&Filter>) -> Condition {
+        Condition::passes(filter)
     }
 
     /// The conditions of a search. With `index`, the one on metadata is also spelled as the

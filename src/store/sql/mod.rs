@@ -7,9 +7,14 @@
 //! from unnest($1::bigint[], $2::uuid[]) with ordinality as asked (tenant, thread_id, n)
 //! ```
 //!
-//! Where the tables are split by tenant, or where a plan should depend on the values, a statement
-//! answers a single request, and `asked.column` is replaced by that request's parameter. The
-//! engine then knows tenant and values before it runs the statement.
+//! Where the tables are split by tenant, the requests of a statement have one tenant, and
+//! `asked.tenant` is replaced by its parameter: the engine knows where to look before it runs the
+//! statement. Where a plan should depend on the values, a statement answers a single request, and
+//! every `asked.column` is replaced so.
+//!
+//! The texts are checked when the program is tested and not when it is compiled: `query!` takes no
+//! text with holes, and would connect to a database or read a cache in every build. The tests of
+//! `statements` prepare every text in every form, and `tests/statements.sql` shows them.
 
 pub(super) mod condition;
 pub(super) mod state;
@@ -29,6 +34,8 @@ const MAX_RENDERED: usize = 64;
 pub(super) enum Form {
     /// Any number of requests, of any tenants.
     Batch,
+    /// Any number of requests of one tenant, which the planner sees.
+    OneTenant,
     /// One request, whose values the planner sees.
     Single,
     /// Any number of requests, each about the threads of all tenants.
@@ -122,9 +129,17 @@ fn render(text: &str, form: Form, holes: &Holes) -> String {
     }
     match form {
         Form::Batch => text,
+        Form::OneTenant => one_tenant(&text),
         Form::AllTenants => text.replace("asked.tenant", "thread.tenant"),
-        Form::Single => single(&text),
+        Form::Single => single(&one_tenant(&text)),
     }
+}
+
+/// Replaces the tenants of the requests by one, which is a parameter and no column: an engine that
+/// asks one shard alone wants to see that before it runs anything.
+fn one_tenant(text: &str) -> String {
+    let text = text.replace("$1::bigint[]", "array[$1::bigint]");
+    text.replace("asked.tenant", "$1::bigint").replace("mine.tenant", "$1::bigint")
 }
 
 /// Replaces each `asked.column` by the only item of the parameter that the column is made of.
@@ -170,11 +185,13 @@ mod tests {
 
     #[test]
     fn a_single_request_is_spelled_with_its_own_parameters() {
-        let text = "select asked.n from unnest($1::bigint[], $2::text[]::jsonb[]) with ordinality \
-                    as asked (tenant, tenant_x, n) where a = asked.tenant and b = asked.tenant_x -> 0";
-        let expected = text
-            .replace("asked.tenant_x", "($2::text[]::jsonb[])[1]")
-            .replace("asked.tenant", "($1::bigint[])[1]");
-        assert_eq!(single(text), expected);
+        let text = "select asked.n from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]) with \
+                    ordinality as asked (tenant, filter, filter_x, n) \
+                    where a = asked.tenant and b = asked.filter_x and c = asked.filter -> 0";
+        let expected = "select asked.n from unnest(array[$1::bigint], $2::text[]::jsonb[], \
+                        $3::text[]) with ordinality as asked (tenant, filter, filter_x, n) \
+                        where a = $1::bigint and b = ($3::text[])[1] \
+                        and c = ($2::text[]::jsonb[])[1] -> 0";
+        assert_eq!(single(&one_tenant(text)), expected);
     }
 }

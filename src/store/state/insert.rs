@@ -69,7 +69,7 @@ pub(in crate::store) static INSERT: Statement = Statement::new(
             created_at, metadata, channels, branch, messages_start, messages_end, ancestors,
             state_bytes
         )
-        select tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+        select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
             moment, metadata, channels, branch, messages_start, messages_end, ancestors,
             state_bytes
         from mine
@@ -156,9 +156,8 @@ pub(super) async fn insert(
             $rows().map($value).collect::<Vec<_>>()
         };
     }
-    let query = first.asked.key.query(&INSERT);
+    let query = first.asked.key.query(&INSERT, column!(|new| new.asked.tenant));
     let query = query
-        .bind(column!(|new| new.asked.tenant))
         .bind(column!(|new| new.asked.filter.as_str()))
         .bind(column!(|new| new.thread_id))
         .bind(column!(|new| new.created_at))

@@ -20,3 +20,13 @@ pub use update::Update;
 pub(super) use progress::ReadProgress;
 pub(super) use read::ReadStates;
 pub(super) use update::Append;
+
+/// The statements, for the tests that read all of them.
+#[cfg(test)]
+pub(super) mod statements {
+    pub(in crate::store) use super::insert::INSERT;
+    pub(in crate::store) use super::parent::PARENT;
+    pub(in crate::store) use super::progress::PROGRESS;
+    pub(in crate::store) use super::read::READ;
+    pub(in crate::store) use super::storage::STORAGE;
+}

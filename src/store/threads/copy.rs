@@ -43,7 +43,7 @@ pub(in crate::store) static COPY: Statement = Statement::new(
         state_bytes, stored_bytes, ttl_minutes, ttl_strategy, expires_at
     )
     select $4, $5, moment, moment, moment, source.metadata || $6::text::jsonb, $3, $7, $8,
-        $9, $10, moment + make_interval(secs => $9 * 60)
+        $9::float8, $10, moment + make_interval(secs => $9::float8 * 60)
     from thread_store.thread as source
     cross join lateral greatest(statement_timestamp(), ",
         later!("source.state_updated_at"),
@@ -92,8 +92,9 @@ impl Store {
     /// thread.
     ///
     /// The keys of the new metadata go over those of the original. Checkpoints keep their ids. The
-    /// copy has its own timestamps and ttl, and is idle. A copy that `scope` does not show is not made. A copy made while the thread is written to is the thread as it was before
-    /// or after that write, whole.
+    /// copy has its own timestamps and ttl, and is idle. A copy that `scope` does not show is not
+    /// made. A copy made while the thread is written to is the thread as it was before or after that
+    /// write, whole.
     pub async fn copy_thread(
         &self,
         scope: &Scope,

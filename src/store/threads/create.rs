@@ -24,7 +24,7 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
     ),
     entered as (
         insert into thread_store.thread_directory (thread_id, tenant)
-        select thread_id, tenant
+        select asked.thread_id, asked.tenant
         from asked
         on conflict (thread_id) do nothing
         returning thread_id
@@ -46,7 +46,7 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
         thread_columns!(),
         "
     from thread
-    join asked using (tenant, thread_id)",
+    join asked using (thread_id)",
     ),
 );
 
@@ -115,9 +115,9 @@ impl Operation for Insert {
         let (places, unique): (Vec<_>, Vec<_>) =
             new.iter().copied().enumerate().filter(|(_, new)| seen.insert(new.thread_id)).unzip();
         let ttl = |new: &Insert| new.ttl;
-        let query = first.asked.key.query(&CREATE);
+        let tenants = column(&unique, |new| new.asked.tenant);
+        let query = first.asked.key.query(&CREATE, tenants);
         let query = query
-            .bind(column(&unique, |new| new.asked.tenant))
             .bind(column(&unique, |new| new.thread_id))
             .bind(column(&unique, |new| new.metadata.as_str()))
             .bind(column(&unique, |new| ttl(new).map(|ttl| ttl.minutes)))

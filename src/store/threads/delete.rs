@@ -18,6 +18,8 @@ use crate::store::{Error, Store};
 const SHORT_BYTES: i64 = 4 * 1024 * 1024;
 /// Checkpoints up to which a thread is short.
 const SHORT_CHECKPOINTS: i64 = 2_000;
+/// Threads that one statement deletes.
+const TOGETHER: usize = 128;
 /// Rows of one table that are erased at once.
 const ROWS: i64 = 5_000;
 
@@ -92,11 +94,11 @@ macro_rules! erase {
     where erased.tenant = $1
         and erased.thread_id = $2
         and erased.ctid = any(array(
-            select some.ctid
+            select part.ctid
             from thread_store.",
                 $table,
-                " as some
-            where some.tenant = $1 and some.thread_id = $2
+                " as part
+            where part.tenant = $1 and part.thread_id = $2
             limit $3
         ))"
             ),
@@ -234,7 +236,7 @@ pub(in crate::store) async fn delete_all(
     let delete = |thread_id: &Uuid| Delete { asked: asked.clone(), thread_id: *thread_id };
     let deletes: Vec<_> = thread_ids.iter().map(delete).collect();
     let mut gone = 0;
-    for some in deletes.chunks(asked.key.max_together()) {
+    for some in deletes.chunks(TOGETHER) {
         let some: Vec<_> = some.iter().collect();
         let answers = Delete::run(lease, &some).await?;
         let is_long = |answer: &Result<bool, Error>| matches!(answer, Ok(false));

@@ -24,3 +24,23 @@ pub(super) use create::Insert;
 pub(super) use get::Get;
 pub(super) use patch::Change;
 pub(super) use search::Search;
+
+/// The statements, for the tests that read all of them.
+#[cfg(test)]
+pub(super) mod statements {
+    pub(in crate::store) use super::copy::{COPY, COPY_STATE, LOCK_SOURCE};
+    pub(in crate::store) use super::count::COUNT;
+    pub(in crate::store) use super::create::CREATE;
+    pub(in crate::store) use super::delete::{
+        DELETE, ERASE_STATE, ERASE_THREAD, HIDE, LOCK_EXPIRED,
+    };
+    pub(in crate::store) use super::directory::TENANTS;
+    pub(in crate::store) use super::get::GET;
+    pub(in crate::store) use super::patch::PATCH;
+    pub(in crate::store) use super::prune::{
+        DROP_PARENTS, KEEP_CHECKPOINTS, KEEP_MESSAGES, KEEP_VALUES, LOCK_ALL, PRUNED,
+    };
+    pub(in crate::store) use super::quota::{COUNT_UP_TO, LOCK_OWNER};
+    pub(in crate::store) use super::search::{SEARCH, SEARCH_RECENT};
+    pub(in crate::store) use super::sweep::{EXPIRED, LOCK_FOR_PRUNING, SWEPT};
+}

@@ -47,7 +47,7 @@ pub enum SortKey {
 }
 
 impl Page {
-    pub(super) fn order(&self) -> Order {
+    pub(in crate::store) fn order(&self) -> Order {
         let (key, r#type) = match self.sort_by {
             SortKey::ThreadId => ("thread.thread_id", "uuid"),
             // By name, byte by byte.

@@ -34,7 +34,7 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
         )
     ),
     mine as (
-        select asked.*
+        select asked.*, statement_timestamp() as moment
         from asked
         cross join lateral (
             select
@@ -48,7 +48,7 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
     thread as (
         update thread_store.thread
         set metadata = thread.metadata || mine.metadata,
-            updated_at = greatest(statement_timestamp(), ",
+            updated_at = greatest(mine.moment, ",
         later!("thread.updated_at"),
         "),
             ttl_minutes = case
@@ -65,7 +65,7 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
                 when mine.clears_ttl then null
                 when mine.ttl_minutes is null then thread.expires_at
                 else (
-                    (statement_timestamp() at time zone 'UTC')
+                    (mine.moment at time zone 'UTC')
                     + make_interval(secs => mine.ttl_minutes * 60)
                 ) at time zone 'UTC'
             end

@@ -50,7 +50,13 @@ impl TestServer {
 
     /// The same with other settings.
     pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> TestServer {
-        let database = test_cluster().await.database().await;
+        let database = test_cluster().await.database_of_a_server().await;
+        Self::start_on(database, tempfile::tempdir().unwrap(), configure).await
+    }
+
+    /// The same on tables that are split by tenant.
+    pub(crate) async fn start_partitioned_with(configure: impl FnOnce(&mut Config)) -> TestServer {
+        let database = test_cluster().await.partitioned_database().await;
         Self::start_on(database, tempfile::tempdir().unwrap(), configure).await
     }
 

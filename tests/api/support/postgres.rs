@@ -4,7 +4,7 @@
 
 #![expect(clippy::panic, reason = "a test without its database has nothing to check")]
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -69,10 +69,71 @@ impl TestCluster {
         options.database(&name)
     }
 
+    /// A new database for a server: empty, or with partitioned tables if the tests are run on them
+    /// (`THREAD_STORE_TEST_TABLES=partitioned`).
+    pub(crate) async fn database_of_a_server(&self) -> PgConnectOptions {
+        match std::env::var("THREAD_STORE_TEST_TABLES").as_deref() {
+            Ok("partitioned") => self.partitioned_database().await,
+            Ok("whole") | Err(_) => self.database().await,
+            Ok(other) => failed("reading THREAD_STORE_TEST_TABLES", &other),
+        }
+    }
+
+    /// A new database with the tables of threads split by tenant: the stand-in for a cluster.
+    pub(crate) async fn partitioned_database(&self) -> PgConnectOptions {
+        let database = self.database().await;
+        let split = async {
+            thread_store::store::migrate(&database).await?;
+            let mut connection = database.clone().connect().await?;
+            connection.execute(AssertSqlSafe(partitioned())).await?;
+            connection.close().await?;
+            Ok::<_, Box<dyn std::error::Error>>(())
+        };
+        split.await.unwrap_or_else(|error| failed("splitting the tables", &error));
+        database
+    }
+
     /// A new empty database as a `DATABASE_URL`, for a child process.
     pub(crate) async fn database_url(&self) -> String {
         url_of(&self.database().await)
     }
+}
+
+/// Partitions of each table.
+pub(crate) const PARTITIONS: usize = 8;
+
+/// The tables of the migrations once more, each with a tenant as a table of [`PARTITIONS`] partitions.
+fn partitioned() -> String {
+    let mut text = "begin; set search_path = pg_catalog;\n\
+                    drop table thread_store.thread, thread_store.checkpoint, \
+                    thread_store.channel_value, thread_store.message, \
+                    thread_store.thread_directory cascade;\n"
+        .to_owned();
+    let mut partitions = String::new();
+    for migration in thread_store::store::migrator().iter() {
+        for (number, part) in migration.sql.as_str().split("create table thread_store.").enumerate()
+        {
+            if number == 0 {
+                text.push_str(part);
+                continue;
+            }
+            text.push_str("create table thread_store.");
+            let (name, _) = part.split_once(' ').unwrap_or_default();
+            let Some((columns, rest)) = part.split_once("\n);") else { continue };
+            let is_split =
+                columns.contains(" tenant bigint not null") && name != "thread_directory";
+            let by = if is_split { "\n) partition by hash (tenant);" } else { "\n);" };
+            text.extend([columns, by, rest]);
+            for part in (0..PARTITIONS).filter(|_| is_split) {
+                let _ = writeln!(
+                    partitions,
+                    "create table thread_store.{name}_p{part} partition of thread_store.{name} \
+                     for values with (modulus {PARTITIONS}, remainder {part});"
+                );
+            }
+        }
+    }
+    text + &partitions + "commit;"
 }
 
 /// `postgres://postgres@localhost/name?host=%2Fpath%2Fof%2Fthe%2Fsocket`.

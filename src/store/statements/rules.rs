@@ -1,0 +1,101 @@
+//! What every statement keeps to, read from its text.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::references::references;
+use super::{statements, texts};
+use crate::store::sql::Form;
+
+/// Statements about the threads of a tenant, whichever they are.
+const OF_A_TENANT: [&str; 4] =
+    ["threads/search", "threads/search_recent", "threads/count", "threads/quota"];
+
+/// Statements that look at the threads of all tenants, and why they may.
+const OF_ALL_TENANTS: [(&str, &str); 2] = [
+    ("threads/expired", "the sweeper, whose work nobody waits for"),
+    ("schema/ping", "reads no row"),
+];
+
+/// What a tenant is compared with: a parameter, or the column of the request's row.
+fn is_known(tenant: &str, form: Form) -> bool {
+    let is_parameter = tenant.starts_with('$');
+    let is_column = ["asked.tenant", "mine.tenant", "inserted"].contains(&tenant);
+    is_parameter || is_column || (form == Form::AllTenants && tenant == "thread.tenant")
+}
+
+#[test]
+fn every_reference_to_a_table_has_its_tenant_and_its_thread() {
+    for text in texts() {
+        if OF_ALL_TENANTS.iter().any(|(name, _)| *name == text.name) {
+            continue;
+        }
+        for reference in references(&text.sql) {
+            let what = format!("{} ({}): {reference:?}\n{}", text.name, text.case, text.sql);
+            let has_thread = !reference.thread_ids.is_empty();
+            match reference.table.as_str() {
+                // Its key is the thread id alone.
+                "thread_directory" => assert!(has_thread, "{what}"),
+                "thread" | "checkpoint" | "channel_value" | "message" => {
+                    let tenants = &reference.tenants;
+                    assert!(!tenants.is_empty(), "{what}");
+                    assert!(tenants.iter().all(|tenant| is_known(tenant, text.form)), "{what}");
+                    let is_of_tenant =
+                        reference.table == "thread" && OF_A_TENANT.contains(&text.name);
+                    assert!(has_thread || is_of_tenant, "{what}");
+                }
+                _ => panic!("an unknown table: {what}"),
+            }
+        }
+    }
+}
+
+/// Where tables are split, a text that serves one tenant names it as a parameter everywhere.
+#[test]
+fn a_statement_of_one_tenant_compares_with_its_parameter_only() {
+    let of_one = texts().into_iter().filter(|text| text.form == Form::OneTenant);
+    let mut read = 0;
+    for text in of_one {
+        for reference in references(&text.sql) {
+            let is_parameter = |tenant: &String| tenant == "$1" || tenant == "inserted";
+            assert!(reference.tenants.iter().all(is_parameter), "{}: {}", text.name, text.sql);
+            read += 1;
+        }
+    }
+    assert!(read > 50, "{read}");
+}
+
+/// The statements are listed by hand. This finds those that are not.
+#[test]
+fn every_statement_is_listed() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let mut declared = 0;
+    for file in files(&source) {
+        let text = fs::read_to_string(&file).unwrap();
+        for (_, rest) in
+            text.match_indices("static ").map(|(at, word)| text.split_at(at + word.len()))
+        {
+            let Some((name, rest)) = rest.split_once(": ") else { continue };
+            let count = match rest {
+                _ if rest.starts_with("Statement =") => 1,
+                _ if rest.starts_with("[Statement; ") => {
+                    rest["[Statement; ".len()..].split(']').next().unwrap().parse().unwrap()
+                }
+                _ => continue,
+            };
+            assert!(name.chars().all(|sign| sign.is_ascii_uppercase() || sign == '_'), "{name}");
+            declared += count;
+        }
+    }
+    let listed = statements();
+    let names: BTreeSet<_> = listed.iter().map(|(statement, _)| statement.name).collect();
+    assert_eq!(names.len(), listed.len(), "two statements have one name");
+    assert_eq!(listed.len(), declared, "a statement is missing in `statements()`: {names:?}");
+}
+
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}

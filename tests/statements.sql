@@ -1,0 +1,2456 @@
+-- Every statement of the store, written by `UPDATE_STATEMENTS=1 cargo test --lib statements`.
+--
+-- 1. The conditions that a policy's filter becomes. Their values are in asked.filter.
+-- 2. Every statement, as requests of the program's own policy share it on one Postgres.
+-- 3. The same for other filters, databases and searches, as differences to those texts.
+
+
+-- 1. Conditions ---------------------------------------------------
+
+-- the owner's threads: asked.filter = '["owner","ada"]'
+-- coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- all threads: asked.filter = '[]'
+-- (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- members or one of some teams, and not archived: asked.filter = '["members","ada","team",["a","b"],"archived"]'
+-- coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- no threads: asked.filter = '[]'
+-- coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+
+-- 2. Statements ---------------------------------------------------
+
+-- threads/create
+with asked as (
+    select *
+    from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+        with ordinality as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy, n)
+),
+entered as (
+    insert into thread_store.thread_directory (thread_id, tenant)
+    select asked.thread_id, asked.tenant
+    from asked
+    on conflict (thread_id) do nothing
+    returning thread_id
+),
+thread as (
+    insert into thread_store.thread (
+        tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
+        ttl_minutes, ttl_strategy, expires_at
+    )
+    select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+        asked.ttl_minutes, asked.ttl_strategy,
+        moment + make_interval(secs => asked.ttl_minutes * 60)
+    from asked
+    join entered using (thread_id)
+    cross join statement_timestamp() as moment
+    returning thread.*
+)
+select asked.n, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at
+from thread
+join asked using (thread_id);
+
+-- threads/get
+select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+    with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.state_bytes <= asked.max_bytes
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true
+left join lateral (
+    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
+    from jsonb_each(head.channels) as entry
+    cross join lateral (
+        select value
+        from thread_store.channel_value
+        where channel_value.tenant = asked.tenant
+            and channel_value.thread_id = thread.thread_id
+            and channel_value.seq = (entry.value ->> 0)::bigint
+            and channel_value.channel = entry.key
+        offset 0
+    ) as stored
+) as channels on true
+left join lateral (
+    select coalesce(string_agg(visible.message::text, ','), '') as text
+    from (
+    select distinct on (written.position) written.position, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+    ) as visible
+    where visible.message is not null
+) as messages on head.messages_end is not null;
+
+-- threads/patch
+with asked as (
+    select *
+    from unnest(
+        $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+        $6::text[], $7::bool[], $8::bigint[]
+    ) with ordinality as asked (
+        tenant, filter, thread_id, metadata, ttl_minutes, ttl_strategy, clears_ttl, max_bytes, n
+    )
+),
+mine as (
+    select asked.*, statement_timestamp() as moment
+    from asked
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        for no key update skip locked
+    ) as thread
+),
+thread as (
+    update thread_store.thread
+    set metadata = thread.metadata || mine.metadata,
+        updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
+        ttl_minutes = case
+            when mine.clears_ttl then null
+            else coalesce(mine.ttl_minutes, thread.ttl_minutes)
+        end,
+        ttl_strategy = case
+            when mine.clears_ttl then null
+            when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
+            when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
+            else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
+        end,
+        expires_at = case
+            when mine.clears_ttl then null
+            when mine.ttl_minutes is null then thread.expires_at
+            else (
+                (mine.moment at time zone 'UTC')
+                + make_interval(secs => mine.ttl_minutes * 60)
+            ) at time zone 'UTC'
+        end
+    from mine
+    where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+    returning thread.*, mine.n
+)
+select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+from thread
+join asked using (n)
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.state_bytes <= asked.max_bytes
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true
+left join lateral (
+    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
+    from jsonb_each(head.channels) as entry
+    cross join lateral (
+        select value
+        from thread_store.channel_value
+        where channel_value.tenant = asked.tenant
+            and channel_value.thread_id = thread.thread_id
+            and channel_value.seq = (entry.value ->> 0)::bigint
+            and channel_value.channel = entry.key
+        offset 0
+    ) as stored
+) as channels on true
+left join lateral (
+    select coalesce(string_agg(visible.message::text, ','), '') as text
+    from (
+    select distinct on (written.position) written.position, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+    ) as visible
+    where visible.message is not null
+) as messages on head.messages_end is not null;
+
+-- threads/search
+select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
+    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+    $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
+) with ordinality as asked (
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, with_values, max_bytes,
+    min_threads, n
+)
+cross join lateral (
+    select *,
+        row_number() over page as place,
+        (sum(200 + case
+                when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
+                else octet_length(thread.metadata::text)
+            end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
+            as bytes
+    from (
+        select *, true as is_match
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+            and true
+        order by thread.updated_at desc, thread.thread_id desc
+        limit asked.max_threads
+        offset asked.skipped
+    ) as thread
+    window page as (order by thread.updated_at desc, thread.thread_id desc)
+) as thread
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and asked.with_values
+        and thread.state_bytes <= 67108864
+        and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true
+left join lateral (
+    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
+    from jsonb_each(head.channels) as entry
+    cross join lateral (
+        select value
+        from thread_store.channel_value
+        where channel_value.tenant = asked.tenant
+            and channel_value.thread_id = thread.thread_id
+            and channel_value.seq = (entry.value ->> 0)::bigint
+            and channel_value.channel = entry.key
+        offset 0
+    ) as stored
+) as channels on true
+left join lateral (
+    select coalesce(string_agg(visible.message::text, ','), '') as text
+    from (
+    select distinct on (written.position) written.position, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+    ) as visible
+    where visible.message is not null
+) as messages on head.messages_end is not null;
+
+-- threads/search_recent
+select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
+    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+    $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
+) with ordinality as asked (
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, with_values, max_bytes,
+    min_threads, n
+)
+cross join lateral (
+    select *,
+        row_number() over page as place,
+        (sum(200 + case
+                when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
+                else octet_length(thread.metadata::text)
+            end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
+            as bytes
+    from (
+        select *
+        from (
+            select *,
+                row_number() over (
+                    order by thread.updated_at desc, thread.thread_id desc
+                ) as nth,
+                true as is_match
+            from (
+                select *
+                from thread_store.thread
+                where thread.tenant = asked.tenant
+                    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+                    and (thread.updated_at, thread.thread_id)
+                        < (asked.behind::timestamptz, asked.behind_id)
+                order by thread.updated_at desc, thread.thread_id desc
+                limit 1000
+            ) as thread
+        ) as thread
+        where thread.is_match or thread.nth = 1000
+        order by thread.updated_at desc, thread.thread_id desc
+        limit asked.max_threads
+    ) as thread
+    window page as (order by thread.updated_at desc, thread.thread_id desc)
+) as thread
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and asked.with_values
+        and thread.state_bytes <= 67108864
+        and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true
+left join lateral (
+    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
+    from jsonb_each(head.channels) as entry
+    cross join lateral (
+        select value
+        from thread_store.channel_value
+        where channel_value.tenant = asked.tenant
+            and channel_value.thread_id = thread.thread_id
+            and channel_value.seq = (entry.value ->> 0)::bigint
+            and channel_value.channel = entry.key
+        offset 0
+    ) as stored
+) as channels on true
+left join lateral (
+    select coalesce(string_agg(visible.message::text, ','), '') as text
+    from (
+    select distinct on (written.position) written.position, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+    ) as visible
+    where visible.message is not null
+) as messages on head.messages_end is not null;
+
+-- threads/count
+select asked.n, (
+    select count(*)
+    from thread_store.thread
+    where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+) as threads
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+    with ordinality as asked (tenant, filter, criteria, n);
+
+-- threads/lock_owner
+select pg_advisory_xact_lock($1);
+
+-- threads/quota
+select count(*) as threads
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
+    with ordinality as asked (tenant, filter, max_threads, n)
+cross join lateral (
+    select 1
+    from thread_store.thread
+    where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    limit asked.max_threads
+) as own;
+
+-- threads/directory
+select tenant, thread_id
+from thread_store.thread_directory
+where thread_directory.thread_id = any($1)
+order by tenant, thread_id;
+
+-- threads/lock_source
+select thread.last_seq, thread.state_bytes, thread.stored_bytes
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    for key share
+) as thread;
+
+-- threads/copy
+with entered as (
+    insert into thread_store.thread_directory (thread_id, tenant) values ($5, $4)
+)
+insert into thread_store.thread (
+    tenant, thread_id, created_at, updated_at, state_updated_at, metadata, last_seq,
+    state_bytes, stored_bytes, ttl_minutes, ttl_strategy, expires_at
+)
+select $4, $5, moment, moment, moment, source.metadata || $6::text::jsonb, $3, $7, $8,
+    $9::float8, $10, moment + make_interval(secs => $9::float8 * 60)
+from thread_store.thread as source
+cross join lateral greatest(statement_timestamp(), ((source.state_updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC') as moment
+where source.tenant = $1 and source.thread_id = $2;
+
+-- threads/copy_checkpoint
+insert into thread_store.checkpoint (tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq, created_at, metadata, channels, branch, messages_start, messages_end, ancestors, state_bytes)
+select $4, $5, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq, created_at, metadata, channels, branch, messages_start, messages_end, ancestors, state_bytes
+from thread_store.checkpoint as source
+where source.tenant = $1 and source.thread_id = $2 and source.seq <= $3;
+
+-- threads/copy_channel_value
+insert into thread_store.channel_value (tenant, thread_id, seq, channel, value)
+select $4, $5, seq, channel, value
+from thread_store.channel_value as source
+where source.tenant = $1 and source.thread_id = $2 and source.seq <= $3;
+
+-- threads/copy_message
+insert into thread_store.message (tenant, thread_id, branch, position, seq, message_id, message)
+select $4, $5, branch, position, seq, message_id, message
+from thread_store.message as source
+where source.tenant = $1 and source.thread_id = $2 and source.seq <= $3;
+
+-- threads/delete
+with asked as (
+    select *
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+        with ordinality as asked (tenant, filter, thread_id, max_bytes, max_checkpoints, n)
+),
+gone as (
+    delete from thread_store.thread
+    using asked
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and thread.stored_bytes <= asked.max_bytes
+        and thread.last_seq <= asked.max_checkpoints
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    returning asked.n, thread.thread_id
+),
+forgotten as (
+    delete from thread_store.thread_directory
+    using gone
+    where thread_directory.thread_id = gone.thread_id
+)
+select n from gone;
+
+-- threads/hide
+with asked as (
+    select *
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, n)
+)
+update thread_store.thread
+set ttl_strategy = 'delete', expires_at = '-infinity'
+from asked
+where thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+returning asked.n;
+
+-- threads/lock_expired
+select thread.stored_bytes <= $3 and thread.last_seq <= $4 as is_short
+from thread_store.thread
+where thread.tenant = $1
+    and thread.thread_id = $2
+    and thread.ttl_strategy = 'delete'
+    and thread.expires_at <= statement_timestamp()
+for update skip locked;
+
+-- threads/erase_message
+delete from thread_store.message as erased
+where erased.tenant = $1
+    and erased.thread_id = $2
+    and erased.ctid = any(array(
+        select part.ctid
+        from thread_store.message as part
+        where part.tenant = $1 and part.thread_id = $2
+        limit $3
+    ));
+
+-- threads/erase_channel_value
+delete from thread_store.channel_value as erased
+where erased.tenant = $1
+    and erased.thread_id = $2
+    and erased.ctid = any(array(
+        select part.ctid
+        from thread_store.channel_value as part
+        where part.tenant = $1 and part.thread_id = $2
+        limit $3
+    ));
+
+-- threads/erase_checkpoint
+delete from thread_store.checkpoint as erased
+where erased.tenant = $1
+    and erased.thread_id = $2
+    and erased.ctid = any(array(
+        select part.ctid
+        from thread_store.checkpoint as part
+        where part.tenant = $1 and part.thread_id = $2
+        limit $3
+    ));
+
+-- threads/erase
+with gone as (
+    delete from thread_store.thread
+    where thread.tenant = $1 and thread.thread_id = $2
+    returning thread.thread_id
+)
+delete from thread_store.thread_directory
+using gone
+where thread_directory.thread_id = gone.thread_id;
+
+-- threads/lock_all
+select thread.thread_id
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+    with ordinality as asked (tenant, filter, thread_ids, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = any(array(
+        select id::uuid from jsonb_array_elements_text(asked.thread_ids) as id
+    ))
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+order by thread.thread_id
+for update of thread;
+
+-- threads/keep_checkpoints
+delete from thread_store.checkpoint
+where checkpoint.tenant = $1
+    and checkpoint.thread_id = $2
+    and checkpoint.checkpoint_id < (
+        select newest.checkpoint_id
+        from thread_store.checkpoint as newest
+        where newest.tenant = $1
+            and newest.thread_id = $2
+            and newest.checkpoint_ns = checkpoint.checkpoint_ns
+        order by newest.checkpoint_id desc
+        limit 1
+    );
+
+-- threads/drop_parents
+update thread_store.checkpoint
+set parent_checkpoint_id = null
+where checkpoint.tenant = $1 and checkpoint.thread_id = $2;
+
+-- threads/keep_values
+delete from thread_store.channel_value
+where channel_value.tenant = $1
+    and channel_value.thread_id = $2
+    and not exists (
+        select
+        from thread_store.checkpoint
+        where checkpoint.tenant = $1
+            and checkpoint.thread_id = $2
+            and (checkpoint.channels -> channel_value.channel ->> 0)::bigint = channel_value.seq
+    );
+
+-- threads/keep_messages
+with source as (
+    select checkpoint_id, messages_start, branch, seq, messages_end
+    from thread_store.checkpoint
+    where checkpoint.tenant = $1
+        and checkpoint.thread_id = $2
+        and checkpoint.messages_end is not null
+    union all
+    select checkpoint_id, messages_start, (ancestor ->> 0)::bigint, (ancestor ->> 1)::bigint,
+        (ancestor ->> 2)::bigint
+    from thread_store.checkpoint
+    cross join lateral jsonb_array_elements(checkpoint.ancestors) as ancestor
+    where checkpoint.tenant = $1
+        and checkpoint.thread_id = $2
+        and checkpoint.messages_end is not null
+),
+visible as materialized (
+    select distinct on (source.checkpoint_id, message.position)
+        message.branch, message.position, message.seq, message.message is null as is_removed
+    from source
+    join thread_store.message
+        on message.tenant = $1
+        and message.thread_id = $2
+        and message.branch = source.branch
+        and message.position >= source.messages_start
+        and message.position < source.messages_end
+        and message.seq <= source.seq
+    order by source.checkpoint_id, message.position, message.seq desc
+)
+delete from thread_store.message
+where message.tenant = $1
+    and message.thread_id = $2
+    and (message.branch, message.position, message.seq) not in (
+        select visible.branch, visible.position, visible.seq
+        from visible
+        where not visible.is_removed
+    );
+
+-- threads/pruned
+update thread_store.thread
+set pruned = thread.pruned + 1,
+    stored_bytes = (
+        select coalesce(sum(octet_length(channel_value.value::text)), 0)
+        from thread_store.channel_value
+        where channel_value.tenant = $1 and channel_value.thread_id = $2
+    ) + (
+        select coalesce(sum(octet_length(message.message::text)), 0)
+        from thread_store.message
+        where message.tenant = $1 and message.thread_id = $2
+    )
+where thread.tenant = $1 and thread.thread_id = $2;
+
+-- threads/expired
+select tenant, thread_id, ttl_strategy = 'delete' as is_deleted
+from thread_store.thread
+where expires_at <= statement_timestamp() and thread_id <> all($1)
+order by expires_at
+limit $2;
+
+-- threads/lock_for_pruning
+select
+from thread_store.thread
+where thread.tenant = $1
+    and thread.thread_id = $2
+    and thread.ttl_strategy = 'keep_latest'
+    and thread.expires_at <= statement_timestamp()
+for update skip locked;
+
+-- threads/swept
+update thread_store.thread
+set expires_at = null
+where thread.tenant = $1 and thread.thread_id = $2;
+
+-- threads/lock
+select
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+cross join lateral (
+    select
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    for no key update
+) as thread;
+
+-- state/parent
+select asked.n, thread.created_at, thread.last_seq, thread.pruned, thread.stored_bytes,
+    greatest(statement_timestamp(), ((thread.state_updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC') as moment,
+    thread.metadata ->> 'graph_id' as graph_id,
+    parent.checkpoint_id, parent.seq, parent.branch, parent.channels, parent.messages_start,
+    parent.messages_end, parent.ancestors, parent.state_bytes,
+    coalesce((parent.metadata ->> 'step')::bigint, -1) as step,
+    parent.is_followed, named.messages
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+    with ordinality as asked (
+        tenant, filter, thread_id, checkpoint_ns, checkpoint_id, message_ids, n
+    )
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+left join lateral (
+    select checkpoint.*, exists (
+        select
+        from thread_store.checkpoint as later
+        where later.tenant = asked.tenant
+            and later.thread_id = asked.thread_id
+            and later.checkpoint_ns = asked.checkpoint_ns
+            and later.checkpoint_id > checkpoint.checkpoint_id
+            and later.branch = checkpoint.branch
+    ) as is_followed
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = asked.thread_id
+        and checkpoint.checkpoint_ns = asked.checkpoint_ns
+        and checkpoint.checkpoint_id <= asked.checkpoint_id
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as parent on true
+left join lateral (
+    select json_agg(json_build_array(named.id, found.position, found.message)) as messages
+    from jsonb_array_elements_text(asked.message_ids) as named (id)
+    cross join lateral (
+        select written.position, written.message
+        from thread_store.message as written
+        where written.tenant = asked.tenant
+            and written.thread_id = asked.thread_id
+            and written.message_id = named.id
+            and written.position >= parent.messages_start
+            and (
+                (
+                    written.branch = parent.branch
+                    and written.position < parent.messages_end
+                    and written.seq <= parent.seq
+                )
+                or exists (
+                    select
+                    from jsonb_array_elements(parent.ancestors) as ancestor
+                    where written.branch = (ancestor ->> 0)::bigint
+                        and written.seq <= (ancestor ->> 1)::bigint
+                        and written.position < (ancestor ->> 2)::bigint
+                )
+            )
+        order by written.seq desc
+        limit 1
+    ) as found
+    where found.message is not null
+) as named on asked.message_ids is not null;
+
+-- state/insert
+with asked as (
+    select *
+    from unnest(
+        $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+        $6::bigint[], $7::timestamptz[], $8::text[], $9::uuid[], $10::uuid[], $11::jsonb[],
+        $12::jsonb[], $13::bigint[], $14::bigint[], $15::bigint[], $16::jsonb[],
+        $17::bigint[], $18::bigint[]
+    ) with ordinality as asked (
+        tenant, filter, thread_id, created_at, pruned,
+        seq, moment, checkpoint_ns, checkpoint_id, parent_checkpoint_id, metadata,
+        channels, branch, messages_start, messages_end, ancestors,
+        state_bytes, new_bytes, n
+    )
+),
+mine as (
+    select asked.*
+    from asked
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and thread.created_at = asked.created_at
+            and thread.last_seq = asked.seq - 1
+            and thread.pruned = asked.pruned
+            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        for no key update skip locked
+    ) as thread
+),
+moved as (
+    update thread_store.thread
+    set last_seq = mine.seq,
+        state_updated_at = mine.moment,
+        updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
+        state_bytes = case
+            when mine.checkpoint_ns = '' then mine.state_bytes
+            else thread.state_bytes
+        end,
+        stored_bytes = thread.stored_bytes + mine.new_bytes
+    from mine
+    where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+),
+new_checkpoint as (
+    insert into thread_store.checkpoint (
+        tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+        created_at, metadata, channels, branch, messages_start, messages_end, ancestors,
+        state_bytes
+    )
+    select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+        moment, metadata, channels, branch, messages_start, messages_end, ancestors,
+        state_bytes
+    from mine
+),
+new_value as (
+    insert into thread_store.channel_value (tenant, thread_id, seq, channel, value)
+    select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
+    from unnest($19::bigint[], $20::text[], $21::text[]) as new (n, channel, value)
+    join mine using (n)
+),
+new_message as (
+    insert into thread_store.message (
+        tenant, thread_id, branch, position, seq, message_id, message
+    )
+    select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+        new.message::json
+    from unnest($22::bigint[], $23::bigint[], $24::text[], $25::text[])
+        as new (n, position, message_id, message)
+    join mine using (n)
+)
+select n from mine;
+
+-- state/read
+select asked.n, thread.created_at as thread_created_at, picked.*,
+    messages.branches as message_branches, messages.positions as message_positions,
+    messages.seqs as message_seqs, messages.texts as message_texts,
+    stored.seqs as value_seqs, stored.names as value_names, stored.texts as value_texts
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+    $7::bigint[], $8::text[]::jsonb[], $9::bigint[], $10::bool[], $11::text[]::jsonb[],
+    $12::bigint[], $13::bigint[]
+) with ordinality as asked (
+    tenant, filter, thread_id, checkpoint_ns, oldest, newest,
+    behind_seq, metadata, max_states, with_values, selected,
+    max_bytes, min_states, n
+)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+cross join lateral (
+    select coalesce(max(page.bytes), 0)::bigint as bytes,
+        count(*) as found,
+        array_agg(page.checkpoint_id) filter (where page.fits) as checkpoint_ids,
+        array_agg(page.parent_checkpoint_id) filter (where page.fits) as parents,
+        array_agg(page.seq) filter (where page.fits) as seqs,
+        array_agg(page.created_at) filter (where page.fits) as created_ats,
+        array_agg(
+            page.metadata || jsonb_build_object('thread_id', asked.thread_id)
+        ) filter (where page.fits) as metadatas,
+        array_agg(page.channels) filter (where page.fits) as channels,
+        array_agg(page.branch) filter (where page.fits) as branches,
+        array_agg(page.messages_start) filter (where page.fits) as starts,
+        array_agg(page.messages_end) filter (where page.fits) as ends,
+        array_agg(page.ancestors) filter (where page.fits) as ancestors,
+        min(page.messages_start) filter (where page.fits) as messages_start,
+        max(page.messages_end) filter (where page.fits) as messages_end,
+        max(page.seq) filter (where page.fits) as last_seq
+    from (
+        select *, bytes <= asked.max_bytes
+            or (place <= asked.min_states and bytes <= 67108864) as fits
+        from (
+            select *,
+                row_number() over page as place,
+                sum(
+                    300 + pg_column_size(checkpoint.metadata) + case
+                        when not asked.with_values then 0
+                        when asked.selected is null then checkpoint.state_bytes
+                        else (
+                            select coalesce(sum((entry.value ->> 1)::bigint), 0)
+                            from jsonb_each(checkpoint.channels) as entry
+                            where asked.selected ? entry.key
+                        ) + case
+                            when asked.selected ? 'messages' then checkpoint.state_bytes
+                            else 0
+                        end
+                    end
+                ) over page as bytes
+            from (
+                select *
+                from thread_store.checkpoint
+                where checkpoint.tenant = asked.tenant
+                    and checkpoint.thread_id = asked.thread_id
+                    and checkpoint.checkpoint_ns = asked.checkpoint_ns
+                    and checkpoint.checkpoint_id >= asked.oldest
+                    and checkpoint.checkpoint_id <= asked.newest
+                    and checkpoint.seq > asked.behind_seq
+                    and (
+                        asked.metadata is null
+                        or checkpoint.metadata
+                            || jsonb_build_object('thread_id', asked.thread_id)
+                            @> asked.metadata
+                    )
+                order by checkpoint.checkpoint_id desc
+                limit asked.max_states
+            ) as checkpoint
+            window page as (order by checkpoint.checkpoint_id desc)
+        ) as page
+    ) as page
+) as picked
+left join lateral (
+    select array_agg(message.branch) as branches,
+        array_agg(message.position) as positions,
+        array_agg(message.seq) as seqs,
+        array_agg(message.message::text) as texts
+    from (
+        select branch from unnest(picked.branches) as branch
+        union
+        select (ancestor ->> 0)::bigint
+        from unnest(picked.ancestors) as list
+        cross join lateral jsonb_array_elements(list) as ancestor
+    ) as source
+    cross join lateral (
+        select *
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = asked.thread_id
+            and message.branch = source.branch
+            and message.position >= picked.messages_start
+            and message.position < picked.messages_end
+            and message.seq <= picked.last_seq
+        offset 0
+    ) as message
+    where asked.with_values and (asked.selected is null or asked.selected ? 'messages')
+) as messages on true
+left join lateral (
+    select array_agg(wanted.seq) as seqs,
+        array_agg(wanted.channel) as names,
+        array_agg(found.value::text) as texts
+    from (
+        select distinct entry.key as channel, (entry.value ->> 0)::bigint as seq
+        from unnest(picked.channels) as list
+        cross join lateral jsonb_each(list) as entry
+        where asked.with_values and (asked.selected is null or asked.selected ? entry.key)
+    ) as wanted
+    cross join lateral (
+        select value
+        from thread_store.channel_value
+        where channel_value.tenant = asked.tenant
+            and channel_value.thread_id = asked.thread_id
+            and channel_value.seq = wanted.seq
+            and channel_value.channel = wanted.channel
+        offset 0
+    ) as found
+) as stored on true;
+
+-- state/progress
+select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest');
+
+-- state/storage
+select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+    channels.by_channel, channels.count as values, channels.bytes as value_bytes
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+cross join lateral (
+    select count(*), coalesce(sum(
+        160 + pg_column_size(checkpoint.checkpoint_ns) + pg_column_size(checkpoint.metadata)
+            + pg_column_size(checkpoint.channels)
+            + coalesce(pg_column_size(checkpoint.ancestors), 0)
+    ), 0)::bigint as bytes
+    from thread_store.checkpoint
+    where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
+) as checkpoints
+cross join lateral (
+    select coalesce(sum(channel.count), 0)::bigint as count,
+        coalesce(sum(channel.bytes), 0)::bigint as bytes,
+        coalesce(jsonb_object_agg(
+            channel.name, jsonb_build_object('count', channel.count, 'bytes', channel.bytes)
+        ), '{}') as by_channel
+    from (
+        select channel_value.channel as name, count(*), sum(
+            64 + pg_column_size(channel_value.channel) + pg_column_size(channel_value.value)
+        )::bigint as bytes
+        from thread_store.channel_value
+        where channel_value.tenant = asked.tenant
+            and channel_value.thread_id = asked.thread_id
+        group by channel_value.channel
+        union all
+        select 'messages', count(*), coalesce(sum(
+            80 + pg_column_size(message.message_id)
+                + coalesce(pg_column_size(message.message), 0)
+        ), 0)::bigint
+        from thread_store.message
+        where message.tenant = asked.tenant and message.thread_id = asked.thread_id
+        having count(*) > 0
+    ) as channel
+) as channels;
+
+-- changes/recheck
+select thread.thread_id, thread.last_seq
+from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
+join thread_store.thread
+    on thread.tenant = asked.tenant and thread.thread_id = asked.thread_id
+where thread.expires_at is null or thread.expires_at > statement_timestamp();
+
+-- changes/notify
+select pg_notify($1, $2);
+
+-- schema/ping
+select from thread_store.thread limit 0;
+
+
+-- 3. Differences --------------------------------------------------
+
+-- threads/search (the owner's threads; requests of any tenants; by UpdatedAt, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.updated_at asc, thread.thread_id asc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.updated_at asc, thread.thread_id asc)
+
+-- threads/search (the owner's threads; requests of any tenants; by CreatedAt, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.created_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.created_at desc, thread.thread_id desc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.created_at desc, thread.thread_id desc)
+
+-- threads/search (the owner's threads; requests of any tenants; by CreatedAt, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.created_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.created_at asc, thread.thread_id asc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.created_at asc, thread.thread_id asc)
+
+-- threads/search (the owner's threads; requests of any tenants; by StateUpdatedAt, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.state_updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.state_updated_at desc, thread.thread_id desc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.state_updated_at desc, thread.thread_id desc)
+
+-- threads/search (the owner's threads; requests of any tenants; by StateUpdatedAt, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.state_updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.state_updated_at asc, thread.thread_id asc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.state_updated_at asc, thread.thread_id asc)
+
+-- threads/search (the owner's threads; requests of any tenants; by Status, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.status collate "C", thread.thread_id) < (asked.behind::text, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.status collate "C" desc, thread.thread_id desc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.status collate "C" desc, thread.thread_id desc)
+
+-- threads/search (the owner's threads; requests of any tenants; by Status, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.status collate "C", thread.thread_id) > (asked.behind::text, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.status collate "C" asc, thread.thread_id asc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.status collate "C" asc, thread.thread_id asc)
+
+-- threads/search (the owner's threads; requests of any tenants; by ThreadId, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.thread_id, thread.thread_id) < (asked.behind::uuid, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.thread_id desc, thread.thread_id desc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.thread_id desc, thread.thread_id desc)
+
+-- threads/search (the owner's threads; requests of any tenants; by ThreadId, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.thread_id, thread.thread_id) > (asked.behind::uuid, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.thread_id asc, thread.thread_id asc
+-- - window page as (order by thread.updated_at desc, thread.thread_id desc)
+-- + window page as (order by thread.thread_id asc, thread.thread_id asc)
+
+-- threads/search (the owner's threads; requests of any tenants; by metadata)
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+
+-- threads/search (the owner's threads; requests of any tenants; by values)
+-- - and true
+-- + and true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))
+
+-- threads/search (the owner's threads; requests of any tenants; by status)
+-- - and true
+-- + and true and thread.status = (asked.criteria ->> 0)
+
+-- threads/search (the owner's threads; requests of any tenants; by ids)
+-- - and true
+-- + and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
+
+-- threads/search (the owner's threads; requests of any tenants; by all of these)
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
+
+-- threads/search_recent (the owner's threads; requests of any tenants; by metadata)
+-- - true as is_match
+-- + true and thread.metadata @> (asked.criteria -> 0) as is_match
+
+-- threads/search_recent (the owner's threads; requests of any tenants; by values)
+-- - true as is_match
+-- + true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3)) as is_match
+
+-- threads/search_recent (the owner's threads; requests of any tenants; by status)
+-- - true as is_match
+-- + true and thread.status = (asked.criteria ->> 0) as is_match
+
+-- threads/search_recent (the owner's threads; requests of any tenants; by ids)
+-- - true as is_match
+-- + true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id)) as is_match
+
+-- threads/search_recent (the owner's threads; requests of any tenants; by all of these)
+-- - true as is_match
+-- + true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id)) as is_match
+
+-- threads/count (the owner's threads; requests of any tenants; by metadata)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+
+-- threads/count (the owner's threads; requests of any tenants; by values)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))
+
+-- threads/count (the owner's threads; requests of any tenants; by status)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.status = (asked.criteria ->> 0)
+
+-- threads/count (the owner's threads; requests of any tenants; by ids)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
+
+-- threads/count (the owner's threads; requests of any tenants; by all of these)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
+
+-- state/read (the owner's threads; requests of any tenants; oldest first)
+-- - order by checkpoint.checkpoint_id desc
+-- + order by checkpoint.checkpoint_id asc
+-- - window page as (order by checkpoint.checkpoint_id desc)
+-- + window page as (order by checkpoint.checkpoint_id asc)
+
+-- threads/create (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+-- + from unnest(array[$1::bigint], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+-- - select asked.thread_id, asked.tenant
+-- + select asked.thread_id, $1::bigint
+-- - select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+-- + select $1::bigint, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+
+-- threads/get (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/patch (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search_recent (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/count (the owner's threads; requests of one tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- threads/quota (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- threads/delete (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- threads/hide (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- threads/lock_all (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+
+-- threads/lock (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- state/parent (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where later.tenant = asked.tenant
+-- + where later.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where written.tenant = asked.tenant
+-- + where written.tenant = $1::bigint
+
+-- state/insert (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
+-- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+
+-- state/read (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+
+-- state/progress (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+
+-- state/storage (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
+-- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
+-- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
+
+-- threads/search (the owner's threads; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) = (($2::text[]::jsonb[])[1] -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - and asked.with_values
+-- + and ($8::bool[])[1]
+-- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+-- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (the owner's threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+
+-- threads/count (the owner's threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (the owner's threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/get (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/patch (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/search (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/search_recent (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/count (all threads; requests of any tenants)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (all threads; requests of any tenants)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/delete (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/hide (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_all (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/parent (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/insert (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/read (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/progress (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/storage (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/get (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/patch (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search_recent (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/count (all threads; requests of one tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- threads/quota (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/delete (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/hide (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_all (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/parent (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where later.tenant = asked.tenant
+-- + where later.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where written.tenant = asked.tenant
+-- + where written.tenant = $1::bigint
+
+-- state/insert (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
+-- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+
+-- state/read (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+
+-- state/progress (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/storage (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
+-- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
+-- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
+
+-- threads/search (all threads; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - and asked.with_values
+-- + and ($8::bool[])[1]
+-- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+-- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (all threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+
+-- threads/count (all threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (all threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/get (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/patch (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/search (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/search_recent (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/count (members or one of some teams, and not archived; requests of any tenants)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (members or one of some teams, and not archived; requests of any tenants)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/delete (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/hide (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_all (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/parent (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/insert (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/read (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/progress (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/storage (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/get (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/patch (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search_recent (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/count (members or one of some teams, and not archived; requests of one tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- threads/quota (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/delete (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/hide (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_all (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/parent (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where later.tenant = asked.tenant
+-- + where later.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where written.tenant = asked.tenant
+-- + where written.tenant = $1::bigint
+
+-- state/insert (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
+-- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+
+-- state/read (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+
+-- state/progress (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/storage (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
+-- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
+-- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
+
+-- threads/search (members or one of some teams, and not archived; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0))) = 'array' then (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) end) as item where item = (($2::text[]::jsonb[])[1] -> 1))) or (exists (select from jsonb_array_elements((($2::text[]::jsonb[])[1] -> 3)) as item where item = (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 2))))) and (not coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - and asked.with_values
+-- + and ($8::bool[])[1]
+-- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+-- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (members or one of some teams, and not archived; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+
+-- threads/count (members or one of some teams, and not archived; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (members or one of some teams, and not archived; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/get (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/patch (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/search (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/search_recent (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/count (no threads; requests of any tenants)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (no threads; requests of any tenants)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/delete (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/hide (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_all (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/parent (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/insert (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/read (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/progress (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/storage (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/get (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/patch (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search_recent (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/count (no threads; requests of one tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- threads/quota (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_source (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/delete (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/hide (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock_all (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/lock (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/parent (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where later.tenant = asked.tenant
+-- + where later.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where written.tenant = asked.tenant
+-- + where written.tenant = $1::bigint
+
+-- state/insert (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
+-- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+
+-- state/read (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+
+-- state/progress (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/storage (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
+-- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
+-- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
+
+-- threads/search (no threads; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - and asked.with_values
+-- + and ($8::bool[])[1]
+-- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+-- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+
+-- threads/search (no threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = thread.tenant
+
+-- threads/count (no threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/quota (no threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
