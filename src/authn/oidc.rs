@@ -131,6 +131,7 @@ impl ProviderEndpoints {
     }
 
     /// The origins that a page calls, which are not those that it navigates to.
+    #[must_use]
     pub fn origins(&self) -> Vec<String> {
         let called = [Some(&self.token_endpoint), self.revocation_endpoint.as_ref()];
         let mut origins: Vec<_> =

@@ -68,16 +68,18 @@ impl PageArguments {
     }
 }
 
+/// What is read of a key that is a JWT.
+#[derive(Deserialize)]
+struct Claims {
+    role: String,
+}
+
 /// Whether an API key of a Supabase project is for browsers: a publishable key, or a JWT whose role
 /// is `anon`. What is neither is taken for a secret, whatever the name of its setting.
 fn is_publishable(key: &str) -> bool {
     if let Some(rest) = key.strip_prefix("sb_publishable_") {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         return !rest.is_empty() && rest.bytes().all(is_plain) && !rest.contains("sb_secret");
-    }
-    #[derive(Deserialize)]
-    struct Claims {
-        role: String,
     }
     let mut parts = key.split('.');
     let (Some(_), Some(claims), Some(_), None) =

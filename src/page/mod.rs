@@ -10,8 +10,8 @@ mod sign_in;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -111,10 +111,11 @@ async fn configuration(State(sign_in): State<Arc<SignInOfPage>>) -> Result<Respo
 }
 
 /// A file below the version of the whole page: a browser keeps it as long as it likes.
-async fn file(
-    Path((version, name)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, Error> {
-    let found = (version == files::version()).then(|| File::named(&name)).flatten();
-    Ok(found.ok_or(Error::NotFound)?.answer(&headers, Kept::ForEver))
+async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Error> {
+    let mut segments = uri.path().rsplit('/');
+    // No name of a file has a letter that a path would encode.
+    let found = segments.next().and_then(File::named);
+    let is_current = segments.next() == Some(files::version());
+    let found = found.filter(|_| is_current).ok_or(Error::NotFound)?;
+    Ok(found.answer(&headers, Kept::ForEver))
 }

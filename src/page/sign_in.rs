@@ -35,7 +35,7 @@ pub(super) enum SignInOfPage {
         /// What the page is to it. Without it the page can sign nobody in.
         client_id: Option<String>,
         /// Its addresses, and when they were read.
-        endpoints: Mutex<Option<(Instant, ProviderEndpoints)>>,
+        endpoints: Mutex<Option<(Instant, Box<ProviderEndpoints>)>>,
     },
 }
 
@@ -52,8 +52,15 @@ pub(super) struct Configuration<'a> {
 #[serde(tag = "mode", rename_all = "lowercase")]
 enum Described<'a> {
     Local,
-    Supabase { url: &'a str, publishable_key: Option<&'a str> },
-    Oidc { audience: &'a str, client_id: Option<&'a str>, endpoints: Option<ProviderEndpoints> },
+    Supabase {
+        url: &'a str,
+        publishable_key: Option<&'a str>,
+    },
+    Oidc {
+        audience: &'a str,
+        client_id: Option<&'a str>,
+        endpoints: Option<Box<ProviderEndpoints>>,
+    },
 }
 
 impl SignInOfPage {
@@ -111,9 +118,8 @@ impl SignInOfPage {
     /// Where the page's requests go beside this server.
     pub(super) async fn origins(&self) -> Vec<String> {
         match self {
-            SignInOfPage::Local => Vec::new(),
+            SignInOfPage::Local | SignInOfPage::Oidc { client_id: None, .. } => Vec::new(),
             SignInOfPage::Supabase { url, .. } => vec![url.origin().ascii_serialization()],
-            SignInOfPage::Oidc { client_id: None, .. } => Vec::new(),
             // A provider that is away now is asked again by the page, which then loads anew.
             SignInOfPage::Oidc { .. } => match self.endpoints().await {
                 Ok(endpoints) => endpoints.origins(),
@@ -122,7 +128,7 @@ impl SignInOfPage {
         }
     }
 
-    async fn endpoints(&self) -> Result<ProviderEndpoints, Error> {
+    async fn endpoints(&self) -> Result<Box<ProviderEndpoints>, Error> {
         let SignInOfPage::Oidc { issuer, endpoints, .. } = self else {
             return Err(Error::NotFound);
         };
@@ -132,6 +138,7 @@ impl SignInOfPage {
         }
         match ProviderEndpoints::of(issuer).await {
             Ok(endpoints) => {
+                let endpoints = Box::new(endpoints);
                 *known = Some((Instant::now(), endpoints.clone()));
                 Ok(endpoints)
             }

@@ -6,6 +6,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
 use crate::support::TestServer;
+use crate::support::postgres::test_cluster;
 use crate::support::program::Program;
 
 async fn get(
@@ -111,7 +112,8 @@ async fn turned_off_there_is_no_page_and_nothing_that_leads_to_it() {
     for path in ["/app", "/app/", "/app/config.json"] {
         assert_eq!(get(&server, path, &[]).await.status(), 403, "as any path for a stranger");
     }
-    let program = Program::start(&[("APP", "off")]);
+    let database = test_cluster().await.database_url().await;
+    let program = Program::start(&[("DATABASE_URL", &database), ("APP", "off")]);
     assert!(!program.stop().contains("/app"));
 }
 
@@ -124,6 +126,7 @@ async fn no_key_but_one_for_browsers_leaves_the_server() {
     };
     let (service, anon) = (jwt(r#"{"role":"service_role"}"#), jwt(r#"{"role":"anon"}"#));
     let secret = "sb_secret_5Y2WvB8n1QJm0yTqLx";
+    let database = test_cluster().await.database_url().await;
     for (settings, expected) in [
         (vec![("SUPABASE_SERVICE_KEY", secret)], None),
         (vec![("SUPABASE_PUBLISHABLE_KEY", secret), ("SUPABASE_ANON_KEY", &service)], None),
@@ -137,7 +140,7 @@ async fn no_key_but_one_for_browsers_leaves_the_server() {
             Some("sb_publishable_x"),
         ),
     ] {
-        let mut all = vec![("SUPABASE_URL", "http://127.0.0.1:9")];
+        let mut all = vec![("DATABASE_URL", &*database), ("SUPABASE_URL", "http://127.0.0.1:9")];
         all.extend(settings);
         let program = Program::start(&all);
         let answer = Client::new().get(format!("{}/app/config.json", program.url)).send().await;

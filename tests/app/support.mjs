@@ -195,8 +195,8 @@ export const until = async (condition, what, patience = 8000) => {
 export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
 /** A story, whose pages are closed and judged at its end. */
-export function story(name, tell) {
-  test(name, { timeout: 90_000 }, async () => {
+export function story(name, tell, { timeout = 120_000 } = {}) {
+  test(name, { timeout }, async () => {
     const pages = [];
     await tell(async (...args) => { const page = await newPage(...args); pages.push(page); return page; });
     for (const page of pages) await page.done();

@@ -137,4 +137,3 @@ export const change = (id, body) => json(at(id), { method: "PATCH", body });
 export const remove = (id, options) => json(at(id), { method: "DELETE", ...options });
 export const prune = (ids, options) => json("threads/prune", { method: "POST", body: { thread_ids: ids, strategy: "delete" }, ...options });
 export const write = (id, body) => json(`${at(id)}/state`, { method: "POST", body });
-export const create = (body) => json("threads", { method: "POST", body });

@@ -20,8 +20,7 @@ export function learn(date) {
 }
 
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
-const day = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
-const dayOfYear = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", year: "numeric" });
+const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 const whole = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 
 /** How long ago, in few letters, and never in the future. */
@@ -33,7 +32,7 @@ export function ago(text) {
   if (seconds < 3570) return words.format(-Math.max(1, Math.round(seconds / 60)), "minute");
   if (seconds < 86400) return words.format(-Math.round(seconds / 3600), "hour");
   if (seconds < 6 * 86400) return words.format(-Math.round(seconds / 86400), "day");
-  return (seconds < 300 * 86400 ? day : dayOfYear).format(then);
+  return day.format(then);
 }
 
 /** A time to the second. */

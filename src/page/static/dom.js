@@ -28,17 +28,14 @@ const ICONS = {
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   export: "M12 15V4M7.5 8L12 3.5 16.5 8M5 14v6h14v-6",
   filter: "M4 6h16M7 12h10M10 18h4",
-  fork: "M7 5v14M7 14c0-5 10-3 10-9M4.8 5a2.2 2.2 0 1 0 4.4 0 2.2 2.2 0 1 0-4.4 0M14.8 5a2.2 2.2 0 1 0 4.4 0 2.2 2.2 0 1 0-4.4 0",
-  link: "M10 14a4 4 0 0 0 6 .5l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6-.5l-3 3a4 4 0 0 0 6 6l1-1",
+  fork: "M7 4v16M7 15c0-6 10-3 10-11M5 4h4M15 4h4",
+  link: "M10 14l4-4M9 8l3-3a4 4 0 0 1 7 7l-3 3M15 16l-3 3a4 4 0 0 1-7-7l3-3",
   more: "M5 12h.01M12 12h.01M19 12h.01",
   out: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
   pin: "M9 4h6l-1 6 3.5 4h-11L10 10zM12 14v6",
   search: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L20 20",
-  send: "M5 12h14M13 6l6 6-6 6",
-  stop: "M7 7h10v10H7z",
   tag: "M4 4h8l8 8-8 8-8-8zM8.5 8.5h.01",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
-  undo: "M4 9h10a5.5 5.5 0 0 1 0 11h-4M8 5L4 9l4 4",
 };
 
 /** One of our own pictures, which says nothing to a screen reader. */

@@ -40,7 +40,7 @@ async function whole(id) {
 }
 
 /** Saves threads as one file. `flags`: whether the server makes the files itself. */
-export async function save_threads(ids, format, flags) {
+export async function saveThreads(ids, format, flags) {
   const [type, ending] = TYPES[format];
   if (ids.length === 1 && flags.query) {
     const response = await api.ask(`threads/${ids[0]}/export?format=${format}`, { patient: true });

@@ -133,7 +133,7 @@ function searchBar(threads, flags) {
 
 function shortcut(event, { box, list, view, tidy, go }) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open], .menu")) return;
-  if (event.target.closest?.("input:not([type=checkbox]), textarea, select")) return;
+  if (event.target.closest?.("input:not([type=checkbox]), select")) return;
   const row = list.threads.get(view.id);
   const actions = {
     "/": () => box.focus(),

@@ -122,7 +122,7 @@ function block(part) {
     const url = address(source);
     return el("p", {}, link(url, [`${type === "file" ? "File" : "Picture"}: ${url.href}`]));
   }
-  if (type === "tool_use" || type === "input_json_delta") return null;
+  if (type === "tool_use") return null;
   return tree(part, undefined);
 }
 

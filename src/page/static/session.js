@@ -35,7 +35,7 @@ export async function start(config) {
   const { mode } = config;
   provider = mode === "oidc" ? new Oidc(config)
     : new GoTrue(mode === "local" ? new URL("../", document.baseURI).href : config.url, mode === "local" ? "local" : config.publishable_key);
-  const flash = takeFlash();
+  const flash = stored(FLASH, null) ?? "";
   if (returned) {
     try {
       await finish(returned);
@@ -88,20 +88,26 @@ export function adopt(session, stay) {
   schedule();
 }
 
-function keep() {
+/** What the session storage has under a name, which another value may take the place of. */
+function stored(name, value) {
   try {
-    if (current?.stay) sessionStorage.setItem(KEY, JSON.stringify(current));
-    else sessionStorage.removeItem(KEY);
-  } catch { /* Then a reload signs out. */ }
+    const found = JSON.parse(sessionStorage.getItem(name));
+    if (value) sessionStorage.setItem(name, JSON.stringify(value));
+    else if (value !== undefined) sessionStorage.removeItem(name);
+    return found;
+  } catch {
+    // A browser that keeps nothing signs out with a reload.
+    return null;
+  }
 }
 
+const keep = () => stored(KEY, current?.stay ? current : null);
+
 function restore() {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
-    if (typeof kept?.access !== "string") return;
-    current = kept;
-    schedule();
-  } catch { /* What cannot be read is not there. */ }
+  const kept = stored(KEY);
+  if (typeof kept?.access !== "string") return;
+  current = kept;
+  schedule();
 }
 
 /** Refreshed when a tenth of its life is left, and one minute before its end at the latest. */
@@ -158,17 +164,7 @@ export function end(text) {
   current = null;
   clearTimeout(timer);
   keep();
-  try { sessionStorage.setItem(FLASH, text); } catch { /* Then without a word. */ }
+  stored(FLASH, text);
   if (!text) history.replaceState(null, "", location.pathname);
   location.reload();
-}
-
-function takeFlash() {
-  try {
-    const text = sessionStorage.getItem(FLASH) ?? "";
-    sessionStorage.removeItem(FLASH);
-    return text;
-  } catch {
-    return "";
-  }
 }

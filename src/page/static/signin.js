@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import * as session from "./session.js";
 
-const NAMES = { github: "GitHub", gitlab: "GitLab", azure: "Microsoft", linkedin_oidc: "LinkedIn", keycloak: "Keycloak", workos: "WorkOS", x: "X", slack_oidc: "Slack", figma: "Figma" };
+const NAMES = { github: "GitHub", gitlab: "GitLab", azure: "Microsoft", linkedin_oidc: "LinkedIn" };
 const nameOf = (provider) => NAMES[provider] ?? provider.replace(/_oidc$/, "").replace(/^./, (letter) => letter.toUpperCase());
 
 /** Shows the sign-in until somebody is signed in. `said`: what there is to say at first. */

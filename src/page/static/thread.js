@@ -13,7 +13,7 @@ import { tree } from "./tree.js";
 /** How many threads that were open are kept, to be shown at once when they are opened again. */
 const KEPT = 6;
 
-/** The view of a thread. `leave` closes it, `panels` holds the panels beside it. */
+/** The view of a thread. `leave` closes it. */
 export class ThreadView {
   #id = "";
   #checkpoint = "";
@@ -25,8 +25,8 @@ export class ThreadView {
   #time = null;
   #isStateShown = false;
 
-  constructor({ threads, tidy, leave, composer }) {
-    Object.assign(this, { threads, tidy, leave, composer });
+  constructor({ threads, tidy, leave }) {
+    Object.assign(this, { threads, tidy, leave });
     this.title = el("button", { type: "button", class: "title", title: "Rename", onclick: () => this.rename() });
     this.facts = el("span", { class: "facts" });
     this.tags = el("span", { class: "tags" });
@@ -48,16 +48,13 @@ export class ThreadView {
     this.note = el("p", { class: "list-note", role: "status" });
     this.node = el("main", { class: "thread", "aria-label": "Thread", hidden: true },
       el("div", { class: "thread-main" }, this.head, this.past,
-        el("div", { class: "thread-body" }, this.scroller, this.state, this.note, this.down), composer?.node));
+        el("div", { class: "thread-body" }, this.scroller, this.state, this.note, this.down)));
     this.feed = new Feed(this.scroller, this.inner, { render, estimate, onscroll: () => { this.down.hidden = this.feed.isAtEnd || this.#isStateShown; } });
     threads.addEventListener("change", () => this.#changed());
-    composer?.attach(this);
   }
 
   get id() { return this.#id; }
   get row() { return this.#shown && rowOf(this.#shown.thread); }
-  get values() { return this.#shown?.values; }
-  get isPast() { return Boolean(this.#checkpoint); }
 
   /** Shows a thread, at a checkpoint or as it is now. */
   async show(id, { checkpoint = "", message = "", time = false } = {}) {
@@ -73,7 +70,6 @@ export class ThreadView {
     this.node.hidden = !id;
     if (!id) { document.title = "thread-store"; return; }
     this.toggleTime(time || Boolean(this.#time), checkpoint);
-    this.composer?.shown(this);
     if (!isOther) { if (message) this.#find(message); return; }
     const number = ++this.#number;
     const key = `${id}/${checkpoint}`;
@@ -183,10 +179,9 @@ export class ThreadView {
     const messages = Array.isArray(loaded.values.messages) ? loaded.values.messages : [];
     this.tail.replaceChildren(...(loaded.interrupts ?? []).map((one) => el("section", { class: "interrupt", "aria-label": "Waiting for an answer" },
       el("h2", {}, "Waiting for an answer"), typeof one.value === "string" ? el("p", { dir: "auto" }, one.value) : tree(one.value, undefined, true))));
-    this.composer?.drawn(loaded);
     this.feed.set(itemsOf(messages, before));
     if (isNew) {
-      this.#show(this.#isStateShown || (!messages.length && Object.keys(loaded.values).length > 0 && !this.composer));
+      this.#show(this.#isStateShown || (!messages.length && Object.keys(loaded.values).length > 0));
       if (message) this.#find(message); else this.feed.toEnd();
     } else if (this.#isStateShown) this.#drawState();
     if (!messages.length && !this.#isStateShown) {

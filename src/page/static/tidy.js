@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { at } from "./clock.js";
 import { line, tagsOf } from "./content.js";
 import { bytes, copy, dialog, el, notice } from "./dom.js";
-import { save_threads } from "./export.js";
+import { saveThreads } from "./export.js";
 
 /** For how long a deletion can be taken back, in seconds. */
 const UNDO = 10;
@@ -125,7 +125,7 @@ export class Tidy {
 
   async save(ids, format) {
     try {
-      await save_threads(ids, format, this.flags);
+      await saveThreads(ids, format, this.flags);
     } catch (error) {
       notice(`Not exported: ${error.message}`);
     }
