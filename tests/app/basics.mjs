@@ -1,7 +1,7 @@
 // From the first start to a conversation: sign in, list, read, and that nothing is told to anybody.
 
 import assert from "node:assert/strict";
-import { accessible, ai, human, newUser, open, pictures, row, server, signIn, story, until } from "./support.mjs";
+import { User, accessible, ai, human, newUser, open, pictures, row, server, signIn, story, until } from "./support.mjs";
 
 const CODE = "Take `fold`:\n\n```rust\nlet sum = (1..=10).fold(0, |sum, n| sum + n);\n```\n\n| way | lines |\n|---|---|\n| `fold` | 1 |\n| loop | **3** |\n\n1. short\n2. no *mut*\n\nSee [the book](https://doc.rust-lang.org/book/).";
 
@@ -24,7 +24,6 @@ story("a newcomer comes from / to a first own conversation", async (newPage) => 
   await page.getByRole("button", { name: "Make an account" }).click();
   await page.getByText("No threads yet.").waitFor();
   const session = await (await fetch(`${at.url}/auth/v1/token?grant_type=password`, { method: "POST", body: JSON.stringify({ email: "first@example.com", password: "secure-password" }) })).json();
-  const { User } = await import("./support.mjs");
   await conversation(new User(at.url, session));
   // It appears by itself.
   await row(page, "How do I add").click();
@@ -147,4 +146,51 @@ story("what is served says what a browser may do with it", async () => {
   assert.ok(!policy.includes("unsafe"));
   assert.equal(page.headers.get("referrer-policy"), "no-referrer");
   assert.equal(page.headers.get("set-cookie"), null);
+});
+
+const CHATS = [["Grandmother's bread", ["How long does the dough rest?", "Overnight, in a cool place: the bread gets its taste from that."], { pinned: true, tags: ["recipes"] }],
+  ["Bern by train", ["Which train do I take?", "The 8:02, then the bus."], { tags: ["travel"] }],
+  ["Rust: lifetimes of an iterator", ["Why does this not compile?", "The iterator borrows the vector, which is dropped first."], { tags: ["work", "rust"] }],
+  ["猫のごはん", ["猫は何を食べますか", "魚と水です。"], {}],
+  ["Migrating the billing tables", ["Plan it without a stop", "In three steps: add, copy, switch."], { tags: ["work"] }],
+  ["Bread without yeast", ["Can I bake without yeast?", "Yes: sourdough, or soda bread."], { tags: ["recipes"] }]];
+
+story("the list is narrowed by words, tags, status and time, and shows the hits in place", async (newPage) => {
+  const at = await server();
+  const user = await newUser(at);
+  for (const [title, [asked, said], metadata] of [...CHATS].reverse()) await user.thread({ title, ...metadata }, [human(asked), ai(said)]);
+  const { flags } = await user.call("GET", "info");
+  for (const [colorScheme, width] of [["light", 1280], ["dark", 1280], ["light", 360]]) {
+    const page = await newPage(at, { colorScheme, viewport: { width, height: 800 } });
+    await signIn(page, user);
+    await until(async () => (await page.locator(".row").count()) === CHATS.length, "all threads");
+    assert.ok((await page.locator(".row").first().innerText()).includes("Grandmother"), "pinned first");
+    await accessible(page, `list, ${colorScheme}, ${width}`);
+    if (pictures && width === 360) await page.screenshot({ path: `${pictures}/list-narrow.png` });
+    const box = page.getByRole("searchbox");
+    await box.fill("bread");
+    await until(async () => (await page.locator(".row").count()) === 2, "two hits");
+    if (flags.query) {
+      await box.fill("sourdough");
+      await page.locator(".hit mark", { hasText: "sourdough" }).waitFor();
+      await box.fill("bread");
+      await page.locator(".hit mark").first().waitFor();
+    }
+    await accessible(page, `search, ${colorScheme}, ${width}`);
+    if (width === 1280) await row(page, "without yeast").click();
+    if (pictures && width === 1280 && colorScheme === "light") { await page.locator(".message").first().waitFor(); await page.screenshot({ path: `${pictures}/search-${colorScheme}.png` }); }
+    await box.fill("猫");
+    await until(async () => (await page.locator(".row").count()) === 1, "in any language");
+    await box.fill("tag:work");
+    await until(async () => (await page.locator(".row").count()) === 2, "by tag");
+    await box.fill('{"topic": "nothing like it"}');
+    await page.getByText("Nothing matches.").waitFor().catch(async (error) => { if (!flags.filter) throw error; });
+    await box.fill("");
+    await until(async () => (await page.locator(".row").count()) === CHATS.length, "all again");
+    await page.getByLabel("Status").selectOption("busy");
+    await page.getByText("Nothing matches.").waitFor();
+    await page.getByLabel("Status").selectOption("");
+    await page.getByLabel("Time").selectOption("week");
+    await until(async () => (await page.locator(".row").count()) === CHATS.length, "all of this week");
+  }
 });

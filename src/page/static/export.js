@@ -34,22 +34,24 @@ async function whole(id) {
   for (let before; ;) {
     const page = await api.history(id, { limit: PAGE, ...(before ? { before } : {}) });
     history.push(...page);
-    if (page.length === 0) return { ...(await api.thread(id)), history };
+    if (page.length === 0) break;
     before = page.at(-1).checkpoint_id;
   }
+  const { values, ...thread } = await api.thread(id);
+  return { thread, states: history };
 }
 
 /** Saves threads as one file. `flags`: whether the server makes the files itself. */
 export async function saveThreads(ids, format, flags) {
   const [type, ending] = TYPES[format];
   if (ids.length === 1 && flags.query) {
-    const response = await api.ask(`threads/${ids[0]}/export?format=${format}`, { patient: true });
-    const { title } = rowOf((await api.search({ ids, select: ["thread_id", "metadata", "title"] })).threads[0] ?? {});
-    save(await response.blob(), type, fileName(title, ending));
+    const [response, { threads: [thread] }] = await Promise.all([api.ask(`threads/${ids[0]}/export?format=${format}`, { patient: true }),
+      api.search({ ids, select: ["thread_id", "metadata", "title"] })]);
+    save(await response.blob(), type, fileName(rowOf(thread ?? {}).title, ending));
     return;
   }
   const threads = [];
   for (const id of ids) threads.push(format === "json" ? await whole(id) : await api.thread(id));
   const text = format === "json" ? JSON.stringify(threads.length === 1 ? threads[0] : threads, null, 2) : threads.map(markdownOf).join("\n\n---\n\n");
-  save(text, type, fileName(threads.length === 1 ? rowOf({ ...threads[0], extracted: { first: threads[0].values?.messages?.[0] } }).title : `${threads.length} threads`, ending));
+  save(text, type, fileName(threads.length === 1 ? rowOf(threads[0].thread ?? threads[0]).title : `${threads.length} threads`, ending));
 }
