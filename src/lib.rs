@@ -8,9 +8,12 @@
 #[cfg(all(test, feature = "embedded"))]
 extern crate self as thread_store;
 
+pub mod agent;
+pub mod attach;
 pub mod auth;
 pub mod authn;
 pub mod authz;
+pub mod checkpoints;
 pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded_postgres;

@@ -574,6 +574,17 @@ where erased.tenant = $1
         limit $3
     ));
 
+-- threads/erase_run
+delete from thread_store.run as erased
+where erased.tenant = $1
+    and erased.thread_id = $2
+    and erased.ctid = any(array(
+        select part.ctid
+        from thread_store.run as part
+        where part.tenant = $1 and part.thread_id = $2
+        limit $3
+    ));
+
 -- threads/erase
 with gone as (
     delete from thread_store.thread
@@ -1038,6 +1049,57 @@ cross join lateral (
         having count(*) > 0
     ) as channel
 ) as channels;
+
+-- runs/begin
+with asked as (
+    select *
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+        with ordinality as asked (tenant, filter, thread_id, metadata, n)
+)
+update thread_store.thread
+set metadata = asked.metadata || thread.metadata,
+    updated_at = greatest(statement_timestamp(), ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC')
+from asked
+where thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+returning asked.n;
+
+-- runs/record
+insert into thread_store.run (tenant, thread_id, run_id)
+select asked.tenant, asked.thread_id, asked.run_id
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, run_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+on conflict do nothing;
+
+-- runs/known
+select asked.run_id
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, run_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+join thread_store.run
+    on run.tenant = asked.tenant
+    and run.thread_id = asked.thread_id
+    and run.run_id = asked.run_id;
+
+-- runs/forget
+delete from thread_store.run
+using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, run_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+where run.tenant = asked.tenant
+    and run.thread_id = asked.thread_id
+    and run.run_id = asked.run_id;
 
 -- changes/recheck
 select thread.thread_id, thread.last_seq
@@ -1513,6 +1575,36 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- runs/record (the owner's threads; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+
+-- runs/known (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (the owner's threads; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - where run.tenant = asked.tenant
+-- + where run.tenant = $1::bigint
+
 -- threads/search (the owner's threads; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -1622,6 +1714,22 @@ select from thread_store.thread limit 0;
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/begin (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (all threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/forget (all threads; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -1809,6 +1917,44 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (all threads; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (all threads; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where run.tenant = asked.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where run.tenant = $1::bigint
+
 -- threads/search (all threads; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -1920,6 +2066,22 @@ select from thread_store.thread limit 0;
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/begin (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/forget (members or one of some teams, and not archived; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -2107,6 +2269,44 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (members or one of some teams, and not archived; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (members or one of some teams, and not archived; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where run.tenant = asked.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where run.tenant = $1::bigint
+
 -- threads/search (members or one of some teams, and not archived; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
@@ -2218,6 +2418,22 @@ select from thread_store.thread limit 0;
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/begin (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (no threads; requests of any tenants)
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/forget (no threads; requests of any tenants)
 -- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -2404,6 +2620,44 @@ select from thread_store.thread limit 0;
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
+
+-- runs/begin (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (no threads; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (no threads; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where run.tenant = asked.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where run.tenant = $1::bigint
 
 -- threads/search (no threads; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],

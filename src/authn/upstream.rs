@@ -56,7 +56,7 @@ pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, Unreadable> 
 }
 
 /// The chain of causes, without the URL.
-pub(super) fn describe(error: reqwest::Error) -> String {
+pub(crate) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

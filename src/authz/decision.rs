@@ -22,6 +22,21 @@ pub enum Decision {
     /// The same for a policy under which every thread that passes belongs to one tenant, so that no
     /// statement looks anywhere else. A thread that is created under this decision gets the tenant
     /// for life: all actions on it have to name the same one.
+    ///
+    /// ```
+    /// use thread_store::auth::{Decision, Event, Tenant};
+    /// use thread_store::json::Raw;
+    ///
+    /// /// Threads of a team: all of its members see them, and every statement looks at its rows only.
+    /// fn of_the_team(event: &mut Event<'_>) -> Decision {
+    ///     let mut permissions = event.user.permissions.iter();
+    ///     let Some(team) = permissions.find(|held| held.starts_with("team:")) else {
+    ///         return Decision::forbidden();
+    ///     };
+    ///     let (tenant, team) = (Tenant::of(team), Raw::from(team.as_str()));
+    ///     Decision::Within { tenant, filter: event.stamp("team", team) }
+    /// }
+    /// ```
     Within {
         /// What the threads belong to.
         tenant: Tenant,

@@ -14,11 +14,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::http::{Error, Json};
 use files::{File, INDEX, Kept};
-use sign_in::SignInOfPage;
+use sign_in::{Described, SignInOfPage};
 
 /// The page's features, which no file of it needs: a browser must not grant them to what a user
 /// wrote.
@@ -28,10 +29,11 @@ const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(),
 pub(crate) fn routes(config: &Config) -> Router {
     let Some(page) = &config.page else { return Router::new() };
     let sign_in = Arc::new(SignInOfPage::new(page, &config.sign_in));
+    let agent = config.agent.is_some();
     Router::new()
         .route("/app", get(async || to("app/", StatusCode::PERMANENT_REDIRECT)))
         .route("/app/", get(index))
-        .route("/app/config.json", get(configuration))
+        .route("/app/config.json", get(move |sign_in| configuration(sign_in, agent)))
         .route("/app/{version}/{file}", get(file))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .with_state(sign_in)
@@ -105,9 +107,22 @@ fn content_security_policy(sign_in: &[String]) -> String {
     )
 }
 
-async fn configuration(State(sign_in): State<Arc<SignInOfPage>>) -> Result<Response, Error> {
-    let configuration = Json(sign_in.configuration().await?);
-    Ok(([(header::CACHE_CONTROL, "no-cache")], configuration).into_response())
+/// What the page has to know before anybody is signed in. Nothing in it is secret.
+#[derive(Serialize)]
+struct Configuration<'a> {
+    version: &'static str,
+    sign_in: Described<'a>,
+    /// Whether there is an agent to send messages to.
+    agent: bool,
+}
+
+async fn configuration(
+    State(sign_in): State<Arc<SignInOfPage>>,
+    agent: bool,
+) -> Result<Response, Error> {
+    let sign_in = sign_in.described().await?;
+    let configuration = Configuration { version: env!("CARGO_PKG_VERSION"), sign_in, agent };
+    Ok(([(header::CACHE_CONTROL, "no-cache")], Json(configuration)).into_response())
 }
 
 /// A file below the version of the whole page: a browser keeps it as long as it likes.

@@ -39,18 +39,10 @@ pub(super) enum SignInOfPage {
     },
 }
 
-/// The answer of `/app/config.json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Configuration<'a> {
-    version: &'static str,
-    sign_in: Described<'a>,
-    /// Whether messages can be sent to an agent.
-    agent: bool,
-}
-
+/// What the page is told of the sign-in.
 #[derive(Debug, Serialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]
-enum Described<'a> {
+pub(super) enum Described<'a> {
     Local,
     Supabase {
         url: &'a str,
@@ -96,7 +88,7 @@ impl SignInOfPage {
     }
 
     /// What the page is told.
-    pub(super) async fn configuration(&self) -> Result<Configuration<'_>, Error> {
+    pub(super) async fn described(&self) -> Result<Described<'_>, Error> {
         let sign_in = match self {
             SignInOfPage::Local => Described::Local,
             SignInOfPage::Supabase { url, publishable_key } => Described::Supabase {
@@ -112,7 +104,7 @@ impl SignInOfPage {
                 },
             },
         };
-        Ok(Configuration { version: env!("CARGO_PKG_VERSION"), sign_in, agent: false })
+        Ok(sign_in)
     }
 
     /// Where the page's requests go beside this server.

@@ -14,6 +14,9 @@ pub(super) fn banner(config: &Config, address: SocketAddr, database: &str) -> St
         let _ = writeln!(text, "  - Page:     http://{address}/app/");
     }
     let _ = writeln!(text, "  - Database: {database}");
+    if let Some(agent) = &config.agent {
+        let _ = writeln!(text, "  - Agent:    {}", agent.url);
+    }
     match &config.sign_in {
         SignIn::Supabase { url, .. } => {
             let _ = writeln!(text, "  - Sign-in:  Supabase at {url}");

@@ -77,6 +77,7 @@ pub(super) async fn open_store(
         timeout: config.database_timeout,
         pooler: config.database_pooler,
         direct,
+        aes_key: config.aes_key.clone(),
         quotas: store::Quotas {
             threads: config.limits.threads_per_user,
             state_bytes: config.limits.state_bytes,

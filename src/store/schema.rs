@@ -106,15 +106,20 @@ pub enum OpenError {
 /// Runs on a connection of its own, whose end releases the advisory lock in any case. The lock
 /// belongs to the session, so the connection must not go through a transaction pooler.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
-    let mut connection = connect(options).await?;
-    let outcome = async {
-        let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
-        connection.execute(settings).await.map_err(OpenError::Connect)?;
-        bring_up_to_date(&mut connection).await
-    };
-    let outcome = outcome.await;
+    let mut connection = connect_for_commands(options).await?;
+    let outcome = bring_up_to_date(&mut connection).await;
     let _ = connection.close().await;
     outcome
+}
+
+/// Connects for a command that changes the database: nothing there has a time by which it must end.
+pub(super) async fn connect_for_commands(
+    options: &PgConnectOptions,
+) -> Result<PgConnection, OpenError> {
+    let mut connection = connect(options).await?;
+    let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
+    connection.execute(settings).await.map_err(OpenError::Connect)?;
+    Ok(connection)
 }
 
 /// Checks that the schema is that of this release, and changes nothing.

@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod attach;
 mod backup;
 mod bad_input;
 mod caps;
@@ -53,6 +54,7 @@ mod protection;
 mod prune;
 mod raw;
 mod revocation;
+mod runs;
 mod schema;
 mod search;
 mod settings;
@@ -67,6 +69,7 @@ mod supersteps;
 mod support;
 mod system;
 mod team;
+mod team_tenant;
 mod token_cache;
 mod ttl;
 mod tutorial;

@@ -48,6 +48,37 @@ fn the_store_and_the_authorization_know_nothing_of_http() -> Result<()> {
     Ok(())
 }
 
+/// A statement of SQL is in the store, or in that of the local sign-in.
+#[test]
+fn statements_are_in_the_stores_only() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    rust_files(&root.join("src"), &mut files)?;
+    rust_files(&root.join("examples"), &mut files)?;
+    let (mut inside, mut outside) = (0, Vec::new());
+    let is_sql = |text: &str| {
+        let calls = ["sqlx::query", "query_as(", "query_scalar(", "raw_sql(", "AssertSqlSafe("];
+        calls.iter().any(|call| text.contains(call)) || text.contains("thread_store.thread")
+    };
+    for file in files {
+        let text = std::fs::read_to_string(&file)?;
+        let path = file.strip_prefix(root)?.display().to_string();
+        // The private Postgres is administered, which is no statement about threads or users.
+        let is_store =
+            ["src/store/", "src/local_sign_in/store/", "src/embedded_postgres/cluster.rs"]
+                .iter()
+                .any(|store| path.starts_with(store));
+        match (is_sql(&text), is_store) {
+            (true, true) => inside += 1,
+            (true, false) => outside.push(path),
+            (false, _) => {}
+        }
+    }
+    ensure!(outside.is_empty(), "SQL outside the stores: {outside:?}");
+    ensure!(inside > 20, "found {inside} files only");
+    Ok(())
+}
+
 #[test]
 fn every_area_is_on_the_map_and_all_on_the_map_is_there() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::state::NEWEST_MESSAGES;
 use crate::authz::{Filter, Scope};
@@ -58,27 +59,34 @@ impl Condition {
 
     /// The conditions of a search. With `index`, the one on metadata is also spelled as the
     /// index on metadata has it.
-    pub(in crate::store) fn criteria(criteria: &Criteria, index: bool) -> Condition {
+    /// `agents`: the threads of agents whose values are known to meet the condition on values.
+    pub(in crate::store) fn criteria(
+        criteria: &Criteria,
+        index: bool,
+        agents: &[Uuid],
+    ) -> Condition {
         let mut writer = Writer::new("criteria");
         writer.text.push_str("true");
         if !criteria.metadata.is_empty() {
             writer.metadata(&criteria.metadata, index);
         }
         if let Some(values) = &criteria.values {
+            writer.text.push_str(" and ((thread.agent_thread_id is null");
             writer.values_of_thread(values);
+            writer.text.push(')');
+            if !agents.is_empty() {
+                writer.text.push_str(" or ");
+                writer.ids(agents);
+            }
+            writer.text.push(')');
         }
         if let Some(status) = criteria.status {
             let status = writer.value_text(&Raw::from(status.as_str()));
             let _ = write!(writer.text, " and thread.status = {status}");
         }
         if !criteria.ids.is_empty() {
-            let ids = criteria.ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>();
-            let ids = writer.item(&format!("[{}]", ids.join(",")));
-            let _ = write!(
-                writer.text,
-                " and thread.thread_id = any(array(\
-                 select id::uuid from jsonb_array_elements_text({ids}) as id))"
-            );
+            writer.text.push_str(" and ");
+            writer.ids(&criteria.ids);
         }
         writer.finish()
     }
@@ -130,6 +138,17 @@ impl Writer {
         self.values.push_str(json);
         self.count += 1;
         format!("(asked.{} {operator} {})", self.column, self.count - 1)
+    }
+
+    /// One of these threads.
+    fn ids(&mut self, ids: &[Uuid]) {
+        let ids = ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>();
+        let ids = self.item(&format!("[{}]", ids.join(",")));
+        let _ = write!(
+            self.text,
+            "thread.thread_id = any(array(\
+             select id::uuid from jsonb_array_elements_text({ids}) as id))"
+        );
     }
 
     /// The value of a key of the metadata. No metadata has a key with a NUL, and no JSON list can

@@ -76,7 +76,8 @@ impl Operation for Get {
                 let thread = Thread::read_with_values(&row)?;
                 let (last_seq, bytes): (i64, i64) =
                     (row.try_get("last_seq")?, row.try_get("state_bytes")?);
-                let is_whole = thread.values.is_some() || last_seq == 0 || bytes == 0;
+                let is_whole =
+                    thread.is_agents || thread.values.is_some() || last_seq == 0 || bytes == 0;
                 *answer =
                     Ok(Some(if is_whole { Fit::Whole(thread) } else { Fit::TooLarge(bytes) }));
             }
@@ -96,7 +97,9 @@ impl Store {
         let get = Get::new(asked, thread_id);
         match self.gets.answer(get.clone()).await? {
             None => Ok(None),
-            Some(Fit::Whole(thread)) => Ok(Some(Held::light(thread))),
+            Some(Fit::Whole(thread)) => {
+                self.with_agent_state(&get.asked, Some(Held::light(thread))).await
+            }
             Some(Fit::TooLarge(bytes)) => self.large_thread(get, bytes).await,
         }
     }

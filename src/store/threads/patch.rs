@@ -194,7 +194,9 @@ impl Store {
         }
         match changed {
             None => Ok(None),
-            Some(Changed { thread, is_current: true }) => Ok(Some(Held::light(thread))),
+            Some(Changed { thread, is_current }) if is_current || thread.is_agents => {
+                self.with_agent_state(&asked, Some(Held::light(thread))).await
+            }
             Some(_) => self.thread(scope, thread_id).await,
         }
     }

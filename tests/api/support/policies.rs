@@ -19,10 +19,18 @@ impl TestServer {
         auth_cache_ttl: Duration,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> TestServer {
+        Self::start_policy_with(|config| config.auth_cache_ttl = auth_cache_ttl, policy).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_policy_with(
+        configure: impl FnOnce(&mut Config),
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
+    ) -> TestServer {
         let database = test_cluster().await.database().await;
         let data_dir = tempfile::tempdir().unwrap();
         let mut config = Config::for_test(database.clone(), data_dir.path()).unwrap();
-        config.auth_cache_ttl = auth_cache_ttl;
+        configure(&mut config);
         let server = Server::start(config, policy).await.unwrap();
         let url = format!("http://{}", server.address());
         let (stop, stopped) = StopSignal::of_channel();

@@ -102,13 +102,17 @@ impl TestCluster {
 /// Partitions of each table.
 pub(crate) const PARTITIONS: usize = 8;
 
+/// All tables but the one of migrations.
+const DROP_TABLES: &str = "do $$ declare name text; begin
+    for name in select relname from pg_class
+        where relnamespace = 'thread_store'::regnamespace and relkind = 'r'
+            and relname <> '_sqlx_migrations'
+    loop execute format('drop table thread_store.%I cascade', name); end loop;
+end $$";
+
 /// The tables of the migrations once more, each with a tenant as a table of [`PARTITIONS`] partitions.
 fn partitioned() -> String {
-    let mut text = "begin; set search_path = pg_catalog;\n\
-                    drop table thread_store.thread, thread_store.checkpoint, \
-                    thread_store.channel_value, thread_store.message, \
-                    thread_store.thread_directory cascade;\n"
-        .to_owned();
+    let mut text = format!("begin; set search_path = pg_catalog;\n{DROP_TABLES};\n");
     let mut partitions = String::new();
     for migration in thread_store::store::migrator().iter() {
         for (number, part) in migration.sql.as_str().split("create table thread_store.").enumerate()
