@@ -65,6 +65,7 @@ macro_rules! files {
 files! {
     "api.js": SCRIPT,
     "clock.js": SCRIPT,
+    "composer.js": SCRIPT,
     "content.js": SCRIPT,
     "diff.js": SCRIPT,
     "dom.js": SCRIPT,

@@ -34,6 +34,8 @@ const ICONS = {
   out: "M10 4H5v16h5M9 12h11M16 8l4 4-4 4",
   pin: "M9 4h6l-1 6 3.5 4h-11L10 10zM12 14v6",
   search: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L20 20",
+  send: "M5 12h14M13 6l6 6-6 6",
+  stop: "M7 7h10v10H7z",
   tag: "M4 4h8l8 8-8 8-8-8zM8.5 8.5h.01",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
 };

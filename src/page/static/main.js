@@ -1,7 +1,8 @@
 // The page: a list on the left, a thread beside it. What is on it belongs to the address.
 
 import * as api from "./api.js";
-import { dialog, el, icon, iconButton, menu } from "./dom.js";
+import { Composer } from "./composer.js";
+import { dialog, el, icon, iconButton, menu, notice } from "./dom.js";
 import { List } from "./list.js";
 import * as session from "./session.js";
 import { signIn } from "./signin.js";
@@ -36,7 +37,7 @@ async function start() {
 function shell(config, flags) {
   const threads = new Threads(flags);
   const tidy = new Tidy(threads, flags);
-  const view = new ThreadView({ threads, tidy, leave: () => go("") });
+  const view = new ThreadView({ threads, tidy, leave: () => go(""), composer: config.agent ? new Composer() : null });
   const bulk = el("div", { class: "bulk", role: "toolbar", "aria-label": "Selected threads", hidden: true });
   const list = new List(threads, { select: () => drawBulk() });
   const { box, bar } = searchBar(threads, flags);
@@ -50,7 +51,7 @@ function shell(config, flags) {
   const who = session.user()?.email ?? "";
   const side = el("nav", { class: "side", "aria-label": "Threads" },
     el("header", { class: "side-head" }, el("span", { class: "brand" }, el("span", { class: "mark", "aria-hidden": "true" }), "Threads"),
-      el("span", { class: "who", title: who }, el("bdi", {}, who)), account), bar, bulk, list.node);
+      el("span", { class: "who", title: who }, el("bdi", {}, who)), config.agent && iconButton("edit", "New conversation", begin), account), bar, bulk, list.node);
   const empty = el("div", { class: "empty" }, el("p", {}, "Choose a thread to read it."), el("p", { class: "hint" }, "Press ", el("kbd", {}, "/"), " to search, ", el("kbd", {}, "j"), " and ", el("kbd", {}, "k"), " to go through the list."));
   document.body.append(el("div", { class: "app" }, side, view.node, empty));
 
@@ -69,6 +70,17 @@ function shell(config, flags) {
       iconButton("close", "Clear the selection", () => list.clear()));
   }
   threads.addEventListener("change", drawBulk);
+
+  async function begin() {
+    try {
+      const thread = await api.json("threads", { method: "POST", body: {} });
+      threads.put(thread);
+      go(thread.thread_id);
+      view.composer.box.focus();
+    } catch (error) {
+      notice(error.message);
+    }
+  }
 
   function go(id) { location.hash = id ? `#/threads/${id}` : "#/"; }
 
@@ -133,7 +145,7 @@ function searchBar(threads, flags) {
 
 function shortcut(event, { box, list, view, tidy, go }) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open], .menu")) return;
-  if (event.target.closest?.("input:not([type=checkbox]), select")) return;
+  if (event.target.closest?.("input:not([type=checkbox]), textarea, select")) return;
   const row = list.threads.get(view.id);
   const actions = {
     "/": () => box.focus(),

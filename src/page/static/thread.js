@@ -25,8 +25,8 @@ export class ThreadView {
   #time = null;
   #isStateShown = false;
 
-  constructor({ threads, tidy, leave }) {
-    Object.assign(this, { threads, tidy, leave });
+  constructor({ threads, tidy, leave, composer }) {
+    Object.assign(this, { threads, tidy, leave, composer });
     this.title = el("button", { type: "button", class: "title", title: "Rename", onclick: () => this.rename() });
     this.facts = el("span", { class: "facts" });
     this.tags = el("span", { class: "tags" });
@@ -48,12 +48,19 @@ export class ThreadView {
     this.note = el("p", { class: "list-note", role: "status" });
     this.node = el("main", { class: "thread", "aria-label": "Thread", hidden: true },
       el("div", { class: "thread-main" }, this.head, this.past,
-        el("div", { class: "thread-body" }, this.scroller, this.state, this.note, this.down)));
+        el("div", { class: "thread-body" }, this.scroller, this.state, this.note, this.down), composer?.node));
     this.feed = new Feed(this.scroller, this.inner, { render, estimate, onscroll: () => { this.down.hidden = this.feed.isAtEnd || this.#isStateShown; } });
     threads.addEventListener("change", () => this.#changed());
+    if (composer) composer.view = this;
   }
 
   get id() { return this.#id; }
+  get loaded() { return this.#shown; }
+  /** What is waited for: as the store knows it, or as an agent has just said. */
+  get interrupts() {
+    const known = this.#shown?.interrupts ?? [];
+    return known.length ? known : this.composer?.asked(this.#id) ?? [];
+  }
   get row() { return this.#shown && rowOf(this.#shown.thread); }
 
   /** Shows a thread, at a checkpoint or as it is now. */
@@ -70,6 +77,7 @@ export class ThreadView {
     this.node.hidden = !id;
     if (!id) { document.title = "thread-store"; return; }
     this.toggleTime(time || Boolean(this.#time), checkpoint);
+    this.composer?.shown(id, Boolean(checkpoint));
     if (!isOther) { if (message) this.#find(message); return; }
     const number = ++this.#number;
     const key = `${id}/${checkpoint}`;
@@ -123,7 +131,7 @@ export class ThreadView {
     return new Follow(id, {
       open: () => { if (opened) this.reload(); opened = true; this.#check(id); },
       update: ({ state }) => {
-        if (!isHere() || this.#checkpoint || !this.#shown) return;
+        if (!isHere() || this.#checkpoint || !this.#shown || this.composer?.isRunning(id)) return;
         this.#time?.load();
         this.#draw({ ...this.#shown, values: state.values ?? {} }, false);
         this.#keep(`${id}/`, this.#shown);
@@ -146,8 +154,16 @@ export class ThreadView {
     const id = this.#id;
     try {
       const loaded = await this.#load(id, "");
-      if (this.#id === id && !this.#checkpoint) this.#draw(loaded, false);
+      // An agent whose checkpoints are not here has said more than is kept here.
+      const isPoorer = this.composer?.asked(id) && (loaded.values.messages?.length ?? 0) < (this.#shown?.values.messages?.length ?? 0);
+      if (this.#id === id && !this.#checkpoint && !this.composer?.isRunning(id) && !isPoorer) this.#draw(loaded, false);
     } catch { /* What is shown stays. */ }
+  }
+
+  /** Shows what an agent has said so far. */
+  preview(values) {
+    if (!this.#shown || this.#checkpoint) return;
+    this.#draw({ ...this.#shown, values, interrupts: [] }, false);
   }
 
   /** What the list has learnt of this thread. */
@@ -177,7 +193,7 @@ export class ThreadView {
     this.note.hidden = true;
     this.#drawHead();
     const messages = Array.isArray(loaded.values.messages) ? loaded.values.messages : [];
-    this.tail.replaceChildren(...(loaded.interrupts ?? []).map((one) => el("section", { class: "interrupt", "aria-label": "Waiting for an answer" },
+    this.tail.replaceChildren(...this.interrupts.map((one) => el("section", { class: "interrupt", "aria-label": "Waiting for an answer" },
       el("h2", {}, "Waiting for an answer"), typeof one.value === "string" ? el("p", { dir: "auto" }, one.value) : tree(one.value, undefined, true))));
     this.feed.set(itemsOf(messages, before));
     if (isNew) {
