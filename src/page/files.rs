@@ -127,6 +127,7 @@ impl File {
         let plain = match self.content_type {
             PAGE => Bytes::from(document(&String::from_utf8_lossy(self.source))),
             SCRIPT => Bytes::from(without_comments(&String::from_utf8_lossy(self.source))),
+            STYLE => Bytes::from(without_blanks(&String::from_utf8_lossy(self.source))),
             _ => Bytes::from_static(self.source),
         };
         let compressed = compress(&plain).filter(|compressed| compressed.len() < plain.len());
@@ -164,6 +165,14 @@ fn without_comments(source: &str) -> String {
         text.push('\n');
         text
     })
+}
+
+/// A style without the blanks that only its readers need. Ours has no text with such blanks.
+fn without_blanks(source: &str) -> String {
+    let joined = source.lines().map(str::trim).collect::<String>();
+    [" {", "{ ", "; ", ", ", ": ", " }"]
+        .iter()
+        .fold(joined, |style, blank| style.replace(blank, blank.trim()))
 }
 
 /// The first 16 hexadecimal digits of a hash over all parts and their lengths.

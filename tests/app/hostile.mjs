@@ -87,6 +87,9 @@ story("marks that turn the direction of text stay within their own text", async 
   assert.ok(boxes.every((right) => Math.abs(right - boxes[0]) < 2), "times stay at the right");
 });
 
+/** How many times slower than on a machine of its own a task may be. */
+const PATIENCE = Number(process.env.APP_PATIENCE ?? 1);
+
 const FREEZERS = {
   "1 MB of a": "a".repeat(1_000_000),
   "100,000 of [": "[".repeat(100_000),
@@ -134,7 +137,7 @@ story("text that freezes readers of Markdown opens at once, and can be deleted",
     await page.locator(".feed").press("Home");
     await page.waitForTimeout(60);
     const tasks = await page.evaluate(() => globalThis.longTasks);
-    assert.ok(Math.max(0, ...tasks) <= 200, `${name}: tasks of ${tasks} ms`);
+    assert.ok(Math.max(0, ...tasks) <= 200 * PATIENCE, `${name}: tasks of ${tasks} ms`);
   }
   await open(page, ids["1 MB of a"]);
   await page.getByRole("button", { name: /Show all/ }).first().waitFor();

@@ -57,13 +57,11 @@ function messages(before, after) {
   return out.map(([side, message]) => [side, `${roleOf(message)}: ${line(textOf(message?.content), 400) || line(JSON.stringify(message), 400)}`]);
 }
 
-const WORDS = { "+": "came", "-": "went", " ": "" };
-
 function lines(found) {
   const shown = found.slice(0, MOST_LINES);
   return el("div", { class: "diff", tabindex: "0", role: "region", "aria-label": "Changed lines" },
     shown.map(([side, text]) => el("div", { class: `diff-line${side === "+" ? " is-new" : side === "-" ? " is-old" : ""}` },
-      el("span", { class: "diff-side", "aria-label": WORDS[side] }, side), el("span", { dir: "auto" }, line(text, 2000) ? text.slice(0, 2000) : " "))),
+      el("span", { class: "diff-side" }, side), el("span", { dir: "auto" }, line(text, 2000) ? text.slice(0, 2000) : " "))),
     found.length > MOST_LINES && el("div", { class: "diff-line" }, `${found.length - MOST_LINES} more lines`));
 }
 

@@ -27,7 +27,6 @@ const ICONS = {
   down: "M12 5v14M6 13l6 6 6-6",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   export: "M12 15V4M7.5 8L12 3.5 16.5 8M5 14v6h14v-6",
-  filter: "M4 6h16M7 12h10M10 18h4",
   fork: "M7 4v16M7 15c0-6 10-3 10-11M5 4h4M15 4h4",
   link: "M10 14l4-4M9 8l3-3a4 4 0 0 1 7 7l-3 3M15 16l-3 3a4 4 0 0 1-7-7l3-3",
   more: "M5 12h.01M12 12h.01M19 12h.01",
@@ -158,8 +157,7 @@ export async function copy(text, what) {
     await navigator.clipboard.writeText(text);
     notice(`${what} copied.`, { seconds: 3 });
   } catch {
-    const input = el("input", { value: text, readonly: true, "aria-label": what, class: "wide" });
-    await dialog(what, input, [["ok", "Close"]], { onopen: () => input.select() });
+    notice(text, { seconds: 30 });
   }
 }
 

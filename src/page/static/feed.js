@@ -44,19 +44,9 @@ export class Feed {
       if (item?.version === node.version) continue;
       this.#take(key, node);
     }
-    for (const key of this.#kept.keys()) this.#kept.delete(key);
+    this.#kept.clear();
     for (const key of this.#heights.keys()) if (!this.#index.has(key)) this.#heights.delete(key);
     this.#layOut();
-    this.#settle();
-  }
-
-  /** Makes an item anew, or all of them. */
-  redraw(key) {
-    for (const one of key === undefined ? [...this.#nodes.keys()] : [key]) {
-      const node = this.#nodes.get(one);
-      if (node) this.#take(one, node);
-      this.#kept.delete(one);
-    }
     this.#settle();
   }
 
@@ -113,14 +103,7 @@ export class Feed {
   #settle() {
     for (let round = 0; round < 6; round += 1) {
       this.#place();
-      const drawn = this.#draw();
-      let changed = false;
-      for (const [key, element] of drawn) {
-        const height = element.offsetHeight;
-        if (this.#heights.get(key) !== height) { this.#heights.set(key, height); changed = true; }
-      }
-      if (!changed) break;
-      this.#layOut();
+      if (!this.#measure(this.#draw())) break;
     }
     this.#place();
     this.#position();
@@ -165,7 +148,7 @@ export class Feed {
       this.inner.insertBefore(node.element, before ? before.nextSibling : this.inner.firstChild);
       before = node.element;
       this.sizes.observe(node.element);
-      drawn.push([item.key, node.element]);
+      drawn.push(node.element);
     }
     for (const [key, node] of this.#nodes) {
       if (wanted.has(key) || node.element.contains(document.activeElement)) continue;
@@ -185,18 +168,22 @@ export class Feed {
   }
 
   #measured(entries) {
+    const targets = entries.map(({ target }) => target);
+    if (this.#measure(targets.filter((target) => target.isConnected)) || targets.includes(this.scroller)) this.#settle();
+  }
+
+  /** Takes the heights of elements, and answers whether any has changed. */
+  #measure(elements) {
     let changed = false;
-    for (const { target } of entries) {
-      if (target === this.scroller) { changed = true; continue; }
-      const key = target.dataset.key;
-      const height = target.offsetHeight;
-      if (!target.isConnected || !this.#index.has(key) || this.#heights.get(key) === height) continue;
+    for (const element of elements) {
+      const { key } = element.dataset;
+      const height = element.offsetHeight;
+      if (!this.#index.has(key) || this.#heights.get(key) === height) continue;
       this.#heights.set(key, height);
       changed = true;
     }
-    if (!changed) return;
-    this.#layOut();
-    this.#settle();
+    if (changed) this.#layOut();
+    return changed;
   }
 
   #scrolled() {
@@ -204,13 +191,7 @@ export class Feed {
     else this.#remember();
     this.#pending ||= requestAnimationFrame(() => {
       this.#pending = 0;
-      const drawn = this.#draw();
-      let changed = false;
-      for (const [key, element] of drawn) {
-        const height = element.offsetHeight;
-        if (this.#heights.get(key) !== height) { this.#heights.set(key, height); changed = true; }
-      }
-      if (changed) { this.#layOut(); this.#place(); }
+      if (this.#measure(this.#draw())) this.#place();
       this.#position();
       this.onscroll?.();
     });

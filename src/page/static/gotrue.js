@@ -14,16 +14,10 @@ export class Refusal extends Error {
 const SENTENCES = {
   invalid_credentials: "The e-mail address or the password is wrong.",
   email_not_confirmed: "This address is not confirmed yet. Follow the link in the mail that was sent to it.",
-  user_already_exists: "There is an account with this address. Sign in instead.",
-  weak_password: "This password is too weak. Take a longer one.",
   over_email_send_rate_limit: "A mail was sent a moment ago. Wait a minute before asking for another.",
   over_request_rate_limit: "Too many attempts. Wait a minute, then try again.",
   otp_expired: "This link has expired or was used already. Ask for a new one here.",
-  otp_disabled: "Nobody can sign up here. Ask the operator of this server for an account.",
-  signup_disabled: "Nobody can sign up here. Ask the operator of this server for an account.",
-  user_banned: "This account is closed. Ask the operator of this server.",
   flow_state_not_found: "This link has expired or was used already. Ask for a new one here.",
-  flow_state_expired: "This link has expired. Ask for a new one here.",
   bad_code_verifier: "This link belongs to another sign-in. Open it in the browser that you asked from, or ask again here.",
   access_denied: "The sign-in was cancelled.",
 };

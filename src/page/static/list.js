@@ -22,10 +22,6 @@ export function marked(text, places) {
   return parts;
 }
 
-/** The places of a hit, in either form. */
-export const placesOf = (match) => (match.places ?? match.ranges ?? []).map((place) =>
-  Array.isArray(place) ? place : [place.start, place.end]);
-
 /** A list of threads. `open(id)` is called for the one to show, `select` when the selection changes. */
 export class List {
   selected = new Set();
@@ -162,7 +158,7 @@ export class List {
         status.dataset.status = now.status;
         hits.hidden = !now.matches.length;
         hits.replaceChildren(...now.matches.slice(0, 2).map((match) =>
-          el("span", { class: "hit" }, marked(match.snippet ?? match.text ?? "", placesOf(match)))));
+          el("span", { class: "hit" }, marked(match.snippet, match.places))));
         if (isCurrent) link.setAttribute("aria-current", "true");
         else link.removeAttribute("aria-current");
         check.checked = isSelected;
@@ -188,8 +184,7 @@ export class List {
     const row = event.target.closest?.(".row");
     const { rows } = this.threads;
     const at = rows.findIndex((one) => one.id === row?.dataset.id);
-    const page = Math.max(1, Math.floor(this.node.clientHeight / this.height) - 1);
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (step !== undefined && rows.length) {
       event.preventDefault();

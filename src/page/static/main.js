@@ -10,11 +10,9 @@ import { Threads } from "./store.js";
 import { ThreadView } from "./thread.js";
 import { Tidy } from "./tidy.js";
 
-const SHORTCUTS = [["/", "search"], ["j, k", "next, previous thread"], ["↑, ↓", "move in the list"], ["x", "select in the list"],
-  ["t", "history"], ["r", "rename"], ["p", "pin"], ["e", "archive"], ["#", "delete"], ["Esc", "close"]];
-
-const HELP = [["words", "all of them, in titles and messages"], ['"a phrase"', "exactly this"], ["-word", "not this one"],
-  ["tag:work", "with this tag"], ["status:busy", "busy, interrupted, error or idle"], ["is:archived", "also is:pinned"],
+const KEYS = [["/", "search"], ["j k", "next, previous thread"], ["x", "select in the list"], ["t", "history"], ["r", "rename"],
+  ["p", "pin"], ["e", "archive"], ["#", "delete"], ["Esc", "close"],
+  ["word “a phrase” -word", "in titles and messages"], ["tag:work status:busy is:archived", "conditions"],
   ["after:2026-01-31", "also before:"], ['{"metadata.x": …}', "a filter of the API"]];
 
 function banner() {
@@ -42,8 +40,7 @@ function shell(config, flags) {
   const list = new List(threads, { select: () => drawBulk() });
   const { box, bar } = searchBar(threads, flags);
   const account = menu(iconButton("out", "Account", () => {}, { class: "icon-button account" }), () => [
-    ["search", "What the search box knows", () => help("Search", flags.query ? HELP : HELP.filter(([word]) => !word.includes("phrase") && word !== "-word"))],
-    ["edit", "Keyboard", () => help("Keyboard", SHORTCUTS)],
+    ["search", "Keys and search", help],
     ["link", "API", () => { open(new URL("../docs", document.baseURI), "_blank", "noopener"); }],
     null,
     ["out", "Sign out", () => session.signOut()],
@@ -52,7 +49,7 @@ function shell(config, flags) {
   const side = el("nav", { class: "side", "aria-label": "Threads" },
     el("header", { class: "side-head" }, el("span", { class: "brand" }, el("span", { class: "mark", "aria-hidden": "true" }), "Threads"),
       el("span", { class: "who", title: who }, el("bdi", {}, who)), config.agent && iconButton("edit", "New conversation", begin), account), bar, bulk, list.node);
-  const empty = el("div", { class: "empty" }, el("p", {}, "Choose a thread to read it."), el("p", { class: "hint" }, "Press ", el("kbd", {}, "/"), " to search, ", el("kbd", {}, "j"), " and ", el("kbd", {}, "k"), " to go through the list."));
+  const empty = el("div", { class: "empty" }, el("p", {}, "Choose a thread to read it."));
   document.body.append(el("div", { class: "app" }, side, view.node, empty));
 
   function drawBulk() {
@@ -109,8 +106,8 @@ function decode(text) {
   }
 }
 
-function help(title, rows) {
-  return dialog(title, el("dl", { class: "help" }, rows.map(([word, text]) => [el("dt", {}, el("kbd", {}, word)), el("dd", {}, text)])), [["", "Close"]]);
+function help() {
+  return dialog("Keys and search", el("dl", { class: "help" }, KEYS.map(([word, text]) => [el("dt", {}, el("kbd", {}, word)), el("dd", {}, text)])), [["", "Close"]]);
 }
 
 /** The search box, and what narrows the list. */
@@ -151,7 +148,7 @@ function shortcut(event, { box, list, view, tidy, go }) {
     "/": () => box.focus(),
     j: () => go(list.beside(1) ?? ""),
     k: () => go(list.beside(-1) ?? ""),
-    "?": () => help("Keyboard", SHORTCUTS),
+    "?": help,
     ...(view.id ? {
       t: () => view.toggleTime(),
       r: () => view.rename(),

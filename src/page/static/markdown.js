@@ -130,13 +130,8 @@ function list(lines, at, depth, budget, out) {
       else inner.push(line);
       at += 1;
     }
-    let box = null;
-    const task = /^\[([ xX])\] /.exec(inner[0]);
-    if (task) {
-      box = el("span", { class: "task", role: "img", "aria-label": task[1] === " " ? "open" : "done" }, task[1] === " " ? "☐ " : "☑ ");
-      inner[0] = inner[0].slice(4);
-    }
-    items.push(el("li", {}, box, blocks(inner, depth + 1, budget)));
+    inner[0] = inner[0].replace(/^\[ \] /, "☐ ").replace(/^\[x\] /i, "☑ ");
+    items.push(el("li", {}, blocks(inner, depth + 1, budget)));
     budget.nodes -= 1;
     while (at < lines.length && !lines[at].trim() && at + 1 < lines.length && BULLET.test(lines[at + 1])) at += 1;
   }

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import * as session from "./session.js";
 
-const NAMES = { github: "GitHub", gitlab: "GitLab", azure: "Microsoft", linkedin_oidc: "LinkedIn" };
+const NAMES = { github: "GitHub", gitlab: "GitLab", azure: "Microsoft" };
 const nameOf = (provider) => NAMES[provider] ?? provider.replace(/_oidc$/, "").replace(/^./, (letter) => letter.toUpperCase());
 
 /** Shows the sign-in until somebody is signed in. `said`: what there is to say at first. */
@@ -58,9 +58,8 @@ function password(config, { body, staying, attempt, remembered, begin, error }) 
     if (!email.reportValidity()) return;
     await session.signIn().link(email.value.trim(), remembered());
     error.textContent = "";
-    sent.textContent = isLocal ? "No mail is sent here: the link is in the server's log. Open it in this browser."
-      : `A link was sent to ${email.value.trim()}. Open it in this browser.`;
-  }) }, isLocal ? "Sign in with a link from the server's log" : "Send me a link instead");
+    sent.textContent = `A link was sent ${isLocal ? "to the server's log" : `to ${email.value.trim()}`}. Open it in this browser.`;
+  }) }, "Send me a link instead");
   const sent = el("p", { class: "hint", role: "status" });
   const other = el("button", { type: "button", class: "quiet", onclick: () => { error.textContent = ""; show(!isNew); } });
   let isNew = false;
@@ -82,7 +81,7 @@ function password(config, { body, staying, attempt, remembered, begin, error }) 
   } }, el("label", {}, el("span", {}, "E-mail"), email), el("label", {}, el("span", {}, "Password"), secret), staying, submit);
   const providers = el("div", { class: "providers" });
   body.append(providers, form, sent, el("div", { class: "sign-in-more" }, other, link),
-    isLocal && el("p", { class: "hint" }, "The local sign-in is for development: any address and any password of six letters make an account."));
+    isLocal && el("p", { class: "hint" }, "For development: any address and any password of six letters make an account."));
   show(false);
   if (isLocal) return;
   session.signIn().providers().then((on) => {

@@ -304,10 +304,10 @@ export class ThreadView {
       ["archive", row?.archived ? "Take out of the archive" : "Archive", () => tidy.archive([id], !row?.archived).then(reload)],
       ["clock", "When it ends", () => tidy.ttl(id)],
       null,
-      ["export", "Export as Markdown", () => tidy.save([id], "markdown")],
+      ...(tidy.flags.query ? [["export", "Export as Markdown", () => tidy.save([id], "markdown")]] : []),
       ["export", "Export as JSON", () => tidy.save([id], "json")],
       ["link", "Copy link", () => tidy.copyLink(id)],
-      ["filter", "Storage", () => tidy.storage(id)],
+      ["archive", "Storage", () => tidy.storage(id)],
       null,
       ["trash", "Delete", () => this.remove(), "is-bad"],
     ];

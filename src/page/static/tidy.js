@@ -84,21 +84,11 @@ export class Tidy {
         else await api.prune(some, { keepalive });
       } catch (error) {
         // One that somebody else has deleted keeps the others.
-        if (error.status === 404 && some.length > 1) await this.#deleteEach(some);
-        else if (error.status !== 404) {
+        if (error.status === 404) for (const id of some.length > 1 ? some : []) await this.#delete([id], false);
+        else {
           notice(`Not deleted: ${error.message}`, { kind: "is-bad" });
           this.threads.unhide(some);
         }
-      }
-    }
-  }
-
-  async #deleteEach(ids) {
-    for (const id of ids) {
-      try {
-        await api.remove(id, { patient: true });
-      } catch (error) {
-        if (error.status !== 404) { notice(`Not deleted: ${error.message}`, { kind: "is-bad" }); this.threads.unhide([id]); }
       }
     }
   }
@@ -133,15 +123,12 @@ export class Tidy {
 
   copyLink(id) { return copy(`${location.origin}${location.pathname}#/threads/${id}`, "Link"); }
 
-  /** Shows what a thread takes. */
+  /** Says what a thread takes. */
   async storage(id) {
     try {
-      const found = await api.storage(id);
-      const channels = Object.entries(found.channel_values.by_channel ?? {}).sort((a, b) => b[1].bytes - a[1].bytes).slice(0, 30);
-      const row = (name, count, size) => el("tr", {}, el("th", { scope: "row", dir: "auto" }, line(name, 80)), el("td", {}, count.toLocaleString("en")), el("td", {}, bytes(size)));
-      await dialog(`Storage: ${bytes(found.total_bytes)}`, el("table", { class: "figures" },
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What"), el("th", { scope: "col" }, "Count"), el("th", { scope: "col" }, "Size"))),
-        el("tbody", {}, row("checkpoints", found.checkpoints.count, found.checkpoints.bytes), channels.map(([name, { count, bytes: size }]) => row(`channel ${name}`, count, size)))), [["", "Close"]]);
+      const { total_bytes: total, checkpoints, channel_values: values } = await api.storage(id);
+      const [[most, largest] = []] = Object.entries(values.by_channel ?? {}).sort((a, b) => b[1].bytes - a[1].bytes);
+      notice(`${bytes(total)} in ${checkpoints.count.toLocaleString("en")} checkpoints${most ? `, ${bytes(largest.bytes)} of it ${line(most, 40)}` : ""}.`, { seconds: 12 });
     } catch (error) {
       notice(error.message);
     }

@@ -53,9 +53,9 @@ function graph({ lane, lines }, width) {
   for (const { from, to, half } of lines) {
     const [y1, y2] = half === "both" ? [0, HEIGHT] : half === "upper" ? [0, middle] : [middle, HEIGHT];
     const path = from === to ? `M${x(from)} ${y1}V${y2}` : `M${x(from)} ${y1}C${x(from)} ${y2 * 0.8} ${x(to)} ${y2 * 0.2} ${x(to)} ${y2}`;
-    node.append(svg("path", { d: path, class: `lane lane-${Math.max(from, to) % 6}` }));
+    node.append(svg("path", { d: path, class: `lane lane-${Math.max(from, to) % 4}` }));
   }
-  node.append(svg("circle", { cx: x(lane), cy: middle, r: 4.5, class: `dot lane-${lane % 6}` }));
+  node.append(svg("circle", { cx: x(lane), cy: middle, r: 4.5, class: `dot lane-${lane % 4}` }));
   return node;
 }
 
