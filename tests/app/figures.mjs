@@ -92,4 +92,4 @@ story("10,000 threads and 10,000 messages: at once, and without a stutter", asyn
   await page.locator(".feed").press("Home");
   await open(page, id);
   assert.ok(await page.locator(".message").count() < 80, "what is out of view is not there");
-}, { timeout: 400_000 });
+}, { timeout: 400_000, alone: true });

@@ -148,4 +148,4 @@ story("text that freezes readers of Markdown opens at once, and can be deleted",
   await page.getByRole("button", { name: "More", exact: true }).click();
   await page.getByRole("menuitem", { name: "Delete" }).click();
   await page.getByText("deleted.").waitFor();
-});
+}, { alone: true });

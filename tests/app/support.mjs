@@ -194,11 +194,24 @@ export const until = async (condition, what, patience = 8000) => {
 
 export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
-/** A story, whose pages are closed and judged at its end. */
-export function story(name, tell, { timeout = 120_000 } = {}) {
-  test(name, { timeout }, async () => {
+const stories = [];
+
+/** A story, whose pages are closed and judged at its end. `alone`: it measures time. */
+export function story(name, tell, { timeout = 120_000, alone = false } = {}) {
+  stories.push({ name, timeout, alone, tell: async () => {
     const pages = [];
     await tell(async (...args) => { const page = await newPage(...args); pages.push(page); return page; });
     for (const page of pages) await page.done();
-  });
+  } });
+}
+
+/** Tells all stories, or those that APP_ONLY names: three at a time, but for those that measure. */
+export function tellAll() {
+  const only = new RegExp(process.env.APP_ONLY ?? "");
+  const chosen = stories.filter(({ name }) => only.test(name));
+  const tell = (some) => async (t) => { await Promise.all(some.map((one) => t.test(one.name, { timeout: one.timeout }, one.tell))); };
+  for (const [title, isAlone, concurrency] of [["measured", true, 1], ["told together", false, Number(process.env.APP_TOGETHER ?? 3)]]) {
+    const some = chosen.filter(({ alone }) => alone === isAlone);
+    test(title, { concurrency, timeout: 1_200_000 }, tell(some));
+  }
 }
