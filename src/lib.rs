@@ -18,8 +18,10 @@ pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded_postgres;
 pub mod http;
+pub mod http_client;
 pub mod import;
 pub mod json;
+pub mod jws;
 #[cfg(feature = "local-auth")]
 pub mod local_sign_in;
 pub mod messages;
@@ -35,6 +37,7 @@ mod metrics;
 mod migrate;
 #[cfg(feature = "app")]
 mod page;
+mod progress;
 #[cfg(all(test, feature = "embedded"))]
 #[expect(dead_code, clippy::disallowed_methods, reason = "shared with the tests of the API")]
 #[path = "../tests/api/support/postgres.rs"]

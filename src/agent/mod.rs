@@ -23,6 +23,7 @@ pub(crate) use headers::{Place, answer_headers};
 
 use crate::authn::{describe, is_loopback};
 use crate::authz::User;
+use crate::http_client;
 use crate::metrics::metrics;
 
 /// For a connection.
@@ -85,7 +86,7 @@ pub(crate) struct Ask {
 impl Agent {
     /// An agent as the settings have it.
     pub(crate) fn new(options: &Options) -> Result<Agent, reqwest::Error> {
-        let client = Client::builder()
+        let client = http_client::builder()
             .http1_only()
             .connect_timeout(CONNECT_DEADLINE)
             .tcp_keepalive(KEEP_ALIVE)

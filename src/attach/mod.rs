@@ -3,12 +3,12 @@
 
 mod report;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::config::{Attach, Database};
+use crate::progress::Progress;
 use crate::store::{self, Attaching, TakenIn};
 use report::report;
 
@@ -19,15 +19,16 @@ pub async fn attach(asked: Attach) -> anyhow::Result<()> {
     let options = external(&asked.database)?;
     let mut attaching = Attaching::begin(options, &asked.schema, &asked.owner_key).await?;
     let mut taken_in = TakenIn::default();
-    let bar = bar(attaching.estimate().await?);
+    let mut progress = Progress::of(usize::try_from(attaching.estimate().await?)?);
+    let mut done = 0;
     loop {
         let some = attaching.take_in_some(&mut taken_in).await?;
         if some == 0 {
             break;
         }
-        bar.inc(some);
+        done += usize::try_from(some)?;
+        progress.advance(done, "");
     }
-    bar.finish_and_clear();
     let survey = attaching.survey(asked.aes_key.as_ref()).await?;
     say(&report(&attaching, &taken_in, &survey));
     Ok(())
@@ -50,17 +51,6 @@ fn external(database: &Database) -> anyhow::Result<&PgConnectOptions> {
         #[cfg(feature = "embedded")]
         Database::Embedded { .. } => anyhow::bail!("DATABASE_URL must name the agent's database"),
     }
-}
-
-fn bar(threads: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(threads);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} threads, {eta} left") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 fn say(text: &str) {

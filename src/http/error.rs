@@ -122,11 +122,6 @@ impl Error {
         }
     }
 
-    /// A refusal with a status of its own.
-    pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
-        Denied { status, detail: detail.into() }.into()
-    }
-
     fn status(&self) -> StatusCode {
         match self {
             Error::Unauthenticated(error) => status_of_unauthenticated(error),

@@ -33,10 +33,6 @@ impl Running {
     }
 }
 
-#[cfg_attr(
-    not(feature = "embedded"),
-    expect(clippy::unused_async, reason = "for the embedded one")
-)]
 pub(super) async fn open_database(
     config: &Config,
 ) -> Result<(PgConnectOptions, Running, String), StartError> {

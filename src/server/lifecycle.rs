@@ -167,7 +167,7 @@ async fn open_port(
     routes: Routes,
 ) -> Result<Port, StartError> {
     let address = SocketAddr::new(config.host, port);
-    let opened = Port::open(address, routes, config.limits.header_timeout).await;
+    let opened = Port::open(address, routes, config.limits).await;
     opened.map_err(|source| StartError::Listen { setting, address, source })
 }
 

@@ -14,6 +14,7 @@ mod criteria;
 mod distribute;
 mod error;
 mod keyed_lock;
+mod migrations;
 mod operation;
 mod pool;
 mod runs;
@@ -58,6 +59,8 @@ pub use threads::{
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
+#[cfg(feature = "local-auth")]
+pub(crate) use migrations::{File as Migration, migrator_of};
 pub(crate) use pool::DATABASE_WAIT;
 #[cfg(feature = "local-auth")]
 pub(crate) use pool::sessions;

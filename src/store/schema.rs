@@ -13,6 +13,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
+use super::migrations::{FILES, migrator_of};
 use super::pool::is_behind_transaction_pooler;
 use super::session::{SESSION, ours, set};
 use super::sql::Statement;
@@ -272,7 +273,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 /// The migrations of the thread store, with their record in its own schema.
 #[must_use]
 pub fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("./migrations");
+    let mut migrator = migrator_of(&FILES);
     migrator.create_schema(SCHEMA);
     migrator.dangerous_set_table_name(format!("{SCHEMA}.{MIGRATIONS}"));
     migrator

@@ -113,7 +113,7 @@ async fn half_an_answer_never_looks_whole() {
         assert!(body.contains("data: {\"a\":"), "{way} {text}");
         assert!(!body.ends_with("0\r\n\r\n"), "{way} {text}");
         assert!(!body.contains("error") && !body.contains("detail"), "{way} {text}");
-        let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+        let client = thread_store::http_client::builder().http2_prior_knowledge().build().unwrap();
         let url = format!("{}/threads/{thread}/runs/stream", server.url);
         let over_http2 = client.post(url).bearer_auth(&ada.token).body("{}").send().await.unwrap();
         assert_eq!(over_http2.status(), 200, "{way}");
@@ -300,8 +300,8 @@ async fn headers_of_an_answer_are_those_that_clients_read() {
     let thread = ada.thread(json!({})).await;
     let of_run = format!("/threads/{thread}/runs/{run_id}");
     for client in [
-        reqwest::Client::new(),
-        reqwest::Client::builder().http2_prior_knowledge().build().unwrap(),
+        thread_store::http_client::builder().build().unwrap(),
+        thread_store::http_client::builder().http2_prior_knowledge().build().unwrap(),
     ] {
         let request = client
             .post(format!("{}/threads/{thread}/runs/wait", server.url))
@@ -354,8 +354,8 @@ async fn a_client_that_leaves_is_gone_for_the_agent_at_once() {
     let mut number = 0;
     for begin in ["0", "1"] {
         for client in [
-            reqwest::Client::new(),
-            reqwest::Client::builder().http2_prior_knowledge().build().unwrap(),
+            thread_store::http_client::builder().build().unwrap(),
+            thread_store::http_client::builder().http2_prior_knowledge().build().unwrap(),
         ] {
             let request = client.post(&url).bearer_auth(&ada.token).header("x-begin", begin);
             let running = tokio::spawn(async move {
