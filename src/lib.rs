@@ -35,6 +35,8 @@ mod distribute;
 mod healthcheck;
 mod metrics;
 mod migrate;
+#[cfg(feature = "app")]
+mod page;
 mod progress;
 #[cfg(all(test, feature = "embedded"))]
 #[expect(dead_code, clippy::disallowed_methods, reason = "shared with the tests of the API")]

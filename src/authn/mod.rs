@@ -19,6 +19,6 @@ pub use authenticate::Authenticate;
 pub(crate) use bearer::API_KEY;
 pub use bearer::BearerToken;
 pub use error::Error;
-pub use oidc::{NoIssuer, Oidc};
+pub use oidc::{NoIssuer, Oidc, ProviderEndpoints};
 pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
 pub(crate) use upstream::{describe, is_loopback, is_unprotected};

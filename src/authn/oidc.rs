@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::request::Parts;
 use reqwest::Client;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::authenticate::Authenticate;
@@ -106,6 +106,63 @@ impl Verify for Verifier {
     }
 }
 
+/// Where a provider signs users in for a public client (`OpenID Connect Discovery 1.0` section 3).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ProviderEndpoints {
+    #[serde(skip_serializing)]
+    issuer: String,
+    authorization_endpoint: Url,
+    token_endpoint: Url,
+    #[serde(default)]
+    revocation_endpoint: Option<Url>,
+    #[serde(default)]
+    end_session_endpoint: Option<Url>,
+}
+
+impl ProviderEndpoints {
+    /// Reads the discovery document of an issuer. The error is for the log.
+    pub async fn of(issuer: &str) -> Result<ProviderEndpoints, String> {
+        let url = discovery_url(issuer);
+        let parsed = Url::parse(&url).map_err(|_| format!("{url} is not a URL"))?;
+        let client = upstream::client(&parsed).map_err(upstream::describe)?;
+        let (endpoints, _) = upstream::fetch_json::<ProviderEndpoints>(&client, &url).await?;
+        endpoints.check(issuer).map_err(|why| format!("{url} {why}"))?;
+        Ok(endpoints)
+    }
+
+    /// The origins that a page calls, which are not those that it navigates to.
+    #[must_use]
+    pub fn origins(&self) -> Vec<String> {
+        let called = [Some(&self.token_endpoint), self.revocation_endpoint.as_ref()];
+        let mut origins: Vec<_> =
+            called.into_iter().flatten().map(|url| url.origin().ascii_serialization()).collect();
+        origins.dedup();
+        origins
+    }
+
+    fn check(&self, issuer: &str) -> Result<(), &'static str> {
+        if self.issuer != issuer {
+            return Err("is the document of another issuer: check OIDC_ISSUER");
+        }
+        let is_https = Url::parse(issuer).is_ok_and(|issuer| issuer.scheme() == "https");
+        let named = [Some(&self.authorization_endpoint), Some(&self.token_endpoint)];
+        let more = [self.revocation_endpoint.as_ref(), self.end_session_endpoint.as_ref()];
+        let is_good = |url: &Url| {
+            url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && !is_https))
+        };
+        if named.into_iter().chain(more).flatten().all(is_good) {
+            Ok(())
+        } else {
+            Err("names endpoints that are not at an https:// address")
+        }
+    }
+}
+
+/// Where an issuer's discovery document is.
+fn discovery_url(issuer: &str) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+}
+
 /// The provider's public documents.
 struct Provider {
     client: Client,
@@ -122,8 +179,7 @@ struct Discovery {
 impl KeySource for Provider {
     fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
         Box::pin(async move {
-            let base = self.issuer.trim_end_matches('/');
-            let url = format!("{base}/.well-known/openid-configuration");
+            let url = discovery_url(&self.issuer);
             let (discovery, _) = upstream::fetch_json::<Discovery>(&self.client, &url).await?;
             let keys = discovery.keys_of(&self.issuer).map_err(|why| format!("{url} {why}"))?;
             let (set, age) = upstream::fetch_json(&self.client, keys).await?;

@@ -12,6 +12,7 @@ use super::database::{Database, DatabaseArguments, Schema};
 use super::import::ImportArguments;
 use super::limits::Limits;
 use super::logging::{LOG_USERS, LogUsers, Logging};
+use super::page::PageArguments;
 use super::sign_in::{SignInArguments, is_ours};
 use super::thread_ttl::{ThreadTtl, thread_ttl};
 use super::values::{choice, host, number, seconds};
@@ -43,6 +44,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     sign_in: SignInArguments,
+
+    #[command(flatten)]
+    page: PageArguments,
 
     #[command(flatten)]
     agent: AgentArguments,
@@ -163,6 +167,7 @@ impl Arguments {
             database_connections_per_user: self.database.connections_per_user(),
             database_timeout: self.database.database_timeout,
             database_pooler: pooler,
+            page: self.page.page(&sign_in, self.sign_in.keys())?,
             sign_in,
             agent,
             auth_cache_ttl: self.sign_in.supabase_auth_cache_ttl,

@@ -16,6 +16,7 @@ mod dotenv;
 mod import;
 mod limits;
 mod logging;
+mod page;
 mod postgres_options;
 mod postgres_parameters;
 mod postgres_url;
@@ -38,6 +39,7 @@ pub use database::{Database, Schema};
 pub use import::{Import, Peer};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogUsers, Logging};
+pub use page::Page;
 pub use sign_in::SignIn;
 pub use thread_ttl::ThreadTtl;
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub database_pooler: Pooler,
     /// What signs users in.
     pub sign_in: SignIn,
+    /// The page at `/app`; `None`: there is none.
+    pub page: Option<Page>,
     /// The agent that runs are forwarded to.
     pub agent: Option<crate::agent::Options>,
     /// How long an accepted token is not verified again.

@@ -132,13 +132,18 @@ impl SignInArguments {
     }
 
     fn api_key(&self) -> Option<SecretString> {
+        self.keys().next().cloned()
+    }
+
+    /// The API keys of the project that are set, the one to send first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &SecretString> {
         let keys = [
             &self.supabase_service_key,
             &self.supabase_secret_key,
             &self.supabase_anon_key,
             &self.supabase_publishable_key,
         ];
-        keys.into_iter().find_map(Clone::clone)
+        keys.into_iter().flatten()
     }
 
     fn oidc(&self) -> Result<Option<SignIn>, ConfigError> {

@@ -9,6 +9,10 @@ pub(super) fn banner(config: &Config, address: SocketAddr, database: &str) -> St
     let mut text = String::from("\n  thread-store: the threads API of the LangGraph Server\n\n");
     let _ = writeln!(text, "  - API:      http://{address}");
     let _ = writeln!(text, "  - Docs:     http://{address}/docs");
+    #[cfg(feature = "app")]
+    if config.page.is_some() {
+        let _ = writeln!(text, "  - Page:     http://{address}/app/");
+    }
     let _ = writeln!(text, "  - Database: {database}");
     if let Some(agent) = &config.agent {
         let _ = writeln!(text, "  - Agent:    {}", agent.url);

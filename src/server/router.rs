@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-#[cfg(feature = "local-auth")]
+#[cfg(any(feature = "app", feature = "local-auth"))]
 use axum::middleware::from_fn;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,8 @@ use crate::http::middleware::{access_log, admit, cors};
 use crate::http::{App, Error};
 #[cfg(feature = "local-auth")]
 use crate::local_sign_in;
+#[cfg(feature = "app")]
+use crate::page;
 
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub(crate) fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
@@ -43,7 +45,27 @@ pub(crate) fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) ->
         .layer(from_fn_with_state(app.store.timeout(), answer_in_time))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
     let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
-    around(routes, config)
+    around(with_page(routes, config), config)
+}
+
+/// With the page at `/app`, to which a browser that asks for `/` is led.
+#[cfg(feature = "app")]
+fn with_page(routes: Router, config: &Config) -> Router {
+    if config.page.is_none() {
+        return routes;
+    }
+    routes.merge(page::routes(config)).layer(from_fn(async |request: Request, next: Next| {
+        let is_root = request.uri().path() == "/" && request.method().is_safe();
+        if is_root && page::wants_page(request.headers()) {
+            return page::redirect_from_root();
+        }
+        next.run(request).await
+    }))
+}
+
+#[cfg(not(feature = "app"))]
+fn with_page(routes: Router, _: &Config) -> Router {
+    routes
 }
 
 async fn answer_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {

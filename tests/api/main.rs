@@ -45,6 +45,7 @@ mod migrate;
 mod not_served;
 mod oidc;
 mod openapi;
+mod page;
 mod partitions;
 mod plans;
 mod pooler;

@@ -86,6 +86,6 @@ where
         return response;
     }
     let mut response = next.run(request).await;
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     response
 }

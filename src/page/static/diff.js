@@ -1,0 +1,79 @@
+// What a step has changed, by channel.
+
+import { el } from "./dom.js";
+import { line, roleOf, textOf } from "./content.js";
+
+/** The most cells of a table of common lines. */
+const LARGEST = 1_000_000;
+const MOST_LINES = 400;
+
+const pretty = (value) => value === undefined ? "" : JSON.stringify(value, null, 2);
+
+/** Lines that stayed, went and came: `[" " | "-" | "+", text]`. */
+export function lineDiff(before, after) {
+  const [a, b] = [before.split("\n"), after.split("\n")];
+  let start = 0;
+  while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
+  let end = 0;
+  while (end < a.length - start && end < b.length - start && a.at(-1 - end) === b.at(-1 - end)) end += 1;
+  const [x, y] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
+  const middle = x.length * y.length > LARGEST ? [...x.map((text) => ["-", text]), ...y.map((text) => ["+", text])] : common(x, y);
+  const same = (text) => [" ", text];
+  return [...a.slice(Math.max(0, start - 3), start).map(same), ...middle, ...(end ? a.slice(a.length - end, a.length - end + 3).map(same) : [])];
+}
+
+function common(x, y) {
+  const width = y.length + 1;
+  const table = new Uint32Array((x.length + 1) * width);
+  for (let i = x.length - 1; i >= 0; i -= 1) {
+    for (let j = y.length - 1; j >= 0; j -= 1) {
+      table[i * width + j] = x[i] === y[j] ? table[(i + 1) * width + j + 1] + 1 : Math.max(table[(i + 1) * width + j], table[i * width + j + 1]);
+    }
+  }
+  const out = [];
+  let [i, j] = [0, 0];
+  while (i < x.length || j < y.length) {
+    if (i < x.length && j < y.length && x[i] === y[j]) { out.push([" ", x[i]]); i += 1; j += 1; }
+    else if (j >= y.length || (i < x.length && table[(i + 1) * width + j] >= table[i * width + j + 1])) out.push(["-", x[i++]]);
+    else out.push(["+", y[j++]]);
+  }
+  return out;
+}
+
+const isMessages = (value) => Array.isArray(value) && value.some((one) => one && typeof one === "object" && ("content" in one) && ("type" in one || "role" in one));
+
+function messages(before, after) {
+  const key = (message, at) => message?.id ?? `#${at}`;
+  const old = new Map(before.map((message, at) => [key(message, at), JSON.stringify(message)]));
+  const out = [];
+  after.forEach((message, at) => {
+    const id = key(message, at);
+    const was = old.get(id);
+    old.delete(id);
+    if (was === undefined) out.push(["+", message]);
+    else if (was !== JSON.stringify(message)) out.push(["-", JSON.parse(was)], ["+", message]);
+  });
+  for (const text of old.values()) out.push(["-", JSON.parse(text)]);
+  return out.map(([side, message]) => [side, `${roleOf(message)}: ${line(textOf(message?.content), 400) || line(JSON.stringify(message), 400)}`]);
+}
+
+function lines(found) {
+  const shown = found.slice(0, MOST_LINES);
+  return el("div", { class: "diff", tabindex: "0", role: "region", "aria-label": "Changed lines" },
+    shown.map(([side, text]) => el("div", { class: `diff-line${side === "+" ? " is-new" : side === "-" ? " is-old" : ""}` },
+      el("span", { class: "diff-side" }, side), el("span", { dir: "auto" }, line(text, 2000) ? text.slice(0, 2000) : " "))),
+    found.length > MOST_LINES && el("div", { class: "diff-line" }, `${found.length - MOST_LINES} more lines`));
+}
+
+/** The channels that differ between two states, each with what came and went. */
+export function compare(before, after) {
+  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
+  const changed = names.filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
+  if (!changed.length) return el("p", {}, "No channel has changed.");
+  return el("div", { class: "compare" }, changed.map((name) => {
+    const [old, now] = [before?.[name], after?.[name]];
+    const isConversation = isMessages(now ?? old) && (old === undefined || Array.isArray(old)) && (now === undefined || Array.isArray(now));
+    const found = isConversation ? messages(old ?? [], now ?? []) : lineDiff(pretty(old), pretty(now)).filter(([, text]) => text);
+    return el("section", {}, el("h3", { dir: "auto" }, line(name, 200)), lines(found));
+  }));
+}

@@ -1,0 +1,210 @@
+// A long conversation: items of different heights, of which only those in view exist. What a person
+// reads stays where it is, whatever comes, grows or goes above it; at the end, the end stays.
+
+/** How near to the end is at the end, in pixels: a line. */
+const NEAR = 24;
+const BEYOND = 900;
+const KEPT = 300;
+
+/** `render(item)` makes an element, `estimate(item)` says how high it may be. */
+export class Feed {
+  items = [];
+  #index = new Map();
+  #heights = new Map();
+  #offsets = new Float64Array(1);
+  #nodes = new Map();
+  #kept = new Map();
+  #anchor = null;
+  #isAtEnd = true;
+  #isSetting = false;
+  #pending = 0;
+
+  constructor(scroller, inner, { render, estimate, onscroll }) {
+    Object.assign(this, { scroller, inner, render, estimate, onscroll });
+    this.sizes = new ResizeObserver((entries) => this.#measured(entries));
+    this.sizes.observe(scroller);
+    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // What is opened stays where it was clicked.
+    inner.addEventListener("click", ({ target }) => {
+      const key = target.closest("summary, .quiet") && target.closest("[data-key]")?.dataset.key;
+      if (!this.#index.has(key)) return;
+      this.#isAtEnd = false;
+      this.#anchor = { key, delta: scroller.scrollTop - inner.offsetTop - this.#offsets[this.#index.get(key)] };
+    }, true);
+  }
+
+  get isAtEnd() { return this.#isAtEnd; }
+
+  /** Shows these items: each has a `key` and a `version`, which changes with what it says. */
+  set(items) {
+    this.items = items;
+    this.#index = new Map(items.map((item, at) => [item.key, at]));
+    for (const [key, node] of this.#nodes) {
+      const item = items[this.#index.get(key)];
+      if (item?.version === node.version) continue;
+      this.#take(key, node);
+    }
+    this.#kept.clear();
+    for (const key of this.#heights.keys()) if (!this.#index.has(key)) this.#heights.delete(key);
+    this.#layOut();
+    this.#settle();
+  }
+
+  toEnd() {
+    this.#isAtEnd = true;
+    this.#settle();
+  }
+
+  /** Brings an item to the upper third of the view. Answers whether there is one. */
+  to(key) {
+    const at = this.#index.get(key);
+    if (at === undefined) return false;
+    this.#isAtEnd = false;
+    this.#anchor = { key, delta: -Math.round(this.scroller.clientHeight / 5) };
+    this.#settle();
+    return true;
+  }
+
+  /** The element of an item, if it is in view. */
+  node(key) { return this.#nodes.get(key)?.element; }
+
+  #take(key, node) {
+    this.sizes.unobserve(node.element);
+    node.element.remove();
+    this.#nodes.delete(key);
+  }
+
+  #layOut() {
+    const { items } = this;
+    if (this.#offsets.length <= items.length) this.#offsets = new Float64Array(items.length * 2 + 16);
+    const offsets = this.#offsets;
+    let sum = 0;
+    for (let at = 0; at < items.length; at += 1) {
+      offsets[at] = sum;
+      const item = items[at];
+      sum += this.#heights.get(item.key) ?? (item.estimate ??= this.estimate(item));
+    }
+    offsets[items.length] = sum;
+    this.inner.style.height = `${sum}px`;
+  }
+
+  /** The item at a place, by halving. */
+  #at(place) {
+    let low = 0;
+    let high = this.items.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#offsets[middle] <= place) low = middle; else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Draws and measures until what is in view has its real heights, and stands where it should. */
+  #settle() {
+    for (let round = 0; round < 6; round += 1) {
+      this.#place();
+      if (!this.#measure(this.#draw())) break;
+    }
+    this.#place();
+    this.#position();
+    this.onscroll?.();
+  }
+
+  #place() {
+    const { scroller } = this;
+    const end = this.#offsets[this.items.length] + (this.inner.offsetTop || 0);
+    let top = scroller.scrollTop;
+    if (this.#isAtEnd) top = scroller.scrollHeight - scroller.clientHeight;
+    else if (this.#anchor && this.#index.has(this.#anchor.key)) {
+      top = this.#offsets[this.#index.get(this.#anchor.key)] + this.#anchor.delta + this.inner.offsetTop;
+    }
+    top = Math.max(0, Math.min(top, Math.max(end, scroller.scrollHeight) - scroller.clientHeight));
+    if (Math.abs(scroller.scrollTop - top) >= 0.5) {
+      this.#isSetting = true;
+      scroller.scrollTop = top;
+    }
+  }
+
+  /** Makes the items in view and takes out the others. Answers with those that are new. */
+  #draw() {
+    const top = this.scroller.scrollTop - this.inner.offsetTop;
+    const first = this.#at(top - BEYOND);
+    const last = this.#at(top + this.scroller.clientHeight + BEYOND);
+    const wanted = new Set();
+    const drawn = [];
+    let before = null;
+    for (let at = first; at <= last && at < this.items.length; at += 1) {
+      const item = this.items[at];
+      wanted.add(item.key);
+      const known = this.#nodes.get(item.key);
+      if (known) { before = known.element; continue; }
+      let node = this.#kept.get(item.key);
+      this.#kept.delete(item.key);
+      if (node?.version !== item.version) node = { version: item.version, element: this.render(item) };
+      node.element.setAttribute("aria-posinset", at + 1);
+      node.element.setAttribute("aria-setsize", this.items.length);
+      this.#nodes.set(item.key, node);
+      // In the order of the conversation, for whoever hears it.
+      this.inner.insertBefore(node.element, before ? before.nextSibling : this.inner.firstChild);
+      before = node.element;
+      this.sizes.observe(node.element);
+      drawn.push(node.element);
+    }
+    for (const [key, node] of this.#nodes) {
+      if (wanted.has(key) || node.element.contains(document.activeElement)) continue;
+      this.#take(key, node);
+      // With what was opened in it.
+      this.#kept.set(key, node);
+      if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value);
+    }
+    return drawn;
+  }
+
+  #position() {
+    for (const [key, { element }] of this.#nodes) {
+      const at = this.#index.get(key);
+      if (at !== undefined) element.style.transform = `translateY(${this.#offsets[at]}px)`;
+    }
+  }
+
+  #measured(entries) {
+    const targets = entries.map(({ target }) => target);
+    if (this.#measure(targets.filter((target) => target.isConnected)) || targets.includes(this.scroller)) this.#settle();
+  }
+
+  /** Takes the heights of elements, and answers whether any has changed. */
+  #measure(elements) {
+    let changed = false;
+    for (const element of elements) {
+      const { key } = element.dataset;
+      const height = element.offsetHeight;
+      if (!this.#index.has(key) || this.#heights.get(key) === height) continue;
+      this.#heights.set(key, height);
+      changed = true;
+    }
+    if (changed) this.#layOut();
+    return changed;
+  }
+
+  #scrolled() {
+    if (this.#isSetting) this.#isSetting = false;
+    else this.#remember();
+    this.#pending ||= requestAnimationFrame(() => {
+      this.#pending = 0;
+      if (this.#measure(this.#draw())) this.#place();
+      this.#position();
+      this.onscroll?.();
+    });
+  }
+
+  /** What a person reads is the first item whose beginning is in view, or the one that fills it. */
+  #remember() {
+    const { scroller } = this;
+    this.#isAtEnd = scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - NEAR;
+    if (!this.items.length) return;
+    const top = scroller.scrollTop - this.inner.offsetTop;
+    let at = this.#at(top);
+    if (this.#offsets[at] < top && at + 1 < this.items.length && this.#offsets[at + 1] < top + scroller.clientHeight - NEAR) at += 1;
+    this.#anchor = { key: this.items[at].key, delta: top - this.#offsets[at] };
+  }
+}
