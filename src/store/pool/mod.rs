@@ -16,7 +16,7 @@ mod health;
 mod lease;
 mod pooler;
 mod session;
-#[cfg(all(test, feature = "embedded"))]
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -1,5 +1,7 @@
 //! Leases on a real Postgres, with a network in between that can go silent.
 
+#![cfg(feature = "embedded")]
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt as _;
@@ -138,7 +140,7 @@ async fn postgres_ends_a_statement_that_takes_too_long_and_the_connection_goes_o
     let mut lease = pool.acquire(ada()).await.unwrap();
     let before = process(&mut lease).await;
     let error = lease.execute(sqlx::query("select pg_sleep(60)")).await.unwrap_err();
-    let code = error.as_database_error().and_then(|error| error.code()).unwrap();
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap();
     assert_eq!(code, "57014", "statement_timeout comes before the end of the lease");
     drop(lease);
     let mut lease = pool.acquire(ada()).await.unwrap();
