@@ -55,6 +55,17 @@ create table thread_store.thread_directory (
     tenant bigint not null
 );
 
+-- Runs that were forwarded to an agent, by the thread that they belong to. The agent keeps what a run
+-- is; a row only says that the run came this way. A run without a row is nobody's.
+create table thread_store.run (
+    tenant bigint not null,
+    thread_id uuid not null,
+    run_id uuid not null,
+    created_at timestamptz not null default statement_timestamp(),
+    primary key (tenant, thread_id, run_id),
+    foreign key (tenant, thread_id) references thread_store.thread on delete cascade
+);
+
 -- Checkpoints. Nothing of a thread's state is written again, except that pruning takes the parent
 -- from what it leaves. A checkpoint does not hold its values: it says which rows they are, so that
 -- writing one message costs one message however long the conversation is.

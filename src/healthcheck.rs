@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::config::Config;
+use crate::http_client;
 
 /// Asks the server on this machine whether it is ready. Not only whether it is alive: what waits
 /// for a healthy container wants to be served.
@@ -17,7 +18,7 @@ pub async fn healthcheck(config: &Config) -> anyhow::Result<()> {
         host => host,
     };
     let url = format!("http://{}/readyz", SocketAddr::new(host, config.port));
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(4)).build()?;
+    let client = http_client::builder().no_proxy().timeout(Duration::from_secs(4)).build()?;
     let response =
         client.get(&url).send().await.with_context(|| format!("no answer from {url}"))?;
     if !response.status().is_success() {

@@ -8,15 +8,20 @@
 #[cfg(all(test, feature = "embedded"))]
 extern crate self as thread_store;
 
+pub mod agent;
+pub mod attach;
 pub mod auth;
 pub mod authn;
 pub mod authz;
+pub mod checkpoints;
 pub mod config;
 #[cfg(feature = "embedded")]
 pub mod embedded_postgres;
 pub mod http;
+pub mod http_client;
 pub mod import;
 pub mod json;
+pub mod jws;
 #[cfg(feature = "local-auth")]
 pub mod local_sign_in;
 pub mod messages;
@@ -30,6 +35,7 @@ mod distribute;
 mod healthcheck;
 mod metrics;
 mod migrate;
+mod progress;
 #[cfg(all(test, feature = "embedded"))]
 #[expect(dead_code, clippy::disallowed_methods, reason = "shared with the tests of the API")]
 #[path = "../tests/api/support/postgres.rs"]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
 use thread_store::server::{Server, StopSignal, telemetry};
-use thread_store::{distribute, healthcheck, import, migrate};
+use thread_store::{attach, distribute, healthcheck, import, migrate};
 
 /// A request allocates and frees a few hundred small values on changing threads, for which the
 /// system's allocator is slow.
@@ -36,6 +36,8 @@ fn main() -> ExitCode {
             Command::Migrate(database) => migrate(&database).await,
             Command::Distribute(database) => distribute(&database).await,
             Command::Import(asked) => import::run(*asked).await,
+            Command::Attach(asked) => attach::attach(*asked).await,
+            Command::Detach(database) => attach::detach(&database).await,
         }
     });
     // The last lines of the log are written before the error.

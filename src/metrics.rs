@@ -21,6 +21,8 @@ const SECONDS: [f64; 12] =
 
 const REQUEST: &str = "http_request_duration_seconds";
 const AUTH_UPSTREAM: &str = "thread_store_auth_upstream_seconds";
+const AGENT: &str = "thread_store_agent_seconds";
+const AGENT_STREAMS: &str = "thread_store_agent_answers_total";
 const IN_USE: &str = "thread_store_in_use";
 const LIMIT: &str = "thread_store_limit";
 const REFUSED: &str = "thread_store_refused_total";
@@ -34,7 +36,7 @@ const READY: &str = "thread_store_ready";
 const BUILD: &str = "thread_store_build_info";
 
 /// Names of the histograms. All are in seconds.
-const HISTOGRAMS: [&str; 3] = [REQUEST, DATABASE_WAIT, AUTH_UPSTREAM];
+const HISTOGRAMS: [&str; 4] = [REQUEST, DATABASE_WAIT, AUTH_UPSTREAM, AGENT];
 
 /// The kind of the database connections for single requests, of which users have a share too.
 const DATABASE_CONNECTIONS: &str = "database_connections";
@@ -51,6 +53,10 @@ pub(crate) struct Metrics {
     pub(crate) auth_key_calls: Calls,
     /// Whether the last verification found out about its token: 1 or 0.
     pub(crate) auth_available: Gauge,
+    /// Requests to the agent, until the head of the answer.
+    pub(crate) agent_calls: AgentCalls,
+    /// How its answers ended.
+    pub(crate) agent_answers: AgentAnswers,
     /// Sweeps that succeeded.
     pub(crate) sweeps: Counter,
     /// Sweeps that failed.
@@ -100,6 +106,51 @@ impl Calls {
     }
 }
 
+/// How long it took the agent to answer, by how that ended.
+pub(crate) struct AgentCalls {
+    /// It has answered.
+    pub(crate) answered: Histogram,
+    /// It has broken off, or its answer cannot be used.
+    pub(crate) failed: Histogram,
+    /// There was no connection.
+    pub(crate) unreachable: Histogram,
+}
+
+/// How answers of the agent ended.
+pub(crate) struct AgentAnswers {
+    /// As the agent has ended them.
+    pub(crate) ended: Counter,
+    /// The agent broke off.
+    pub(crate) lost: Counter,
+    /// The client left.
+    pub(crate) left: Counter,
+    /// The thread was deleted, or is not the user's any more.
+    pub(crate) gone: Counter,
+}
+
+impl AgentCalls {
+    fn register() -> AgentCalls {
+        let ended = |outcome: &'static str| histogram!(AGENT, "outcome" => outcome);
+        AgentCalls {
+            answered: ended("answered"),
+            failed: ended("failed"),
+            unreachable: ended("unreachable"),
+        }
+    }
+}
+
+impl AgentAnswers {
+    fn register() -> AgentAnswers {
+        let ended = |outcome: &'static str| counter!(AGENT_STREAMS, "outcome" => outcome);
+        AgentAnswers {
+            ended: ended("ended"),
+            lost: ended("lost"),
+            left: ended("left"),
+            gone: ended("gone"),
+        }
+    }
+}
+
 /// The metrics of this process, recorded from the first call on.
 pub(crate) fn metrics() -> &'static Metrics {
     static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::register);
@@ -139,6 +190,8 @@ impl Metrics {
             auth_user_calls: Calls::of("user"),
             auth_key_calls: Calls::of("keys"),
             auth_available: gauge!(AUTH_AVAILABLE),
+            agent_calls: AgentCalls::register(),
+            agent_answers: AgentAnswers::register(),
             sweeps: counter!(SWEEPS, "outcome" => "ok"),
             failed_sweeps: counter!(SWEEPS, "outcome" => "error"),
             swept_deleted: counter!(SWEPT, "action" => "deleted"),
@@ -198,6 +251,8 @@ fn describe() {
     describe_counter!(AUTH_CACHE, "Tokens that were known (hit) or had to be verified (miss)");
     describe_histogram!(AUTH_UPSTREAM, "Calls to the auth server, by call and outcome");
     describe_gauge!(AUTH_AVAILABLE, "1 if the last verification of a token came to an end, else 0");
+    describe_histogram!(AGENT, "Time until the head of the agent's answer, by outcome");
+    describe_counter!(AGENT_STREAMS, "Answers of the agent that were passed on, by their end");
     describe_counter!(SWEEPS, "Sweeps of expired threads, by outcome");
     describe_counter!(SWEPT, "Expired threads that were deleted or pruned");
     describe_gauge!(READY, "1 if the server is ready, 0 while it starts or stops");

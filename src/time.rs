@@ -22,6 +22,18 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// A moment in seconds and nanoseconds since 1970; 1970 if that is no date.
+    pub(crate) fn from_unix(seconds: i64, nanoseconds: u32) -> Timestamp {
+        Timestamp(DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default())
+    }
+
+    /// Reads a moment of RFC 3339.
+    pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+        DateTime::parse_from_rfc3339(text).ok().map(|moment| Timestamp(moment.to_utc()))
+    }
+}
+
 impl From<DateTime<Utc>> for Timestamp {
     fn from(moment: DateTime<Utc>) -> Self {
         Timestamp(moment)

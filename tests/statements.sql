@@ -7,8 +7,8 @@
 
 -- 1. Conditions ---------------------------------------------------
 
--- the owner's threads: asked.filter = '["owner","ada"]'
--- coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- the owner's threads: asked.filter = '{"owner":"ada"}'
+-- coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- all threads: asked.filter = '[]'
 -- (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -48,49 +48,28 @@ thread as (
     cross join statement_timestamp() as moment
     returning thread.*
 )
-select asked.n, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at
+select asked.n, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet
 from thread
 join asked using (thread_id);
 
 -- threads/get
-select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
-from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
-    with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
-cross join lateral (
-    select *
-    from thread_store.thread
-    where thread.tenant = asked.tenant
-        and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-    offset 0
-) as thread
-left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and thread.state_bytes <= asked.max_bytes
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
+select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
     select distinct on (written.position) written.position, written.message
     from (
         select position, seq, message
@@ -117,9 +96,30 @@ left join lateral (
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
+        ) as visible
+        where visible.message is not null
+    ) end as messages
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+    with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.state_bytes <= asked.max_bytes
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true;
 
 -- threads/patch
 with asked as (
@@ -139,7 +139,7 @@ mine as (
         from thread_store.thread
         where thread.tenant = asked.tenant
             and thread.thread_id = asked.thread_id
-            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
         for no key update skip locked
     ) as thread
 ),
@@ -169,36 +169,23 @@ thread as (
     where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
     returning thread.*, mine.n
 )
-select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
-from thread
-join asked using (n)
-left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and thread.state_bytes <= asked.max_bytes
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
+select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
     select distinct on (written.position) written.position, written.message
     from (
         select position, seq, message
@@ -225,13 +212,71 @@ left join lateral (
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
+        ) as visible
+        where visible.message is not null
+    ) end as messages
+from thread
+join asked using (n)
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.state_bytes <= asked.max_bytes
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true;
 
 -- threads/search
 select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
+    select distinct on (written.position) written.position, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+        ) as visible
+        where visible.message is not null
+    ) end as messages
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
@@ -251,7 +296,7 @@ cross join lateral (
         select *, true as is_match
         from thread_store.thread
         where thread.tenant = asked.tenant
-            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
             and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
             and true
         order by thread.updated_at desc, thread.thread_id desc
@@ -272,23 +317,27 @@ left join lateral (
         and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
     order by checkpoint.checkpoint_id desc
     limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
+) as head on true;
+
+-- threads/search_recent
+select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
+    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
     select distinct on (written.position) written.position, written.message
     from (
         select position, seq, message
@@ -315,13 +364,9 @@ left join lateral (
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
-
--- threads/search_recent
-select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+        ) as visible
+        where visible.message is not null
+    ) end as messages
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
@@ -349,7 +394,7 @@ cross join lateral (
                 select *
                 from thread_store.thread
                 where thread.tenant = asked.tenant
-                    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+                    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
                     and (thread.updated_at, thread.thread_id)
                         < (asked.behind::timestamptz, asked.behind_id)
                 order by thread.updated_at desc, thread.thread_id desc
@@ -374,58 +419,13 @@ left join lateral (
         and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
     order by checkpoint.checkpoint_id desc
     limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
-    select distinct on (written.position) written.position, written.message
-    from (
-        select position, seq, message
-        from thread_store.message
-        where message.tenant = asked.tenant
-            and message.thread_id = thread.thread_id
-            and message.branch = head.branch
-            and message.position >= head.messages_start
-            and message.position < head.messages_end
-            and message.seq <= head.seq
-        union all
-        select inherited.position, inherited.seq, inherited.message
-        from jsonb_array_elements(head.ancestors) as ancestor
-        cross join lateral (
-            select position, seq, message
-            from thread_store.message
-            where message.tenant = asked.tenant
-                and message.thread_id = thread.thread_id
-                and message.branch = (ancestor ->> 0)::bigint
-                and message.position >= head.messages_start
-                and message.position < (ancestor ->> 2)::bigint
-                and message.seq <= (ancestor ->> 1)::bigint
-            offset 0
-        ) as inherited
-    ) as written
-    order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
+) as head on true;
 
 -- threads/count
 select asked.n, (
     select count(*)
     from thread_store.thread
-    where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+    where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 ) as threads
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
     with ordinality as asked (tenant, filter, criteria, n);
@@ -440,14 +440,14 @@ from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 cross join lateral (
     select 1
     from thread_store.thread
-    where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     limit asked.max_threads
 ) as own;
 
 -- threads/directory
 select tenant, thread_id
 from thread_store.thread_directory
-where thread_directory.thread_id = any($1)
+where thread_directory.thread_id = any($1) and thread_directory.tenant is not null
 order by tenant, thread_id;
 
 -- threads/lock_source
@@ -459,7 +459,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     for key share
 ) as thread;
 
@@ -506,9 +506,10 @@ gone as (
     using asked
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
+        and thread.agent_thread_id is null
         and thread.stored_bytes <= asked.max_bytes
         and thread.last_seq <= asked.max_checkpoints
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     returning asked.n, thread.thread_id
 ),
 forgotten as (
@@ -529,7 +530,8 @@ set ttl_strategy = 'delete', expires_at = '-infinity'
 from asked
 where thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and thread.agent_thread_id is null
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 returning asked.n;
 
 -- threads/lock_expired
@@ -574,6 +576,17 @@ where erased.tenant = $1
         limit $3
     ));
 
+-- threads/erase_run
+delete from thread_store.run as erased
+where erased.tenant = $1
+    and erased.thread_id = $2
+    and erased.ctid = any(array(
+        select part.ctid
+        from thread_store.run as part
+        where part.tenant = $1 and part.thread_id = $2
+        limit $3
+    ));
+
 -- threads/erase
 with gone as (
     delete from thread_store.thread
@@ -593,7 +606,7 @@ join thread_store.thread
     and thread.thread_id = any(array(
         select id::uuid from jsonb_array_elements_text(asked.thread_ids) as id
     ))
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 order by thread.thread_id
 for update of thread;
 
@@ -710,12 +723,13 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     for no key update
 ) as thread;
 
 -- state/parent
 select asked.n, thread.created_at, thread.last_seq, thread.pruned, thread.stored_bytes,
+    thread.agent_thread_id is not null as is_agents,
     greatest(statement_timestamp(), ((thread.state_updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC') as moment,
     thread.metadata ->> 'graph_id' as graph_id,
     parent.checkpoint_id, parent.seq, parent.branch, parent.channels, parent.messages_start,
@@ -731,7 +745,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
 ) as thread
 left join lateral (
@@ -809,7 +823,7 @@ mine as (
             and thread.created_at = asked.created_at
             and thread.last_seq = asked.seq - 1
             and thread.pruned = asked.pruned
-            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
         for no key update skip locked
     ) as thread
 ),
@@ -856,7 +870,8 @@ new_message as (
 select n from mine;
 
 -- state/read
-select asked.n, thread.created_at as thread_created_at, picked.*,
+select asked.n, thread.created_at as thread_created_at,
+    thread.agent_thread_id is not null as is_agents, picked.*,
     messages.branches as message_branches, messages.positions as message_positions,
     messages.seqs as message_seqs, messages.texts as message_texts,
     stored.seqs as value_seqs, stored.names as value_names, stored.texts as value_texts
@@ -874,7 +889,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
 ) as thread
 cross join lateral (
@@ -984,16 +999,17 @@ left join lateral (
 ) as stored on true;
 
 -- state/progress
-select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq
+select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq,
+    thread.agent_thread_id is not null as is_agents
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
     with ordinality as asked (tenant, filter, thread_id, n)
 join thread_store.thread
     on thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest');
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest');
 
 -- state/storage
-select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+select asked.n, thread.agent_thread_id is not null as is_agents, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
     channels.by_channel, channels.count as values, channels.bytes as value_bytes
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
     with ordinality as asked (tenant, filter, thread_id, n)
@@ -1002,7 +1018,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
 ) as thread
 cross join lateral (
@@ -1039,6 +1055,57 @@ cross join lateral (
     ) as channel
 ) as channels;
 
+-- runs/begin
+with asked as (
+    select *
+    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+        with ordinality as asked (tenant, filter, thread_id, metadata, n)
+)
+update thread_store.thread
+set metadata = asked.metadata || thread.metadata,
+    updated_at = greatest(statement_timestamp(), ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC')
+from asked
+where thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+returning asked.n;
+
+-- runs/record
+insert into thread_store.run (tenant, thread_id, run_id)
+select asked.tenant, asked.thread_id, asked.run_id
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, run_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+on conflict do nothing;
+
+-- runs/known
+select asked.run_id
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, run_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+join thread_store.run
+    on run.tenant = asked.tenant
+    and run.thread_id = asked.thread_id
+    and run.run_id = asked.run_id;
+
+-- runs/forget
+delete from thread_store.run
+using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, run_id, n)
+join thread_store.thread
+    on thread.tenant = asked.tenant
+    and thread.thread_id = asked.thread_id
+    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+where run.tenant = asked.tenant
+    and run.thread_id = asked.thread_id
+    and run.run_id = asked.run_id;
+
 -- changes/recheck
 select thread.thread_id, thread.last_seq
 from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
@@ -1051,6 +1118,615 @@ select pg_notify($1, $2);
 
 -- schema/ping
 select from thread_store.thread limit 0;
+
+-- agent/states
+select asked.n, thread.created_at as thread_created_at, page.place, page.bytes, page.fits,
+    page.checkpoint_id, page.parent_checkpoint_id, page.checkpoint::text as checkpoint,
+    page.metadata::text as metadata, stored.channels, stored.types, stored.blobs,
+    written.task_ids, written.task_paths, written.channels as write_channels,
+    written.types as write_types, written.blobs as write_blobs, sent.types as send_types,
+    sent.blobs as send_blobs
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+    $7::text[]::jsonb[], $8::bigint[], $9::bool[], $10::text[]::jsonb[], $11::bigint[],
+    $12::bigint[]
+) with ordinality as asked (
+    tenant, filter, thread_id, checkpoint_ns, oldest, newest,
+    metadata, max_states, with_values, selected, max_bytes,
+    min_states, n
+)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and thread.agent_thread_id is not null
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+left join lateral (
+    select *, bytes <= asked.max_bytes
+        or (place <= asked.min_states and bytes <= 67108864) as fits
+    from (
+        select *,
+            row_number() over page as place,
+            (sum(
+                300 + pg_column_size(saved.metadata) + pg_column_size(saved.checkpoint)
+                + case
+                    when asked.with_values then (
+                        select coalesce(sum(blob.bytes), 0)
+                        from jsonb_each_text(saved.versions) as version
+                        cross join lateral (
+                            select octet_length(blob) as bytes
+                            from public.checkpoint_blobs as blob
+                            where blob.thread_id = thread.agent_thread_id
+                                and blob.checkpoint_ns = asked.checkpoint_ns
+                                and blob.channel = version.key
+                                and blob.version = version.value
+                            offset 0
+                        ) as blob
+                        where asked.selected is null or asked.selected ? version.key
+                    )
+                    else 0
+                end
+                + (
+                    select coalesce(sum(octet_length(written.blob)), 0)
+                    from public.checkpoint_writes as written
+                    where written.thread_id = thread.agent_thread_id
+                        and written.checkpoint_ns = asked.checkpoint_ns
+                        and written.checkpoint_id = saved.checkpoint_id
+                )
+            ) over page)::bigint as bytes
+        from (
+            select saved.checkpoint_id, saved.parent_checkpoint_id, saved.checkpoint,
+                saved.metadata, case
+                    when jsonb_typeof(saved.checkpoint -> 'channel_versions') = 'object'
+                    then saved.checkpoint -> 'channel_versions'
+                end as versions
+            from public.checkpoints as saved
+            where saved.thread_id = thread.agent_thread_id
+                and saved.checkpoint_ns = asked.checkpoint_ns
+                and saved.checkpoint_id >= asked.oldest
+                and saved.checkpoint_id <= asked.newest
+                and (
+                    asked.metadata is null
+                    or saved.metadata || jsonb_build_object('thread_id', asked.thread_id)
+                        @> asked.metadata
+                )
+            order by saved.checkpoint_id desc
+            limit asked.max_states
+        ) as saved
+        window page as (order by saved.checkpoint_id desc)
+    ) as saved
+) as page on true
+left join lateral (
+    select array_agg(blob.channel) as channels,
+        array_agg(blob.type) as types,
+        array_agg(blob.blob) as blobs
+    from jsonb_each_text(page.versions) as version
+    cross join lateral (
+        select channel, type, blob
+        from public.checkpoint_blobs as stored
+        where stored.thread_id = thread.agent_thread_id
+            and stored.checkpoint_ns = asked.checkpoint_ns
+            and stored.channel = version.key
+            and stored.version = version.value
+        offset 0
+    ) as blob
+    where page.fits
+        and (
+            version.key like '\_\_%' or version.key like 'branch:%' or version.key like 'join:%'
+            or (asked.with_values and (asked.selected is null or asked.selected ? version.key))
+        )
+) as stored on true
+left join lateral (
+    select array_agg(row.task_id order by row.task_path, row.task_id, row.idx) as task_ids,
+        array_agg(row.task_path order by row.task_path, row.task_id, row.idx) as task_paths,
+        array_agg(row.channel order by row.task_path, row.task_id, row.idx) as channels,
+        array_agg(row.type order by row.task_path, row.task_id, row.idx) as types,
+        array_agg(row.blob order by row.task_path, row.task_id, row.idx) as blobs
+    from (select '' as task_path) as absent
+    cross join lateral (
+        select task_id, task_path, idx, channel, type, blob
+        from public.checkpoint_writes as written
+        where written.thread_id = thread.agent_thread_id
+            and written.checkpoint_ns = asked.checkpoint_ns
+            and written.checkpoint_id = page.checkpoint_id
+    ) as row
+    where page.fits
+) as written on true
+left join lateral (
+    select array_agg(row.type order by row.task_path, row.task_id, row.idx) as types,
+        array_agg(row.blob order by row.task_path, row.task_id, row.idx) as blobs
+    from (select '' as task_path) as absent
+    cross join lateral (
+        select task_id, task_path, idx, type, blob
+        from public.checkpoint_writes as written
+        where written.thread_id = thread.agent_thread_id
+            and written.checkpoint_ns = asked.checkpoint_ns
+            and written.checkpoint_id = page.parent_checkpoint_id
+            and written.channel = '__pregel_tasks'
+    ) as row
+    where page.fits and page.checkpoint -> 'v' < '4'
+) as sent on true
+order by asked.n, page.place;
+
+-- agent/chain
+with recursive asked as (
+    select *
+    from unnest(
+        $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+    ) with ordinality as asked (
+        tenant, filter, thread_id, checkpoint_ns, checkpoint_id, channel, n
+    )
+),
+chain (thread_id, agent_thread_id, checkpoint_ns, channel, checkpoint_id) as (
+    select asked.thread_id, thread.agent_thread_id, asked.checkpoint_ns, asked.channel,
+        asked.checkpoint_id
+    from asked
+    cross join lateral (
+        select agent_thread_id
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and thread.agent_thread_id is not null
+            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        offset 0
+    ) as thread
+    union
+    select chain.thread_id, chain.agent_thread_id, chain.checkpoint_ns, chain.channel,
+        saved.parent_checkpoint_id
+    from chain
+    cross join lateral (
+        select parent_checkpoint_id, checkpoint
+        from public.checkpoints
+        where checkpoints.thread_id = chain.agent_thread_id
+            and checkpoints.checkpoint_ns = chain.checkpoint_ns
+            and checkpoints.checkpoint_id = chain.checkpoint_id
+        offset 0
+    ) as saved
+    where saved.parent_checkpoint_id is not null
+        and coalesce(saved.checkpoint -> 'channel_values' -> chain.channel, 'true') = 'true'
+        and not exists (
+            select
+            from public.checkpoint_blobs as stored
+            where stored.thread_id = chain.agent_thread_id
+                and stored.checkpoint_ns = chain.checkpoint_ns
+                and stored.channel = chain.channel
+                and stored.version = saved.checkpoint -> 'channel_versions' ->> chain.channel
+                and stored.type <> 'empty'
+        )
+)
+select link.thread_id, link.channel, link.checkpoint_id,
+    saved.checkpoint_id is not null as is_there, saved.parent_checkpoint_id,
+    nullif(saved.checkpoint -> 'channel_values' -> link.channel, 'true')::text as inlined,
+    stored.type, stored.blob, written.types, written.blobs
+from (select * from chain limit $7) as link
+left join lateral (
+    select *
+    from public.checkpoints
+    where checkpoints.thread_id = link.agent_thread_id
+        and checkpoints.checkpoint_ns = link.checkpoint_ns
+        and checkpoints.checkpoint_id = link.checkpoint_id
+    offset 0
+) as saved on true
+left join lateral (
+    select type, blob
+    from public.checkpoint_blobs as stored
+    where stored.thread_id = link.agent_thread_id
+        and stored.checkpoint_ns = link.checkpoint_ns
+        and stored.channel = link.channel
+        and stored.version = saved.checkpoint -> 'channel_versions' ->> link.channel
+        and stored.type <> 'empty'
+    offset 0
+) as stored on true
+left join lateral (
+    select array_agg(row.type order by row.task_path, row.task_id, row.idx) as types,
+        array_agg(row.blob order by row.task_path, row.task_id, row.idx) as blobs
+    from (select '' as task_path) as absent
+    cross join lateral (
+        select task_id, task_path, idx, type, blob
+        from public.checkpoint_writes as written
+        where written.thread_id = link.agent_thread_id
+            and written.checkpoint_ns = link.checkpoint_ns
+            and written.checkpoint_id = link.checkpoint_id
+            and written.channel = link.channel
+    ) as row
+) as written on true;
+
+-- agent/storage
+select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+    channels.by_channel, channels.count as values, channels.bytes as value_bytes,
+    writes.count as writes, writes.bytes as write_bytes
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and thread.agent_thread_id is not null
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+cross join lateral (
+    select count(*), coalesce(sum(
+        160 + pg_column_size(saved.checkpoint) + pg_column_size(saved.metadata)
+    ), 0)::bigint as bytes
+    from public.checkpoints as saved
+    where saved.thread_id = thread.agent_thread_id
+) as checkpoints
+cross join lateral (
+    select coalesce(sum(channel.count), 0)::bigint as count,
+        coalesce(sum(channel.bytes), 0)::bigint as bytes,
+        coalesce(jsonb_object_agg(
+            channel.channel, jsonb_build_object('count', channel.count, 'bytes', channel.bytes)
+        ), '{}') as by_channel
+    from (
+        select stored.channel, count(*),
+            sum(100 + coalesce(pg_column_size(stored.blob), 0))::bigint as bytes
+        from public.checkpoint_blobs as stored
+        where stored.thread_id = thread.agent_thread_id
+        group by stored.channel
+    ) as channel
+) as channels
+cross join lateral (
+    select count(*), coalesce(sum(160 + pg_column_size(written.blob)), 0)::bigint as bytes
+    from public.checkpoint_writes as written
+    where written.thread_id = thread.agent_thread_id
+) as writes;
+
+-- agent/candidates
+select thread.thread_id
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+) with ordinality as asked (tenant, filter, criteria, behind, max_threads, n)
+cross join lateral (
+    select thread.thread_id
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.agent_thread_id is not null
+        and thread.thread_id > asked.behind
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and true
+    order by thread.thread_id
+    limit asked.max_threads
+) as thread
+order by thread.thread_id;
+
+-- agent/of_agents
+select thread.tenant, thread.thread_id, thread.agent_thread_id
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+    with ordinality as asked (tenant, filter, thread_id, n)
+cross join lateral (
+    select tenant, thread_id, agent_thread_id
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and thread.agent_thread_id is not null
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+order by thread.agent_thread_id;
+
+-- agent/attachment
+select schema_name, owner_key, namespace
+from thread_store.agent_attachment
+where is_attached;
+
+-- agent/changed
+select agent_thread_id, max(id) as last
+from (
+    select agent_thread_id, id
+    from thread_store.agent_change
+    where agent_thread_id is null or agent_thread_id <> all($1)
+    order by id
+    limit $2
+) as change
+group by agent_thread_id
+order by last;
+
+-- agent/settle
+select thread_store.agent_settle($1, $2) as what;
+
+-- agent/forget
+delete from thread_store.agent_change
+where agent_change.agent_thread_id is not distinct from $1 and agent_change.id <= $2;
+
+-- agent/truncated
+insert into thread_store.agent_change (agent_thread_id)
+select entry.agent_thread_id
+from thread_store.agent_thread as entry
+where entry.deleted_at is null
+    and not exists (
+        select
+        from public.checkpoints as saved
+        where saved.thread_id = entry.agent_thread_id
+    );
+
+-- agent/stragglers
+select entry.agent_thread_id
+from thread_store.agent_thread as entry
+where entry.deleted_at > statement_timestamp() - $1::text::interval
+    and (
+        exists (
+            select
+            from public.checkpoints as saved
+            where saved.thread_id = entry.agent_thread_id
+        )
+        or exists (
+            select
+            from public.checkpoint_writes as written
+            where written.thread_id = entry.agent_thread_id
+        )
+        or exists (
+            select
+            from public.checkpoint_blobs as stored
+            where stored.thread_id = entry.agent_thread_id
+        )
+    )
+limit 200;
+
+-- agent/remembered
+delete from thread_store.agent_thread
+where agent_thread.deleted_at < statement_timestamp() - $1::text::interval;
+
+-- agent/hidden
+select name,
+    coalesce(row_security_active(to_regclass($1 || '.' || name)), false) as is_hidden,
+    to_regclass($1 || '.' || name) is null as is_gone,
+    current_user::text as role
+from unnest(array['checkpoints', 'checkpoint_blobs', 'checkpoint_writes']) as name;
+
+-- agent/unsettled
+select thread.tenant, thread.thread_id, thread.last_seq,
+    thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet
+from thread_store.thread
+where thread.agent_thread_id is not null
+    and (thread.agent_settled < thread.last_seq or thread.status = 'busy')
+    and (
+        thread.agent_settled < thread.last_seq
+        or thread.state_updated_at < statement_timestamp() - interval '5 minutes'
+    )
+    and ($1::bigint is null or thread.tenant = $1)
+order by thread.tenant, thread.thread_id
+limit $2;
+
+-- agent/settled
+update thread_store.thread
+set status = found.status,
+    state_bytes = found.bytes,
+    agent_settled = found.seq
+from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[])
+    as found (tenant, thread_id, seq, status, bytes)
+where thread.tenant = found.tenant
+    and thread.thread_id = found.thread_id
+    and thread.last_seq = found.seq;
+
+-- agent/lock_entry
+select
+from thread_store.agent_thread
+where agent_thread.agent_thread_id = $1 and agent_thread.deleted_at is null
+for update;
+
+-- agent/lock_free_entry
+select
+from thread_store.agent_thread
+where agent_thread.agent_thread_id = $1
+for update skip locked;
+
+-- agent/lock_thread
+select
+from thread_store.thread
+where thread.tenant = $1 and thread.thread_id = $2 and thread.agent_thread_id = $3
+for update;
+
+-- agent/id
+select thread.agent_thread_id
+from thread_store.thread
+where thread.tenant = $1 and thread.thread_id = $2;
+
+-- agent/bury
+update thread_store.agent_thread
+set deleted_at = statement_timestamp(), tenant = null
+where agent_thread.agent_thread_id = $1;
+
+-- agent/forget_entry
+delete from thread_store.agent_thread
+where agent_thread.agent_thread_id = $1;
+
+-- agent/erase_row
+with gone as (
+    delete from thread_store.thread
+    where thread.tenant = $1 and thread.thread_id = $2
+    returning thread.thread_id
+)
+delete from thread_store.thread_directory
+using gone
+where thread_directory.thread_id = gone.thread_id;
+
+-- agent/has_deltas
+select exists (
+    select
+    from public.checkpoints as saved
+    where saved.thread_id = $1
+        and (
+            saved.metadata ? 'counters_since_delta_snapshot'
+            or saved.metadata ? 'delta_writes_versioned'
+            or exists (
+                select
+                from jsonb_each(
+                    case
+                        when jsonb_typeof(saved.checkpoint -> 'channel_values') = 'object'
+                        then saved.checkpoint -> 'channel_values'
+                    end
+                ) as value
+                cross join lateral (
+                    select
+                    from public.checkpoint_blobs as stored
+                    where stored.thread_id = saved.thread_id
+                        and stored.checkpoint_ns = saved.checkpoint_ns
+                        and stored.channel = value.key
+                        and stored.version
+                            = saved.checkpoint -> 'channel_versions' ->> value.key
+                    offset 0
+                ) as stored
+                where value.value = 'true'
+            )
+        )
+) as has_deltas;
+
+-- agent/keep_latest
+with newest as (
+    select distinct on (saved.checkpoint_ns) saved.*
+    from public.checkpoints as saved
+    where saved.thread_id = $1
+    order by saved.checkpoint_ns desc, saved.checkpoint_id desc
+),
+root as (
+    select checkpoint_id from newest where newest.checkpoint_ns = ''
+),
+kept as materialized (
+    select newest.checkpoint_ns, newest.checkpoint_id, newest.parent_checkpoint_id,
+        newest.checkpoint
+    from newest
+    where newest.checkpoint_ns !~ ':'
+        or newest.metadata -> 'parents' ->> '' in (select root.checkpoint_id from root)
+        or not exists (select from root)
+    union all
+    select parent.checkpoint_ns, parent.checkpoint_id, parent.parent_checkpoint_id,
+        parent.checkpoint
+    from newest
+    join public.checkpoints as parent
+        on parent.thread_id = $1
+        and parent.checkpoint_ns = newest.checkpoint_ns
+        and parent.checkpoint_id = newest.parent_checkpoint_id
+    where newest.checkpoint -> 'v' < '4'
+        and exists (
+            select
+            from public.checkpoint_writes as written
+            where written.thread_id = $1
+                and written.checkpoint_ns = parent.checkpoint_ns
+                and written.checkpoint_id = parent.checkpoint_id
+                and written.channel = '__pregel_tasks'
+        )
+),
+version as materialized (
+    select kept.checkpoint_ns, version.key as channel, version.value as version
+    from kept
+    cross join lateral jsonb_each_text(
+        case
+            when jsonb_typeof(kept.checkpoint -> 'channel_versions') = 'object'
+            then kept.checkpoint -> 'channel_versions'
+        end
+    ) as version
+),
+blobs as (
+    delete from public.checkpoint_blobs as stored
+    where stored.thread_id = $1
+        and (stored.checkpoint_ns, stored.channel, stored.version) not in (
+            select version.checkpoint_ns, version.channel, version.version from version
+        )
+),
+gone as materialized (
+    select saved.checkpoint_ns, saved.checkpoint_id
+    from public.checkpoints as saved
+    where saved.thread_id = $1
+        and (saved.checkpoint_ns, saved.checkpoint_id) not in (
+            select kept.checkpoint_ns, kept.checkpoint_id from kept
+        )
+),
+writes as (
+    delete from public.checkpoint_writes as written
+    using gone
+    where written.thread_id = $1
+        and written.checkpoint_ns = gone.checkpoint_ns
+        and written.checkpoint_id = gone.checkpoint_id
+),
+parents as (
+    update public.checkpoints as saved
+    set parent_checkpoint_id = null
+    from kept
+    join gone
+        on gone.checkpoint_ns = kept.checkpoint_ns
+        and gone.checkpoint_id = kept.parent_checkpoint_id
+    where saved.thread_id = $1
+        and saved.checkpoint_ns = kept.checkpoint_ns
+        and saved.checkpoint_id = kept.checkpoint_id
+)
+delete from public.checkpoints as saved
+using gone
+where saved.thread_id = $1
+    and saved.checkpoint_ns = gone.checkpoint_ns
+    and saved.checkpoint_id = gone.checkpoint_id;
+
+-- agent/link_copy
+with entry as (
+    insert into thread_store.agent_thread (agent_thread_id, thread_id, tenant)
+    values ($2::uuid::text, $2, $1)
+)
+update thread_store.thread
+set agent_thread_id = $2::uuid::text, agent_made = true,
+    metadata = thread.metadata - 'agent_thread_id', last_seq = thread.last_seq + 1
+where thread.tenant = $1 and thread.thread_id = $2;
+
+-- agent/has_task_path
+select exists (
+    select
+    from pg_attribute
+    where attrelid = to_regclass($1) and attname = 'task_path' and not attisdropped
+);
+
+-- agent/erase_checkpoint_writes
+delete from public.checkpoint_writes as erased where erased.thread_id = $1;
+
+-- agent/erase_checkpoint_blobs
+delete from public.checkpoint_blobs as erased where erased.thread_id = $1;
+
+-- agent/erase_checkpoints
+delete from public.checkpoints as erased where erased.thread_id = $1;
+
+-- agent/copy_rows
+with blobs as (
+    insert into public.checkpoint_blobs
+        (thread_id, checkpoint_ns, channel, version, type, blob)
+    select $2, checkpoint_ns, channel, version, type, blob
+    from public.checkpoint_blobs
+    where checkpoint_blobs.thread_id = $1
+),
+writes as (
+    insert into public.checkpoint_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, task_path)
+    select $2, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, task_path
+    from public.checkpoint_writes
+    where checkpoint_writes.thread_id = $1
+)
+insert into public.checkpoints
+    (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
+from public.checkpoints
+where checkpoints.thread_id = $1;
+
+-- agent/copy_rows_without_paths
+with blobs as (
+    insert into public.checkpoint_blobs
+        (thread_id, checkpoint_ns, channel, version, type, blob)
+    select $2, checkpoint_ns, channel, version, type, blob
+    from public.checkpoint_blobs
+    where checkpoint_blobs.thread_id = $1
+),
+writes as (
+    insert into public.checkpoint_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob)
+    select $2, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob
+    from public.checkpoint_writes
+    where checkpoint_writes.thread_id = $1
+)
+insert into public.checkpoints
+    (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
+from public.checkpoints
+where checkpoints.thread_id = $1;
 
 
 -- 3. Differences --------------------------------------------------
@@ -1133,7 +1809,7 @@ select from thread_store.thread limit 0;
 
 -- threads/search (the owner's threads; requests of any tenants; by values)
 -- - and true
--- + and true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1159,7 +1835,7 @@ select from thread_store.thread limit 0;
 -- + offset 0
 -- + ) as inherited
 -- + ) as written
--- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))))
 
 -- threads/search (the owner's threads; requests of any tenants; by status)
 -- - and true
@@ -1171,7 +1847,7 @@ select from thread_store.thread limit 0;
 
 -- threads/search (the owner's threads; requests of any tenants; by all of these)
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1197,7 +1873,7 @@ select from thread_store.thread limit 0;
 -- + offset 0
 -- + ) as inherited
 -- + ) as written
--- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by metadata)
 -- - true as is_match
@@ -1205,7 +1881,7 @@ select from thread_store.thread limit 0;
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by values)
 -- - true as is_match
--- + true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1231,7 +1907,7 @@ select from thread_store.thread limit 0;
 -- + offset 0
 -- + ) as inherited
 -- + ) as written
--- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3)) as is_match
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3)))) as is_match
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by status)
 -- - true as is_match
@@ -1243,7 +1919,7 @@ select from thread_store.thread limit 0;
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by all of these)
 -- - true as is_match
--- + true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1269,15 +1945,15 @@ select from thread_store.thread limit 0;
 -- + offset 0
 -- + ) as inherited
 -- + ) as written
--- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id)) as is_match
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id)) as is_match
 
 -- threads/count (the owner's threads; requests of any tenants; by metadata)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
 
 -- threads/count (the owner's threads; requests of any tenants; by values)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1303,19 +1979,19 @@ select from thread_store.thread limit 0;
 -- + offset 0
 -- + ) as inherited
 -- + ) as written
--- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))))
 
 -- threads/count (the owner's threads; requests of any tenants; by status)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.status = (asked.criteria ->> 0)
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.status = (asked.criteria ->> 0)
 
 -- threads/count (the owner's threads; requests of any tenants; by ids)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
 
 -- threads/count (the owner's threads; requests of any tenants; by all of these)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1341,13 +2017,91 @@ select from thread_store.thread limit 0;
 -- + offset 0
 -- + ) as inherited
 -- + ) as written
--- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
 
 -- state/read (the owner's threads; requests of any tenants; oldest first)
 -- - order by checkpoint.checkpoint_id desc
 -- + order by checkpoint.checkpoint_id asc
 -- - window page as (order by checkpoint.checkpoint_id desc)
 -- + window page as (order by checkpoint.checkpoint_id asc)
+
+-- agent/states (the owner's threads; requests of any tenants; oldest first)
+-- - order by saved.checkpoint_id desc
+-- + order by saved.checkpoint_id asc
+-- - window page as (order by saved.checkpoint_id desc)
+-- + window page as (order by saved.checkpoint_id asc)
+
+-- agent/candidates (the owner's threads; requests of any tenants; by metadata)
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+
+-- agent/candidates (the owner's threads; requests of any tenants; by values)
+-- - and true
+-- + and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))))
+
+-- agent/candidates (the owner's threads; requests of any tenants; by status)
+-- - and true
+-- + and true and thread.status = (asked.criteria ->> 0)
+
+-- agent/candidates (the owner's threads; requests of any tenants; by ids)
+-- - and true
+-- + and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
+
+-- agent/candidates (the owner's threads; requests of any tenants; by all of these)
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
 
 -- threads/create (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
@@ -1358,18 +2112,18 @@ select from thread_store.thread limit 0;
 -- + select $1::bigint, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
 
 -- threads/get (the owner's threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (the owner's threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
@@ -1378,54 +2132,54 @@ select from thread_store.thread limit 0;
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (the owner's threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (the owner's threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (the owner's threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/quota (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -1513,16 +2267,82 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- runs/record (the owner's threads; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+
+-- runs/known (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (the owner's threads; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - where run.tenant = asked.tenant
+-- + where run.tenant = $1::bigint
+
+-- agent/states (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- agent/chain (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- agent/storage (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- agent/candidates (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
+-- agent/of_agents (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+
 -- threads/search (the owner's threads; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
--- + and coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) = (($2::text[]::jsonb[])[1] -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
 -- - limit asked.max_threads
 -- - offset asked.skipped
@@ -1534,165 +2354,211 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+
+-- agent/candidates (the owner's threads; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and thread.thread_id > asked.behind
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and thread.thread_id > ($4::uuid[])[1]
+-- + and coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - limit asked.max_threads
+-- + limit ($5::bigint[])[1]
 
 -- threads/search (the owner's threads; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = thread.tenant
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (the owner's threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = thread.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (the owner's threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (the owner's threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
 
 -- threads/get (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/patch (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search_recent (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/count (all threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (all threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/insert (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/progress (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/begin (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/forget (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/states (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/chain (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/storage (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/of_agents (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (all threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (all threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (all threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (all threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (all threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -1700,7 +2566,7 @@ select from thread_store.thread limit 0;
 -- threads/quota (all threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (all threads; requests of one tenant)
@@ -1708,7 +2574,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (all threads; requests of one tenant)
@@ -1716,7 +2582,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (all threads; requests of one tenant)
@@ -1724,7 +2590,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (all threads; requests of one tenant)
@@ -1732,7 +2598,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (all threads; requests of one tenant)
@@ -1740,7 +2606,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (all threads; requests of one tenant)
@@ -1748,7 +2614,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where later.tenant = asked.tenant
 -- + where later.tenant = $1::bigint
@@ -1762,7 +2628,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
@@ -1778,7 +2644,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
@@ -1792,7 +2658,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (all threads; requests of one tenant)
@@ -1800,7 +2666,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
 -- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
@@ -1809,13 +2675,97 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (all threads; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (all threads; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where run.tenant = asked.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where run.tenant = $1::bigint
+
+-- agent/states (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/chain (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/storage (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/of_agents (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/search (all threads; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -1830,167 +2780,215 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+
+-- agent/candidates (all threads; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and thread.thread_id > asked.behind
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and thread.thread_id > ($4::uuid[])[1]
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - limit asked.max_threads
+-- + limit ($5::bigint[])[1]
 
 -- threads/search (all threads; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (all threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (all threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- agent/candidates (all threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/get (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/patch (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search_recent (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/count (members or one of some teams, and not archived; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (members or one of some teams, and not archived; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/insert (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/progress (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/begin (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/forget (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/states (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/chain (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/storage (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/of_agents (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (members or one of some teams, and not archived; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (members or one of some teams, and not archived; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (members or one of some teams, and not archived; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (members or one of some teams, and not archived; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (members or one of some teams, and not archived; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -1998,7 +2996,7 @@ select from thread_store.thread limit 0;
 -- threads/quota (members or one of some teams, and not archived; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (members or one of some teams, and not archived; requests of one tenant)
@@ -2006,7 +3004,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (members or one of some teams, and not archived; requests of one tenant)
@@ -2014,7 +3012,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (members or one of some teams, and not archived; requests of one tenant)
@@ -2022,7 +3020,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (members or one of some teams, and not archived; requests of one tenant)
@@ -2030,7 +3028,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (members or one of some teams, and not archived; requests of one tenant)
@@ -2038,7 +3036,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (members or one of some teams, and not archived; requests of one tenant)
@@ -2046,7 +3044,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where later.tenant = asked.tenant
 -- + where later.tenant = $1::bigint
@@ -2060,7 +3058,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
@@ -2076,7 +3074,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
@@ -2090,7 +3088,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (members or one of some teams, and not archived; requests of one tenant)
@@ -2098,7 +3096,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
 -- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
@@ -2107,13 +3105,97 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (members or one of some teams, and not archived; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (members or one of some teams, and not archived; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where run.tenant = asked.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where run.tenant = $1::bigint
+
+-- agent/states (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/chain (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/storage (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/of_agents (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/search (members or one of some teams, and not archived; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0))) = 'array' then (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) end) as item where item = (($2::text[]::jsonb[])[1] -> 1))) or (exists (select from jsonb_array_elements((($2::text[]::jsonb[])[1] -> 3)) as item where item = (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 2))))) and (not coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2128,167 +3210,215 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+
+-- agent/candidates (members or one of some teams, and not archived; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and thread.thread_id > asked.behind
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and thread.thread_id > ($4::uuid[])[1]
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0))) = 'array' then (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) end) as item where item = (($2::text[]::jsonb[])[1] -> 1))) or (exists (select from jsonb_array_elements((($2::text[]::jsonb[])[1] -> 3)) as item where item = (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 2))))) and (not coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - limit asked.max_threads
+-- + limit ($5::bigint[])[1]
 
 -- threads/search (members or one of some teams, and not archived; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (members or one of some teams, and not archived; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (members or one of some teams, and not archived; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- agent/candidates (members or one of some teams, and not archived; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/get (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/patch (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search_recent (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/count (no threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (no threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/insert (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/progress (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/begin (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/forget (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/states (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/chain (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/storage (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/of_agents (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (no threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (no threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (no threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (no threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (no threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -2296,7 +3426,7 @@ select from thread_store.thread limit 0;
 -- threads/quota (no threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (no threads; requests of one tenant)
@@ -2304,7 +3434,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (no threads; requests of one tenant)
@@ -2312,7 +3442,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (no threads; requests of one tenant)
@@ -2320,7 +3450,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (no threads; requests of one tenant)
@@ -2328,7 +3458,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (no threads; requests of one tenant)
@@ -2336,7 +3466,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (no threads; requests of one tenant)
@@ -2344,7 +3474,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where later.tenant = asked.tenant
 -- + where later.tenant = $1::bigint
@@ -2358,7 +3488,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
@@ -2374,7 +3504,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
@@ -2388,7 +3518,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (no threads; requests of one tenant)
@@ -2396,7 +3526,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
 -- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
@@ -2405,13 +3535,97 @@ select from thread_store.thread limit 0;
 -- - where message.tenant = asked.tenant and message.thread_id = asked.thread_id
 -- + where message.tenant = $1::bigint and message.thread_id = asked.thread_id
 
+-- runs/begin (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/record (no threads; requests of one tenant)
+-- - select asked.tenant, asked.thread_id, asked.run_id
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + select $1::bigint, asked.thread_id, asked.run_id
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- runs/known (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on run.tenant = asked.tenant
+-- + on run.tenant = $1::bigint
+
+-- runs/forget (no threads; requests of one tenant)
+-- - using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+-- - on thread.tenant = asked.tenant
+-- + on thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where run.tenant = asked.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where run.tenant = $1::bigint
+
+-- agent/states (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/chain (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::text[], $6::text[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/storage (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/of_agents (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/search (no threads; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2426,31 +3640,43 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+
+-- agent/candidates (no threads; one request)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and thread.thread_id > asked.behind
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and thread.thread_id > ($4::uuid[])[1]
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - limit asked.max_threads
+-- + limit ($5::bigint[])[1]
 
 -- threads/search (no threads; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (no threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (no threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- agent/candidates (no threads; requests without a tenant)
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')

@@ -11,7 +11,7 @@ use std::io::Write;
 
 use thread_store::config::Command;
 use thread_store::server::{Server, StopSignal, telemetry};
-use thread_store::{distribute, healthcheck, import, migrate};
+use thread_store::{attach, distribute, healthcheck, import, migrate};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -23,6 +23,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Migrate(database) => return migrate(&database).await,
         Command::Distribute(database) => return distribute(&database).await,
         Command::Import(asked) => return import::run(*asked).await,
+        Command::Attach(asked) => return attach::attach(*asked).await,
+        Command::Detach(database) => return attach::detach(&database).await,
     };
     let stop = StopSignal::of_process()?;
     let server = Server::start(*config, policy::team).await?;

@@ -4,6 +4,7 @@
 mod id_schemas;
 pub(crate) mod not_served;
 pub(crate) mod openapi;
+pub(crate) mod runs;
 pub(crate) mod state;
 pub(crate) mod system;
 pub(crate) mod threads;

@@ -27,7 +27,16 @@ const PATHS: [(&str, &str); 14] = [
 
 /// The routes of all of them, for any method.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    PATHS.into_iter().fold(Router::new(), |router, (what, path)| {
+    refusing(PATHS.into_iter())
+}
+
+/// Those that are not served either where runs are forwarded to an agent.
+pub(crate) fn routes_beside_runs() -> Router<Arc<App>> {
+    refusing(PATHS.into_iter().filter(|(what, _)| what.starts_with("graphs over")))
+}
+
+fn refusing(paths: impl Iterator<Item = (&'static str, &'static str)>) -> Router<Arc<App>> {
+    paths.fold(Router::new(), |router, (what, path)| {
         router.route(path, any(async move || Error::NotServed(what)))
     })
 }

@@ -87,6 +87,11 @@ struct Readiness {
     /// The auth server, when it was last needed. Down does not make the server unready: whom it
     /// has seen lately it goes on serving.
     auth: Condition,
+    /// The tables of an agent, if some are attached. Down does not make the server unready: all other
+    /// threads are served. The log says what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    agents: Option<Condition>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -108,12 +113,14 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Readiness>, Error> {
         return Err(Error::Stopping);
     }
     app.store.ping().await?;
+    let agents = app.store.can_read_agents();
+    let agents = agents.map(|can| if can { Condition::Up } else { Condition::Down });
     let auth = match app.auth.is_available() {
         None => Condition::Unknown,
         Some(true) => Condition::Up,
         Some(false) => Condition::Down,
     };
-    Result::Ok(Json(Readiness { ready: true, database: Condition::Up, auth }))
+    Result::Ok(Json(Readiness { ready: true, database: Condition::Up, auth, agents }))
 }
 
 /// What the server is and what it does.

@@ -49,9 +49,9 @@ impl BearerToken {
         &self.0
     }
 
-    /// The header to send to the auth server, rebuilt from the parsed token. `None`: never, for
+    /// The header to send to another server, rebuilt from the parsed token. `None`: never, for
     /// the characters of a token are those of a header.
-    pub(super) fn to_header(&self) -> Option<HeaderValue> {
+    pub(crate) fn to_header(&self) -> Option<HeaderValue> {
         let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
         value.set_sensitive(true);
         Some(value)

@@ -21,6 +21,4 @@ pub use bearer::BearerToken;
 pub use error::Error;
 pub use oidc::{NoIssuer, Oidc};
 pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
-#[cfg(feature = "local-auth")]
-pub(crate) use upstream::is_loopback;
-pub(crate) use upstream::is_unprotected;
+pub(crate) use upstream::{describe, is_loopback, is_unprotected};

@@ -7,6 +7,7 @@ use reqwest::{Client, Response, redirect};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use crate::http_client;
 use crate::metrics::metrics;
 
 /// For a connection.
@@ -19,7 +20,7 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// A client that follows no redirects and keeps connections. `url` is where it will be used: a
 /// server on this machine is never asked through a proxy.
 pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
-    let client = Client::builder()
+    let client = http_client::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .timeout(DEADLINE)
         .pool_idle_timeout(Duration::from_secs(30))
@@ -56,7 +57,7 @@ pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, Unreadable> 
 }
 
 /// The chain of causes, without the URL.
-pub(super) fn describe(error: reqwest::Error) -> String {
+pub(crate) fn describe(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

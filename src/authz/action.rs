@@ -1,11 +1,18 @@
-//! What can be done with threads, and what a handler is registered for.
+//! What can be done with threads and with what an agent has, and what a handler is registered for.
 
 /// What kind of thing an action is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resource {
-    /// Threads with their state. This server has no other resources.
+    /// Threads with their state and their runs.
     Threads,
+    /// Assistants of the agent that runs are forwarded to. A handler's refusal counts; its filter
+    /// does not, because the agent keeps what it is about.
+    Assistants,
+    /// Store items of that agent; a filter does not count here, either.
+    Store,
+    /// Crons of that agent; nor here.
+    Crons,
 }
 
 /// What is about to be done with threads. Names are those of the reference server's actions.
@@ -21,6 +28,14 @@ pub enum Action {
     Delete,
     /// Threads are searched or counted.
     Search,
+    /// A run of the agent begins, in one thread or in none.
+    CreateRun,
+    /// A store item is written.
+    Put,
+    /// A store item is read.
+    Get,
+    /// Namespaces of the store are listed.
+    ListNamespaces,
 }
 
 /// What a handler is registered for. Exactly one handler runs for an action: that of the

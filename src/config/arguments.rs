@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use super::agent::AgentArguments;
+use super::attach::{AttachArguments, CheckpointArguments};
 use super::cors::{CorsOrigins, origins};
 use super::database::{Database, DatabaseArguments, Schema};
 use super::import::ImportArguments;
 use super::limits::Limits;
 use super::logging::{LOG_USERS, LogUsers, Logging};
-use super::sign_in::SignInArguments;
+use super::sign_in::{SignInArguments, is_ours};
 use super::thread_ttl::{ThreadTtl, thread_ttl};
 use super::values::{choice, host, number, seconds};
 use super::{Command, Config, ConfigError, wrong};
@@ -43,6 +45,9 @@ pub(super) struct Arguments {
     sign_in: SignInArguments,
 
     #[command(flatten)]
+    agent: AgentArguments,
+
+    #[command(flatten)]
     logging: Logging,
 
     /// How the line of a request names its user: `hash`, `plain` (the id) or `off`
@@ -70,6 +75,9 @@ pub(super) struct Arguments {
     #[arg(value_name = "TTL", value_parser = thread_ttl)]
     langgraph_thread_ttl: Option<ThreadTtl>,
 
+    #[command(flatten)]
+    checkpoints: CheckpointArguments,
+
     /// Seconds for which a server that was told to stop keeps serving, with `/readyz` at 503, 0
     /// to 600: for load balancers to notice
     #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0")]
@@ -90,6 +98,10 @@ enum Subcommands {
     Distribute,
     /// Copy threads with their history from one server to another, over the public API of both
     Import(Box<ImportArguments>),
+    /// Serve the threads of an agent that writes to `DATABASE_URL` with LangGraph's `PostgresSaver`
+    Attach(AttachArguments),
+    /// Undo `attach`. The agent's tables become what they were, and threads stay
+    Detach,
 }
 
 impl Arguments {
@@ -107,6 +119,12 @@ impl Arguments {
             Some(Subcommands::Import(arguments)) => {
                 Command::Import(Box::new(arguments.validate()?))
             }
+            Some(Subcommands::Attach(arguments)) => {
+                let database = self.database.database_to_migrate();
+                let attach = arguments.attach(database, self.checkpoints.langgraph_aes_key)?;
+                Command::Attach(Box::new(attach))
+            }
+            Some(Subcommands::Detach) => Command::Detach(self.database.database_to_migrate()?),
         };
         Ok((command, logging))
     }
@@ -122,6 +140,7 @@ impl Arguments {
             return Err(wrong("METRICS_PORT", "must differ from PORT"));
         }
         let sign_in = self.sign_in.sign_in(self.host, self.port)?;
+        let agent = self.agent.agent(|url| is_ours(url, self.host, self.port))?;
         let (schema, pooler) = (self.database.database_migrate, self.database.database_pooler);
         if sign_in.is_local() && schema == Schema::Check {
             return Err(wrong(
@@ -145,6 +164,7 @@ impl Arguments {
             database_timeout: self.database.database_timeout,
             database_pooler: pooler,
             sign_in,
+            agent,
             auth_cache_ttl: self.sign_in.supabase_auth_cache_ttl,
             data_dir: self.database.data_dir,
             log_users: self.log_users,
@@ -152,6 +172,7 @@ impl Arguments {
             cors: self.cors_allow_origins,
             limits: self.limits,
             thread_ttl: self.langgraph_thread_ttl.unwrap_or_default(),
+            aes_key: self.checkpoints.langgraph_aes_key,
             shutdown_delay: self.shutdown_delay,
         })
     }

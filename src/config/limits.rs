@@ -81,4 +81,12 @@ pub struct Limits {
     #[arg(long = "body-timeout", env = "BODY_TIMEOUT", default_value = "60")]
     #[arg(value_name = "SECONDS", value_parser = seconds::<1, 3600>)]
     pub body_timeout: Duration,
+
+    /// Longest time for which a client may take nothing of an answer that is there. Not a setting.
+    #[arg(skip = Duration::from_secs(30))]
+    pub stall_timeout: Duration,
+
+    /// How often the token of an open stream is verified again. Not a setting.
+    #[arg(skip = Duration::from_secs(10))]
+    pub stream_check: Duration,
 }

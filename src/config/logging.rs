@@ -1,6 +1,6 @@
 //! What is logged, and how.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::values::choice;
 
@@ -10,7 +10,7 @@ pub struct Logging {
     /// Log lines to write, as `tracing` filters such as `info` or `thread_store=debug`
     #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info")]
     #[arg(value_name = "FILTERS", value_parser = filter)]
-    pub filter: String,
+    pub filter: Targets,
 
     /// Form of the log lines: `pretty` or `json`
     #[arg(long = "log-format", env = "LOG_FORMAT", default_value = "pretty")]
@@ -44,9 +44,8 @@ pub enum LogUsers {
 pub(super) const LOG_USERS: [(&str, LogUsers); 3] =
     [("hash", LogUsers::Hash), ("plain", LogUsers::Plain), ("off", LogUsers::Off)];
 
-fn filter(text: &str) -> Result<String, &'static str> {
-    match EnvFilter::try_new(text.trim()) {
-        Ok(_) => Ok(text.trim().to_owned()),
-        Err(_) => Err("must be tracing filters such as `info` or `thread_store=debug`"),
-    }
+fn filter(text: &str) -> Result<Targets, &'static str> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let filters = words.collect::<Vec<_>>().join(",").parse();
+    filters.map_err(|_| "must be tracing filters such as `info` or `thread_store=debug`")
 }

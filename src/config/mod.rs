@@ -2,11 +2,13 @@
 //!
 //! This is the only module that reads the environment. A setting is a field with a `clap`
 //! attribute, which holds its flag, its variable, its default and its parser, and whose doc
-//! comment is its line in `--help`. `.env.example` and the README repeat those lines, and
+//! comment is its line in `--help`. `.env.example` and `docs/settings.md` repeat those lines, and
 //! `tests/documents` holds the three together. A wrong value is a [`ConfigError`]: one line
 //! that names the setting and what it must be, exit code 64.
 
+mod agent;
 mod arguments;
+mod attach;
 mod command_line;
 mod cors;
 mod database;
@@ -26,8 +28,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::checkpoints::AesKey;
 use crate::store::Pooler;
 
+pub use attach::Attach;
 pub use cors::{CorsOrigins, Origin};
 pub(crate) use database::place;
 pub use database::{Database, Schema};
@@ -50,6 +54,10 @@ pub enum Command {
     Distribute(Database),
     /// Copy threads from one server to another.
     Import(Box<Import>),
+    /// Serve the threads of an agent.
+    Attach(Box<Attach>),
+    /// Serve them no more.
+    Detach(Database),
 }
 
 /// Validated settings of one server.
@@ -73,6 +81,8 @@ pub struct Config {
     pub database_pooler: Pooler,
     /// What signs users in.
     pub sign_in: SignIn,
+    /// The agent that runs are forwarded to.
+    pub agent: Option<crate::agent::Options>,
     /// How long an accepted token is not verified again.
     pub auth_cache_ttl: Duration,
     /// Directory of the private Postgres and of the local sign-in's secret.
@@ -87,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// How long threads are kept whose creator does not say.
     pub thread_ttl: ThreadTtl,
+    /// The key of values that agents have encrypted.
+    pub aes_key: Option<AesKey>,
     /// How long a server that was told to stop keeps serving while it reports not to be ready.
     pub shutdown_delay: Duration,
 }

@@ -131,10 +131,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_lists_the_parameters_that_a_url_may_have() {
-        let readme = include_str!("../../README.md");
-        let (_, section) = readme.split_once("\n### Database address\n").unwrap();
-        let section = section.split("\n### ").next().unwrap();
+    fn the_documentation_lists_the_parameters_that_a_url_may_have() {
+        let page = include_str!("../../docs/database.md");
+        let (_, section) = page.split_once("\n## Database address\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
         for parameter in PARAMETERS.iter().filter(|parameter| !matches!(parameter.rule, Only(..))) {
             let name = parameter.name;
             let family = name.split('_').next().unwrap();

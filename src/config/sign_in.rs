@@ -174,7 +174,7 @@ fn local(_: IpAddr) -> Result<SignIn, ConfigError> {
 }
 
 /// Whether a URL is that of the server itself, as its banner gives it to clients.
-fn is_ours(url: &Url, host: IpAddr, port: u16) -> bool {
+pub(super) fn is_ours(url: &Url, host: IpAddr, port: u16) -> bool {
     let is_our_host = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback() || host == address,
         Some(url::Host::Ipv6(address)) => address.is_loopback() || host == address,

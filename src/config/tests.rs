@@ -65,6 +65,19 @@ fn a_wrong_value_is_one_line_that_names_the_setting() {
         (["--shutdown-delay", "601"], "SHUTDOWN_DELAY"),
         (["--oidc-issuer", "https://example.com"], "OIDC_AUDIENCE"),
         (["--oidc-audience", "api"], "OIDC_ISSUER"),
+        (["--agent-url", "127.0.0.1:8123"], "AGENT_URL"),
+        (["--agent-url", "http://u:hunter2@agent"], "AGENT_URL"),
+        (["--agent-url", "http://agent/?x=1"], "AGENT_URL"),
+        (["--agent-url", "http://localhost:2024"], "AGENT_URL"),
+        (["--agent-api-key", "hunter2"], "AGENT_API_KEY"),
+        (["--agent-api-key", "hunter2 x"], "AGENT_API_KEY"),
+        (["--agent-forward-token", "true"], "AGENT_FORWARD_TOKEN"),
+        (["--agent-forward-token", "yes"], "AGENT_FORWARD_TOKEN"),
+        (["--agent-forward", "store"], "AGENT_FORWARD"),
+        (["--agent-forward", "stores"], "AGENT_FORWARD"),
+        (["--agent-owner-key", "a b"], "AGENT_OWNER_KEY"),
+        (["--agent-owner-key", "thread_id"], "AGENT_OWNER_KEY"),
+        (["--agent-owner-key", "langgraph_auth_user_id"], "AGENT_OWNER_KEY"),
     ] {
         let line = config(&arguments).unwrap_err();
         assert!(line.starts_with(&format!("{setting}: ")), "{line}");
@@ -99,6 +112,22 @@ fn any_of_the_key_settings_is_taken_and_none_is_printed() {
         assert_eq!(api_key.as_ref().unwrap().expose_secret(), "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
+}
+
+#[test]
+fn an_agent_is_told_the_user_id_and_nothing_else_unless_the_settings_say_so() {
+    assert!(config(&[]).unwrap().agent.is_none());
+    let url = ["--agent-url", "http://agent:8123/api/"];
+    let plain = config(&url).unwrap().agent.unwrap();
+    assert_eq!((plain.owner_key.as_str(), plain.forward_token), ("user_id", false));
+    assert!(plain.forward.is_empty() && plain.api_key.is_none());
+    let more = ["--agent-api-key", "hunter2", "--agent-forward-token", "true"];
+    let open = ["--agent-forward", "store, crons", "--agent-owner-key", "owner"];
+    let config = config(&[&url[..], &more, &open].concat()).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let agent = config.agent.unwrap();
+    assert_eq!(agent.forward, [crate::agent::Area::Store, crate::agent::Area::Crons]);
+    assert_eq!((agent.owner_key.as_str(), agent.forward_token), ("owner", true));
 }
 
 #[test]

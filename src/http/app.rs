@@ -1,8 +1,11 @@
 //! What every handler shares.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
+use crate::agent::Agent;
 use crate::auth::Auth;
 use crate::config::Limits;
 use crate::shares::{Holder, Kind, Permit, Shares};
@@ -18,6 +21,8 @@ pub struct App {
     pub limits: Limits,
     /// The ttl of threads that are created without one.
     pub default_ttl: Option<Ttl>,
+    /// The agent that runs are forwarded to.
+    pub(crate) agent: Option<Arc<Agent>>,
     /// What is taken up.
     pub shares: AppShares,
     /// Cancelled when the server was told to stop: it serves, and says that it is not ready.
@@ -104,6 +109,7 @@ impl App {
             auth,
             limits,
             default_ttl: None,
+            agent: None,
             shares,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),

@@ -39,6 +39,11 @@ impl JsonBody {
         Ok(JsonBody(text))
     }
 
+    /// The text of the body.
+    pub(crate) fn into_text(self) -> String {
+        self.0.text
+    }
+
     /// Reads the body.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         self.0.read().map_err(|_| self.0.explain::<T>())

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use crate::agent;
 use crate::authn;
 use crate::authz::Denied;
 use crate::json::Unstorable;
@@ -39,6 +40,18 @@ pub enum Error {
     /// A part of the LangGraph Server that this server does not have (D23).
     #[error("thread-store stores threads and does not run graphs: {0} are not served")]
     NotServed(&'static str),
+    /// A part of the agent's API under which all users are one.
+    #[error("{0} are not forwarded to the agent, which knows this server's users as one")]
+    NotForwarded(&'static str),
+    /// A run that does not belong to the thread, as far as this server knows.
+    #[error("Run not found")]
+    RunNotFound,
+    /// A path segment that is no run id.
+    #[error("Invalid run ID: must be a UUID")]
+    InvalidRunId,
+    /// The agent has not answered as it should.
+    #[error(transparent)]
+    Agent(#[from] agent::Error),
     /// A client-chosen id that is in use.
     #[error("Thread with ID {0} already exists")]
     ThreadExists(Uuid),
@@ -109,11 +122,6 @@ impl Error {
         }
     }
 
-    /// A refusal with a status of its own.
-    pub(crate) fn denied(status: StatusCode, detail: impl Into<String>) -> Error {
-        Denied { status, detail: detail.into() }.into()
-    }
-
     fn status(&self) -> StatusCode {
         match self {
             Error::Unauthenticated(error) => status_of_unauthenticated(error),
@@ -122,11 +130,15 @@ impl Error {
             | Error::SomeThreadNotFound
             | Error::CheckpointNotFound(_)
             | Error::NotServed(_)
+            | Error::NotForwarded(_)
+            | Error::RunNotFound
             | Error::NotFound => StatusCode::NOT_FOUND,
             Error::ThreadExists(_) => StatusCode::CONFLICT,
-            Error::InvalidThreadId | Error::Unstorable(_) | Error::Invalid(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Error::InvalidThreadId
+            | Error::InvalidRunId
+            | Error::Unstorable(_)
+            | Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Agent(error) => error.status(),
             Error::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Error::BodyTooSlow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -169,6 +181,7 @@ impl Error {
             Error::Unauthenticated(authn::Error::Unavailable { cause, .. }) => {
                 (!cause.is_empty()).then(|| cause.clone())
             }
+            Error::Agent(error) => error.cause().map(str::to_owned),
             Error::Internal(cause) => Some(cause.clone()),
             Error::Store(error) if status_of(error).is_server_error() => Some(error.to_string()),
             _ => None,
@@ -195,6 +208,7 @@ fn status_of(error: &store::Error) -> StatusCode {
         E::CheckpointNotFound(_) => StatusCode::NOT_FOUND,
         // No status that a client would repeat the request after: time does not help.
         E::TooManyThreads(_) | E::StateTooLarge(_) => StatusCode::FORBIDDEN,
+        E::WrittenByAgent | E::DeltaChannels => StatusCode::CONFLICT,
         E::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

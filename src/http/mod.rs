@@ -10,6 +10,7 @@ mod body;
 mod error;
 mod extract;
 mod fields;
+mod later;
 pub(crate) mod middleware;
 mod response;
 
@@ -22,4 +23,5 @@ pub use error::{Cause, Error};
 pub use extract::{Query, Segment, ThreadId, parse_uuid};
 pub(crate) use fields::Name;
 pub use fields::{Bounded, ObjectOf, name, names, present};
+pub(crate) use later::Later;
 pub use response::{Json, Reserving};

@@ -9,7 +9,6 @@ use super::api::{Thread, Update};
 use super::failure::{Backoff, Failure};
 use super::history::{History, Reading, State};
 use super::listing;
-use super::progress::Progress;
 use super::report::{Done, Outcome, Report};
 use super::server::Server;
 use super::snapshot::{Found, Snapshot};
@@ -17,6 +16,7 @@ use super::turns::{Turn, Turns};
 use super::values::{Interner, Values};
 use crate::config::Import;
 use crate::json::{self, Object, Raw};
+use crate::progress::{Progress, say};
 
 /// Metadata that is not compared: the owner is the destination's user, and the rest is about runs.
 const OWN_METADATA: [&str; 6] =
@@ -60,6 +60,7 @@ impl Importer {
         self.to.check().await?;
         let ids = listing::list(&self.from, &self.asked.metadata).await;
         let ids = ids.context("cannot list the threads of the source")?;
+        say(&format!("{} threads in the source", ids.len()));
         let mut progress = Progress::of(ids.len());
         let concurrency = self.asked.concurrency;
         let mut turns = Turns::new(concurrency);
@@ -67,7 +68,8 @@ impl Importer {
         let mut copies = std::pin::pin!(copies.buffer_unordered((1 + WAITING) * concurrency));
         while let Some(done) = copies.next().await {
             report.add(done?);
-            progress.advance(report);
+            let states = format!(", {} states written", report.written());
+            progress.advance(report.threads(), states);
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ mod failure;
 mod history;
 mod importer;
 mod listing;
-mod progress;
 mod report;
 mod server;
 mod snapshot;

@@ -12,6 +12,7 @@ use super::api::{Listed, NewThread, Search, Thread, Update, Written, page_of_his
 use super::failure::{Backoff, Failure, causes, detail, found};
 use super::snapshot::Snapshot;
 use crate::config::Peer;
+use crate::http_client;
 use crate::json::Object;
 
 /// Threads in a page of a listing.
@@ -34,7 +35,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn new(name: &'static str, peer: &Peer) -> Result<Server, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        let http = http_client::builder()
             .connect_timeout(Duration::from_secs(10))
             // Between two parts of an answer: a long history takes its time.
             .read_timeout(Duration::from_mins(2))

@@ -7,12 +7,14 @@
 
 mod check;
 mod compact;
+mod containment;
 mod equality;
 mod excerpt;
 mod members;
 mod raw;
 
 pub use check::{MAX_DEPTH, Unstorable, check};
+pub use containment::contains;
 pub use equality::equal;
 pub use excerpt::{MAX_ECHO, excerpt, quoted, without_position};
 pub use members::{MAX_KEYS, Members, for_each};

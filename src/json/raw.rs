@@ -29,6 +29,12 @@ impl Raw {
         Raw("{}".into())
     }
 
+    /// `[]`.
+    #[must_use]
+    pub fn empty_list() -> Raw {
+        Raw("[]".into())
+    }
+
     /// The text, without white space between tokens.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -15,6 +15,7 @@ use super::{
     error::Refusal,
     model::{AUTHENTICATED, Session, User},
 };
+use crate::jws;
 
 /// How long an access token is good for, in seconds.
 pub(super) const LIFETIME_SECONDS: u64 = 3600;
@@ -80,6 +81,7 @@ struct AuthenticationMethod<'a> {
 
 impl Jwt {
     pub(super) fn new(secret: &SecretString, issuer: String) -> Self {
+        jws::install();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         // Supabase Auth compares the audience with a request header instead:

@@ -35,6 +35,8 @@ use sqlx::{PgPool, migrate::MigrateError};
 use url::Url;
 
 pub(crate) use self::origin::loopback_host;
+#[cfg(test)]
+pub(crate) use self::store::MIGRATIONS;
 use self::{guesses::Guesses, jwt::Jwt, origin::Origins, password::Passwords, store::Store};
 use crate::config::CorsOrigins;
 

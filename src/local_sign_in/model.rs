@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sqlx::{FromRow, types::Json};
+use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::pkce::Challenge;
@@ -16,13 +16,11 @@ pub(super) const AUTHENTICATED: &str = "authenticated";
 pub(super) type Object = Map<String, Value>;
 
 /// One row of `local_auth.users`.
-#[derive(FromRow)]
 #[expect(clippy::struct_field_names, reason = "the names are those of Supabase Auth")]
 pub(super) struct User {
     pub(super) id: Uuid,
     identity_id: Uuid,
     pub(super) email: String,
-    #[sqlx(try_from = "String")]
     pub(super) password_hash: SecretString,
     pub(super) user_metadata: Json<Object>,
     pub(super) app_metadata: Json<Object>,
@@ -38,8 +36,29 @@ pub(super) struct User {
     pub(super) banned: bool,
 }
 
+impl FromRow<'_, PgRow> for User {
+    fn from_row(row: &PgRow) -> sqlx::Result<User> {
+        Ok(User {
+            id: row.try_get("id")?,
+            identity_id: row.try_get("identity_id")?,
+            email: row.try_get("email")?,
+            password_hash: row.try_get::<String, _>("password_hash")?.into(),
+            user_metadata: row.try_get("user_metadata")?,
+            app_metadata: row.try_get("app_metadata")?,
+            identity_data: row.try_get("identity_data")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+            email_confirmed_at: row.try_get("email_confirmed_at")?,
+            last_sign_in_at: row.try_get("last_sign_in_at")?,
+            recovery_sent_at: row.try_get("recovery_sent_at")?,
+            banned_until: row.try_get("banned_until")?,
+            deleted_at: row.try_get("deleted_at")?,
+            banned: row.try_get("banned")?,
+        })
+    }
+}
+
 /// A signed-in browser tab, script or device.
-#[derive(FromRow)]
 pub(super) struct Session {
     pub(super) id: Uuid,
     /// How it began: `password` or `otp`.
@@ -47,10 +66,18 @@ pub(super) struct Session {
     pub(super) created_at: DateTime<Utc>,
 }
 
+impl FromRow<'_, PgRow> for Session {
+    fn from_row(row: &PgRow) -> sqlx::Result<Session> {
+        Ok(Session {
+            id: row.try_get("id")?,
+            method: row.try_get("method")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
 /// A refresh token that was found, with its locked session.
-#[derive(FromRow)]
 pub(super) struct Refresh {
-    #[sqlx(flatten)]
     pub(super) session: Session,
     pub(super) user_id: Uuid,
     /// The place of the token in the family of its session.
@@ -61,8 +88,19 @@ pub(super) struct Refresh {
     pub(super) revoked: bool,
 }
 
+impl FromRow<'_, PgRow> for Refresh {
+    fn from_row(row: &PgRow) -> sqlx::Result<Refresh> {
+        Ok(Refresh {
+            session: Session::from_row(row)?,
+            user_id: row.try_get("user_id")?,
+            counter: row.try_get("counter")?,
+            active_counter: row.try_get("active_counter")?,
+            revoked: row.try_get("revoked")?,
+        })
+    }
+}
+
 /// What a token that works once was made for.
-#[derive(FromRow)]
 pub(super) struct OneTimeToken {
     pub(super) user_id: Uuid,
     /// `recovery` or `magiclink`.
@@ -71,6 +109,18 @@ pub(super) struct OneTimeToken {
     pub(super) code_challenge_method: Option<String>,
     /// Whether it is not too old.
     pub(super) is_fresh: bool,
+}
+
+impl FromRow<'_, PgRow> for OneTimeToken {
+    fn from_row(row: &PgRow) -> sqlx::Result<OneTimeToken> {
+        Ok(OneTimeToken {
+            user_id: row.try_get("user_id")?,
+            purpose: row.try_get("purpose")?,
+            code_challenge: row.try_get("code_challenge")?,
+            code_challenge_method: row.try_get("code_challenge_method")?,
+            is_fresh: row.try_get("is_fresh")?,
+        })
+    }
 }
 
 impl OneTimeToken {

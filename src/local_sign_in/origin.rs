@@ -16,6 +16,7 @@ use url::Url;
 
 use super::error::Refusal;
 use crate::authn::is_loopback;
+use crate::authz::Denied;
 use crate::config::CorsOrigins;
 use crate::http::Error;
 
@@ -75,7 +76,8 @@ pub(crate) async fn loopback_host(request: Request, next: Next) -> Response {
     if is_far {
         let detail = "Host must be localhost or a loopback address: the local sign-in is for this \
                       machine only. Set SUPABASE_URL or OIDC_ISSUER to serve other hosts";
-        return Error::denied(StatusCode::FORBIDDEN, detail).into_response();
+        let denied = Denied { status: StatusCode::FORBIDDEN, detail: detail.to_owned() };
+        return Error::from(denied).into_response();
     }
     next.run(request).await
 }

@@ -7,10 +7,16 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::metrics::{Metrics, metrics};
-use crate::store::{PutOff, Store};
+use crate::store::{PutOff, Settled, Store};
 
 /// How often samples are merged, without which they pile up until somebody asks for metrics.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// How often what agents have written is worked off.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How often it is asked whether tables of an agent are attached.
+const SETTLE_UNATTACHED: Duration = Duration::from_secs(1);
 
 /// What goes on beside requests. Ends when it is dropped.
 pub(super) fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
@@ -19,6 +25,11 @@ pub(super) fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()>
     tasks.spawn(for_ever("news of changes", move || {
         let changes = changes.clone();
         async move { Box::pin(changes.run()).await }
+    }));
+    let agents = store.clone();
+    tasks.spawn(for_ever("agents' threads", move || {
+        let store = agents.clone();
+        async move { settle_agents(&store).await }
     }));
     let store = store.clone();
     tasks.spawn(for_ever("the sweeper", move || {
@@ -70,5 +81,21 @@ async fn sweep(store: &Store, interval: Duration) {
             }
         }
         tokio::time::sleep(interval).await;
+    }
+}
+
+/// Works off what agents have written, if their tables are attached.
+async fn settle_agents(store: &Store) {
+    let mut settled = Settled::default();
+    loop {
+        let pause = match store.settle_agents(&mut settled).await {
+            Ok(true) => SETTLE,
+            Ok(false) => SETTLE_UNATTACHED,
+            Err(error) => {
+                warn!(%error, "could not look after agents' threads");
+                SETTLE_UNATTACHED
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }

@@ -10,6 +10,9 @@ pub(super) fn banner(config: &Config, address: SocketAddr, database: &str) -> St
     let _ = writeln!(text, "  - API:      http://{address}");
     let _ = writeln!(text, "  - Docs:     http://{address}/docs");
     let _ = writeln!(text, "  - Database: {database}");
+    if let Some(agent) = &config.agent {
+        let _ = writeln!(text, "  - Agent:    {}", agent.url);
+    }
     match &config.sign_in {
         SignIn::Supabase { url, .. } => {
             let _ = writeln!(text, "  - Sign-in:  Supabase at {url}");

@@ -33,10 +33,6 @@ impl Running {
     }
 }
 
-#[cfg_attr(
-    not(feature = "embedded"),
-    expect(clippy::unused_async, reason = "for the embedded one")
-)]
 pub(super) async fn open_database(
     config: &Config,
 ) -> Result<(PgConnectOptions, Running, String), StartError> {
@@ -77,6 +73,7 @@ pub(super) async fn open_store(
         timeout: config.database_timeout,
         pooler: config.database_pooler,
         direct,
+        aes_key: config.aes_key.clone(),
         quotas: store::Quotas {
             threads: config.limits.threads_per_user,
             state_bytes: config.limits.state_bytes,

@@ -40,7 +40,7 @@ pub enum StartError {
     /// There is no handler for the OpenID Connect provider.
     #[error("OIDC_ISSUER: {0}")]
     Oidc(#[from] NoIssuer),
-    /// The HTTP client for the sign-in cannot be made.
+    /// An HTTP client, for the sign-in or for the agent, cannot be made.
     #[error("cannot make an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
     /// The URL of this server's own sign-in cannot be made.

@@ -14,8 +14,9 @@ use super::listener::{Port, Routes};
 use super::router;
 use super::sign_in::sign_in;
 use super::stop_signal::StopSignal;
+use crate::agent::Agent;
 use crate::auth::Auth;
-use crate::authn::Authenticate;
+use crate::authn::{Authenticate, is_unprotected};
 use crate::authz::SlotTaken;
 use crate::config::Config;
 use crate::http::{App, AppShares};
@@ -59,6 +60,7 @@ impl Server {
             None => None,
         };
         debug!("listening on {}, and starting", api.address());
+        let agent = agent(&config)?;
         let (options, database, database_name) = open_database(&config).await?;
         let shares = AppShares::new(&config.limits);
         let store = match Box::pin(open_store(&config, options.clone(), &shares)).await {
@@ -74,6 +76,7 @@ impl Server {
                 let banner = banner(&config, api.address(), &database_name);
                 let app = Arc::new(App {
                     default_ttl: config.thread_ttl.default,
+                    agent,
                     ..App::new(store, auth, config.limits, shares)
                 });
                 metrics_routes.put(router::metrics(Some(Arc::clone(&app)), &config));
@@ -146,6 +149,17 @@ impl Server {
     }
 }
 
+/// The agent that runs are forwarded to.
+fn agent(config: &Config) -> Result<Option<Arc<Agent>>, StartError> {
+    let Some(options) = &config.agent else { return Ok(None) };
+    if is_unprotected(&options.url) {
+        warn!(
+            "AGENT_URL is plain http: conversations, AGENT_API_KEY and tokens travel unprotected"
+        );
+    }
+    Ok(Some(Arc::new(Agent::new(options)?)))
+}
+
 async fn open_port(
     setting: &'static str,
     port: u16,
@@ -153,7 +167,7 @@ async fn open_port(
     routes: Routes,
 ) -> Result<Port, StartError> {
     let address = SocketAddr::new(config.host, port);
-    let opened = Port::open(address, routes, config.limits.header_timeout).await;
+    let opened = Port::open(address, routes, config.limits).await;
     opened.map_err(|source| StartError::Listen { setting, address, source })
 }
 

@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
-use crate::api::{not_served, openapi, state, system, threads};
+use crate::api::{not_served, openapi, runs, state, system, threads};
 use crate::authn::API_KEY;
 use crate::config::Config;
 #[cfg(feature = "local-auth")]
@@ -29,7 +29,7 @@ use crate::local_sign_in;
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
 pub(crate) fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
     let private = Router::from(threads::routes().merge(state::routes()))
-        .merge(not_served::routes())
+        .merge(if app.agent.is_some() { runs::routes() } else { not_served::routes() })
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         // Around the fallbacks too: a stranger does not learn which paths exist.

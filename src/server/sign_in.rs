@@ -20,10 +20,7 @@ use crate::local_sign_in::LocalAuth;
 use crate::store;
 
 /// The handler, and the routes of the local sign-in if that is it.
-#[cfg_attr(
-    not(feature = "local-auth"),
-    expect(clippy::unused_async, unused_variables, reason = "for the local sign-in")
-)]
+#[cfg_attr(not(feature = "local-auth"), expect(unused_variables, reason = "for the local sign-in"))]
 pub(super) async fn sign_in(
     config: &Config,
     address: SocketAddr,

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -21,8 +21,7 @@ pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
     let (lines_out, guard) =
         NonBlockingBuilder::default().lossy(false).finish(Gathering(BufWriter::new(stderr())));
     // Postgres tells at each start that what the migrations need is there already.
-    let filter =
-        EnvFilter::try_new(&logging.filter)?.add_directive("sqlx::postgres::notice=warn".parse()?);
+    let filter = logging.filter.clone().with_target("sqlx::postgres::notice", LevelFilter::WARN);
     let lines =
         tracing_subscriber::fmt::layer().with_writer(lines_out).with_ansi(stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
 
+use super::agent::Agents;
 use super::pool::{Account, Pool, too_late};
 use super::sql::Statement;
 use crate::shares::Holder;
@@ -28,6 +29,8 @@ const CHANNEL: &str = "thread_store_state";
 const RECHECK: Duration = Duration::from_secs(5);
 /// The same where nothing is heard from other instances.
 const RECHECK_UNHEARD: Duration = Duration::from_secs(1);
+/// The same while the tables of an agent are attached.
+const RECHECK_AGENTS: Duration = Duration::from_millis(300);
 /// How long a listening connection may be silent before it is asked whether it is alive.
 const SILENCE: Duration = Duration::from_secs(15);
 /// For its answer.
@@ -62,6 +65,7 @@ pub(super) static NOTIFY: Statement = Statement::new("changes/notify", "select p
 #[derive(Debug, Clone)]
 pub struct Changes {
     pool: Pool,
+    agents: Agents,
     watched: Watched,
     queue: mpsc::Sender<Uuid>,
     /// Held by the one `run` that sends.
@@ -79,10 +83,10 @@ pub struct Watch {
 }
 
 impl Changes {
-    pub(super) fn new(pool: Pool) -> Changes {
+    pub(super) fn new(pool: Pool, agents: Agents) -> Changes {
         let (queue, queued) = mpsc::channel(QUEUE);
         let queued = Arc::new(AsyncMutex::new(queued));
-        Changes { pool, watched: Arc::default(), queue, queued, instance: Uuid::new_v4() }
+        Changes { pool, agents, watched: Arc::default(), queue, queued, instance: Uuid::new_v4() }
     }
 
     /// Watches a thread of a tenant from now on.
@@ -198,6 +202,8 @@ impl Changes {
         let pause = if self.pool.sessions().is_some() { RECHECK } else { RECHECK_UNHEARD };
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
+            // Agents tell nobody: a notification would put all of their commits in one queue.
+            let pause = if self.agents.is_attached() { RECHECK_AGENTS } else { pause };
             tokio::time::sleep(pause).await;
             let (tenants, ids) = self.watched_ids();
             if ids.is_empty() {

@@ -9,11 +9,12 @@ use super::tables::Tables;
 
 /// The tables with the column that they are split by, and the table with whose rows of equal values
 /// theirs are kept. Tables that others refer to come first.
-const DISTRIBUTED: [(&str, &str, &str); 5] = [
+const DISTRIBUTED: [(&str, &str, &str); 6] = [
     ("thread", "tenant", "none"),
     ("checkpoint", "tenant", "thread_store.thread"),
     ("channel_value", "tenant", "thread_store.thread"),
     ("message", "tenant", "thread_store.thread"),
+    ("run", "tenant", "thread_store.thread"),
     ("thread_directory", "thread_id", "none"),
 ];
 

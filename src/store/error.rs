@@ -40,6 +40,17 @@ pub enum Error {
     /// The checkpoint to write onto does not exist.
     #[error("Checkpoint with ID {0} not found")]
     CheckpointNotFound(Uuid),
+    /// The state of the thread is in the tables of an agent, which alone writes it.
+    #[error(
+        "an agent writes the state of this thread: update it through the agent, for example with \
+         graph.update_state"
+    )]
+    WrittenByAgent,
+    /// The state of the thread cannot be pruned to the newest, because that is made of older ones.
+    #[error(
+        "the newest state of a thread with delta channels is made of older ones: keep_latest is refused"
+    )]
+    DeltaChannels,
     /// The user has as many threads as a user may have.
     #[error("a user can have at most {0} threads")]
     TooManyThreads(u32),

@@ -7,14 +7,17 @@
 //! from top to bottom. Many requests share a statement (`batch`); `sql` fills the holes of a text,
 //! and `pool` runs it.
 
+mod agent;
 mod batch;
 mod changes;
 mod criteria;
 mod distribute;
 mod error;
 mod keyed_lock;
+mod migrations;
 mod operation;
 mod pool;
+mod runs;
 mod schema;
 mod session;
 mod sql;
@@ -33,6 +36,9 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
+pub use agent::{
+    AttachError, Attaching, Attachment, CheckError, Settled, Survey, TakenIn, detach, thread_id_of,
+};
 pub use changes::{Changes, Watch};
 pub use criteria::Criteria;
 pub use distribute::distribute;
@@ -42,7 +48,7 @@ pub use operation::Held;
 pub use pool::Pooler;
 pub use schema::{OpenError, check_schema, migrate, migrator};
 pub use state::{
-    Channels, Checkpoint, History, Position, Progress, Selection, Storage, Update,
+    Channels, Checkpoint, History, Position, Progress, RunState, Selection, Storage, Update,
     first_checkpoint_id_of,
 };
 pub use status::Status;
@@ -53,13 +59,17 @@ pub use threads::{
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
+#[cfg(feature = "local-auth")]
+pub(crate) use migrations::{File as Migration, migrator_of};
 pub(crate) use pool::DATABASE_WAIT;
 #[cfg(feature = "local-auth")]
 pub(crate) use pool::sessions;
 pub(crate) use schema::refuse_unknown_pooler;
 
 use crate::authz::Scope;
+use crate::checkpoints::AesKey;
 use crate::shares::{Holder, Shares};
+use agent::{Agents, ReadAgentStates};
 use batch::{Batcher, Workers};
 use distribute::tables_of;
 use keyed_lock::KeyedLock;
@@ -87,6 +97,8 @@ pub struct Options {
     pub quotas: Quotas,
     /// Bytes of answers that are being made or sent.
     pub memory: Shares,
+    /// The key of values that agents have encrypted.
+    pub aes_key: Option<AesKey>,
 }
 
 impl Default for Options {
@@ -99,6 +111,7 @@ impl Default for Options {
             direct: None,
             quotas: Quotas::default(),
             memory: Shares::new(MEMORY, MEMORY / 4),
+            aes_key: None,
         }
     }
 }
@@ -129,6 +142,7 @@ pub struct Store {
     changes: Changes,
     quotas: Quotas,
     memory: Shares,
+    agents: Agents,
     /// Those who write to a thread, by the thread and what they may see.
     writers: KeyedLock<(Uuid, i64)>,
     /// Those who create threads while there is a quota, by what they may see.
@@ -139,6 +153,7 @@ pub struct Store {
     changes_of_threads: Batcher<Change>,
     appends: Batcher<Append>,
     reads: Batcher<ReadStates>,
+    agent_reads: Batcher<ReadAgentStates>,
     progresses: Batcher<ReadProgress>,
 }
 
@@ -190,10 +205,12 @@ impl Store {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let each = processors.max(2).min(pool.batches());
         let workers = Workers::new(pool.batches(), each);
+        let agents = Agents::new(options.aes_key);
         Ok(Store {
-            changes: Changes::new(pool.clone()),
+            changes: Changes::new(pool.clone(), agents.clone()),
             quotas: options.quotas,
             memory: options.memory,
+            agents,
             writers: KeyedLock::default(),
             creators: KeyedLock::default(),
             gets: Batcher::new(pool.clone(), workers.clone()),
@@ -202,6 +219,7 @@ impl Store {
             changes_of_threads: Batcher::new(pool.clone(), workers.clone()),
             appends: Batcher::new(pool.clone(), workers.clone()),
             reads: Batcher::new(pool.clone(), workers.clone()),
+            agent_reads: Batcher::new(pool.clone(), workers.clone()),
             progresses: Batcher::new(pool.clone(), workers),
             pool,
         })

@@ -32,6 +32,14 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// The server itself, about any thread of a tenant: what it does for nobody.
+    /// Only where the tables are whole.
+    pub(super) fn of_server(tenant: i64) -> Asked {
+        let holes = Holes::visible(&"true".into());
+        let key = Key { form: Form::Batch, holes, tenant: None };
+        Asked { tenant, filter: "[]".to_owned(), holder: Holder::SERVER, key }
+    }
+
     /// A statement about one thing, with who asks in its first two columns.
     pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
         self.key.query(statement, vec![self.tenant]).bind(vec![self.filter.as_str()])

@@ -13,6 +13,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _, Executor as _, PgConnection, Row as _, raw_sql,
 };
 
+use super::migrations::{FILES, migrator_of};
 use super::pool::is_behind_transaction_pooler;
 use super::session::{SESSION, ours, set};
 use super::sql::Statement;
@@ -106,15 +107,20 @@ pub enum OpenError {
 /// Runs on a connection of its own, whose end releases the advisory lock in any case. The lock
 /// belongs to the session, so the connection must not go through a transaction pooler.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
-    let mut connection = connect(options).await?;
-    let outcome = async {
-        let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
-        connection.execute(settings).await.map_err(OpenError::Connect)?;
-        bring_up_to_date(&mut connection).await
-    };
-    let outcome = outcome.await;
+    let mut connection = connect_for_commands(options).await?;
+    let outcome = bring_up_to_date(&mut connection).await;
     let _ = connection.close().await;
     outcome
+}
+
+/// Connects for a command that changes the database: nothing there has a time by which it must end.
+pub(super) async fn connect_for_commands(
+    options: &PgConnectOptions,
+) -> Result<PgConnection, OpenError> {
+    let mut connection = connect(options).await?;
+    let settings = raw_sql(AssertSqlSafe(set(SESSION) + UNBOUNDED));
+    connection.execute(settings).await.map_err(OpenError::Connect)?;
+    Ok(connection)
 }
 
 /// Checks that the schema is that of this release, and changes nothing.
@@ -267,7 +273,7 @@ pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
 /// The migrations of the thread store, with their record in its own schema.
 #[must_use]
 pub fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("./migrations");
+    let mut migrator = migrator_of(&FILES);
     migrator.create_schema(SCHEMA);
     migrator.dangerous_set_table_name(format!("{SCHEMA}.{MIGRATIONS}"));
     migrator

@@ -28,8 +28,16 @@ pub struct Thread {
     pub status: Status,
     /// Its newest values. `None`: it has no state, or the values were not asked for.
     pub values: Option<Raw>,
+    /// What its run waits for, by task: a JSON object of lists. `None`: nothing.
+    pub interrupts: Option<Raw>,
     /// How long it is kept. `None`: for ever.
     pub ttl: Option<TtlStatus>,
+    /// Whether its state is in the tables of an agent.
+    pub(super) is_agents: bool,
+    /// Whether its status is that of its state.
+    pub(super) is_settled: bool,
+    /// Whether its state has not changed for 5 minutes.
+    pub(super) is_quiet: bool,
 }
 
 /// What happens to a thread when its time is over, or when it is pruned.
@@ -93,7 +101,10 @@ pub struct TtlStatus {
 macro_rules! thread_columns {
     () => {
         "thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, \
-         thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at"
+         thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, \
+         thread.agent_thread_id is not null as is_agents, \
+         thread.agent_settled >= thread.last_seq as is_settled, \
+         thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet"
     };
 }
 pub(super) use thread_columns;
@@ -109,13 +120,19 @@ impl Thread {
             metadata: row.try_get("metadata")?,
             status: named(row, "status", Status::ALL, Status::as_str)?.unwrap_or(Status::Idle),
             values: None,
+            interrupts: None,
             ttl: TtlStatus::read(row)?,
+            is_agents: row.try_get("is_agents")?,
+            is_settled: row.try_get("is_settled")?,
+            is_quiet: row.try_get("is_quiet")?,
         })
     }
 
     /// The same with the values that the row has too.
     pub(super) fn read_with_values(row: &PgRow) -> Result<Thread, sqlx::Error> {
-        Ok(Thread { values: newest_values(row)?, ..Thread::read(row)? })
+        let thread = Thread::read(row)?;
+        let values = if thread.is_agents { None } else { newest_values(row)? };
+        Ok(Thread { values, ..thread })
     }
 }
 

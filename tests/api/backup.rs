@@ -1,4 +1,4 @@
-//! A dump of a database, by the README's commands, restored into another.
+//! A dump of a database, by the documented commands, restored into another.
 
 use serde_json::{Value, json};
 use thread_store::auth::{JwtIssuer, Mode};

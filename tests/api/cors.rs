@@ -46,7 +46,7 @@ async fn a_star_in_the_settings_is_for_the_subdomains_of_a_domain() {
         ("SUPABASE_URL", "http://127.0.0.1:1"),
         ("CORS_ALLOW_ORIGINS", "https://*.vercel.app, http://*.localhost:3000,https://app.example"),
     ]);
-    let client = reqwest::Client::new();
+    let client = thread_store::http_client::builder().build().unwrap();
     let allowed = async |method: &Method, origin: &str| {
         let request = client.request(method.clone(), format!("{}/threads", program.url));
         let request = request.header("origin", origin);

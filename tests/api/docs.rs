@@ -11,7 +11,8 @@ use crate::support::{Answer, TestServer, User};
 
 /// A proxy that serves a server below a path, and knows nothing of it but this.
 async fn below(prefix: &'static str, server: &TestServer) -> Url {
-    let (client, target) = (reqwest::Client::new(), server.url.clone());
+    let (client, target) =
+        (thread_store::http_client::builder().build().unwrap(), server.url.clone());
     let pass_on = async move |request: Request| -> Response {
         let Some(path) = request.uri().path().strip_prefix(prefix) else {
             return StatusCode::BAD_GATEWAY.into_response();
@@ -28,7 +29,7 @@ async fn below(prefix: &'static str, server: &TestServer) -> Url {
 }
 
 async fn fetch(url: &Url) -> Answer {
-    Answer::of(reqwest::Client::new().get(url.clone())).await
+    Answer::of(thread_store::http_client::builder().build().unwrap().get(url.clone())).await
 }
 
 /// What a browser loads for a page: every link of it, resolved against the page's own address.

@@ -31,6 +31,7 @@ async fn with_little_room_for_answers() -> (TestServer, User, User) {
     let server = TestServer::start_with(|config| {
         config.limits.answer_memory = 16 * MIB;
         config.limits.answer_memory_per_user = Some(8 * MIB);
+        config.limits.stall_timeout = Duration::from_secs(5);
     })
     .await;
     let (ada, bob) = (server.user().await, server.user().await);

@@ -22,7 +22,7 @@ fn nobody(url: &str) -> User {
         token: String::new(),
         email: String::new(),
         url: url.to_owned(),
-        client: reqwest::Client::new(),
+        client: thread_store::http_client::builder().build().unwrap(),
     }
 }
 
@@ -182,7 +182,8 @@ async fn told_to_stop_a_server_with_a_delay_serves_on_and_is_not_ready() {
     assert_eq!(answer.detail(), "The server is stopping, try again shortly");
     assert!(!healthcheck(&server).await);
     // On a connection of its own.
-    let other = User { client: reqwest::Client::new(), ..user.clone() };
+    let other =
+        User { client: thread_store::http_client::builder().build().unwrap(), ..user.clone() };
     other.get(&format!("/threads/{id}")).await.expect(200);
     let mut events = crate::sse::Events::of(&other, &id).await;
     let written = user.write(&id, json!({ "n": 1 })).await;
@@ -193,7 +194,16 @@ async fn told_to_stop_a_server_with_a_delay_serves_on_and_is_not_ready() {
     assert_eq!(events.rest().await, []);
     let url = server.url.clone();
     tokio::time::timeout(PATIENCE, server.stopped()).await.unwrap();
-    assert!(reqwest::Client::new().get(url).send().await.unwrap_err().is_connect());
+    assert!(
+        thread_store::http_client::builder()
+            .build()
+            .unwrap()
+            .get(url)
+            .send()
+            .await
+            .unwrap_err()
+            .is_connect()
+    );
 }
 
 #[tokio::test]
@@ -214,7 +224,10 @@ async fn a_request_under_way_is_answered_after_the_stop_and_no_new_one_is_taken(
     server.stop();
     assert_eq!(idle.rest().await, "");
     let url = server.url.clone();
-    until(async || reqwest::Client::new().get(&url).send().await.err()).await;
+    until(async || {
+        thread_store::http_client::builder().build().unwrap().get(&url).send().await.err()
+    })
+    .await;
     under_way.send("}").await;
     let answer = under_way.answer().await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod attach;
 mod backup;
 mod bad_input;
 mod caps;
@@ -52,6 +53,7 @@ mod protection;
 mod prune;
 mod raw;
 mod revocation;
+mod runs;
 mod schema;
 mod search;
 mod settings;

@@ -253,15 +253,15 @@ impl Strangers {
 }
 
 /// A whole server with the people of the table.
-struct Cast {
-    server: TestServer,
-    owner: User,
+pub(crate) struct Cast {
+    pub(crate) server: TestServer,
+    pub(crate) owner: User,
     other: User,
     strangers: Strangers,
 }
 
 impl Cast {
-    async fn assemble() -> Cast {
+    pub(crate) async fn assemble() -> Cast {
         let server = TestServer::start_policy(Duration::ZERO, private).await;
         let (owner, other) = (server.user().await, server.user().await);
         let strangers = Strangers::at(&server, &owner).await;
@@ -269,14 +269,14 @@ impl Cast {
     }
 
     /// All that the owner can see of a thread.
-    async fn all_of(&self, subject: &Subject) -> [Value; 2] {
+    pub(crate) async fn all_of(&self, subject: &Subject) -> [Value; 2] {
         let path = format!("/threads/{}", subject.thread_id);
         let thread = self.owner.get(&format!("{path}?include=ttl")).await.expect(200);
         let history = self.owner.get(&format!("{path}/history?limit=1000")).await.expect(200);
         [thread, history]
     }
 
-    async fn strangers_are_refused(&self, row: &Row, subject: &Subject) {
+    pub(crate) async fn strangers_are_refused(&self, row: &Row, subject: &Subject) {
         for (name, status, user, authorization) in &self.strangers.0 {
             let mut request = row.request(user, subject);
             if let Some(authorization) = authorization {
@@ -291,7 +291,7 @@ impl Cast {
     }
 
     /// What the other user is answered about the owner's thread.
-    async fn others_see_nothing(&self, row: &Row, subject: &Subject) -> Answer {
+    pub(crate) async fn others_see_nothing(&self, row: &Row, subject: &Subject) -> Answer {
         let answer = row.send(&self.other, subject).await;
         let id = &subject.thread_id;
         let expected = match row.hidden {
@@ -321,7 +321,7 @@ impl Cast {
     }
 
     /// The control: with the owner's token the same request does what it says.
-    async fn owner_succeeds(&self, row: &Row, subject: &Subject) {
+    pub(crate) async fn owner_succeeds(&self, row: &Row, subject: &Subject) {
         let answer = row.send(&self.owner, subject).await;
         assert_eq!(answer.status, row.success, "owner: {row:?}: {}", answer.text);
         match row.hidden {
@@ -332,7 +332,12 @@ impl Cast {
     }
 
     /// With the thread gone, everybody is answered what the other user was before.
-    async fn missing_looks_like_foreign(&self, row: &Row, subject: &Subject, foreign: &Answer) {
+    pub(crate) async fn missing_looks_like_foreign(
+        &self,
+        row: &Row,
+        subject: &Subject,
+        foreign: &Answer,
+    ) {
         self.owner.delete(&format!("/threads/{}", subject.thread_id)).await;
         for user in [&self.other, &self.owner] {
             let missing = row.send(user, subject).await;

@@ -122,13 +122,13 @@ async fn a_check_refuses_a_newer_database_and_a_migration_that_was_edited() {
     assert!(matches!(broken.await, Err(OpenError::Migrate(_))));
 }
 
-/// The blocks of SQL in the README's section about roles, with names of roles that are this
+/// The blocks of SQL in the documentation's section about roles, with names of roles that are this
 /// database's own: roles are those of all databases.
-fn sql_of_the_readme(database: &PgConnectOptions) -> [String; 2] {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, section) = readme.split_once("\n### Database role\n").unwrap();
-    let section = section.split("\n### ").next().unwrap();
+fn sql_of_the_documentation(database: &PgConnectOptions) -> [String; 2] {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/database.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, section) = page.split_once("\n## Database role\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
     let blocks = section.split("```sql\n").skip(1).map(|block| {
         let (sql, _) = block.split_once("```").unwrap();
         let name = |role: &str| role_name(database, role);
@@ -172,7 +172,7 @@ async fn a_role_needs_no_more_than_a_schema_of_its_own() {
     let sign_in = TestServer::start().await;
     let user = sign_in.user().await;
     let database = test_cluster().await.database().await;
-    let [make, _] = sql_of_the_readme(&database);
+    let [make, _] = sql_of_the_documentation(&database);
     let owner = database.clone().username(&role_name(&database, "owner"));
 
     // Without the schema it says what is missing.
@@ -209,7 +209,7 @@ async fn a_server_that_does_not_migrate_works_with_a_role_that_may_only_read_and
     let sign_in = TestServer::start().await;
     let user = sign_in.user().await;
     let database = test_cluster().await.database().await;
-    let [make, grant] = sql_of_the_readme(&database);
+    let [make, grant] = sql_of_the_documentation(&database);
     run(&database, make).await;
     let owner = database.clone().username(&role_name(&database, "owner"));
     migrate(&owner).await.unwrap();

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::{Value, json};
 use thread_store::config::SignIn;
 
@@ -88,7 +87,9 @@ impl Provider {
         let mut form = vec![("grant_type", "client_credentials"), ("scope", "threads:read")];
         form.extend(resource.map(|resource| ("resource", resource)));
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let answer = Client::new()
+        let answer = thread_store::http_client::builder()
+            .build()
+            .unwrap()
             .post(format!("{}/token", self.issuer))
             .basic_auth(client, Some("secret"))
             .header("content-type", "application/x-www-form-urlencoded")

@@ -253,7 +253,7 @@ async fn heads_without_measure_are_refused() {
         client.send(&head).await;
         assert_eq!(client.answer().await.unwrap().status, status, "{} bytes", head.len());
     }
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let client = thread_store::http_client::builder().http2_prior_knowledge().build().unwrap();
     let over_http2 = async |length: usize| {
         let request = client.get(format!("{}/ok", server.url)).header("x-long", value(length));
         request.send().await.unwrap().status().as_u16()

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::json;
 
 use crate::support::postgres::test_cluster;
@@ -26,7 +25,11 @@ async fn stop(program: Program) -> String {
 }
 
 async fn knock(program: &Program, token: &str) -> u16 {
-    let request = Client::new().post(format!("{}/threads/count", program.url)).bearer_auth(token);
+    let request = thread_store::http_client::builder()
+        .build()
+        .unwrap()
+        .post(format!("{}/threads/count", program.url))
+        .bearer_auth(token);
     request.json(&json!({})).send().await.unwrap().status().as_u16()
 }
 

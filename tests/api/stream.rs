@@ -344,7 +344,7 @@ pub(crate) async fn sign_up(url: &str) -> User {
         token: String::new(),
         email: "somebody@example.com".to_owned(),
         url: url.to_owned(),
-        client: reqwest::Client::new(),
+        client: thread_store::http_client::builder().build().unwrap(),
     };
     let credentials = json!({ "email": nobody.email, "password": "correct horse" });
     let session = nobody.post("/auth/v1/signup", credentials).await.expect(200);

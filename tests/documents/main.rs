@@ -1,10 +1,11 @@
-//! What is written about the program agrees with the program: the settings in the README and
+//! What is written about the program agrees with the program: the settings in docs/settings.md and
 //! in `.env.example` with `--help`, and wrong settings with what was promised for them.
 
 #[cfg(all(feature = "embedded", feature = "local-auth"))]
 mod dashboard;
 #[path = "../api/support/deadline.rs"]
 mod deadline;
+mod links;
 mod modules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,12 +39,10 @@ struct Setting {
 type Settings = BTreeMap<String, Setting>;
 
 #[test]
-fn the_readme_has_every_setting_as_help_has_it() -> Result<()> {
-    let readme = document("README.md")?;
-    let (_, rest) = readme.split_once("\n## Settings\n").context("README.md has no Settings")?;
-    let section = rest.split("\n## ").next().unwrap_or_default();
+fn the_page_of_settings_has_every_one_as_help_has_it() -> Result<()> {
+    let page = document("docs/settings.md")?;
     let mut written = Settings::new();
-    for row in section.lines().filter(|line| line.starts_with("| `")) {
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' '])).collect();
         let [name, default, meaning] = cells[..] else { anyhow::bail!("not three cells: {row}") };
         let default = if default == "unset" { "" } else { default.trim_matches('`') };
@@ -52,7 +51,7 @@ fn the_readme_has_every_setting_as_help_has_it() -> Result<()> {
         let setting = Setting { default: default.to_owned(), meaning: meaning.to_owned() };
         written.insert(name.trim_matches('`').to_owned(), setting);
     }
-    agree("README.md", &written, &settings()?)
+    agree("docs/settings.md", &written, &settings()?)
 }
 
 #[test]
@@ -134,9 +133,9 @@ fn the_example_has_every_variable_of_the_compose_file() -> Result<()> {
 
 #[test]
 fn every_name_of_the_api_key_is_documented() -> Result<()> {
-    let (readme, help) = (document("README.md")?, help()?);
+    let (page, help) = (document("docs/settings.md")?, help()?);
     for name in OTHER_KEYS {
-        ensure!(readme.contains(name) && help.contains(name), "{name}");
+        ensure!(page.contains(name) && help.contains(name), "{name}");
     }
     Ok(())
 }
@@ -228,16 +227,14 @@ fn nothing_listening_fails_the_health_check() -> Result<()> {
 }
 
 #[test]
-fn every_flag_of_the_import_is_in_the_readme() -> Result<()> {
-    let (readme, output) = (document("README.md")?, program(&["import", "--help"], &[])?);
-    let (_, rest) = readme.split_once("\n## Moving in and out\n").context("no such section")?;
-    let section = rest.split("\n## ").next().unwrap_or_default();
+fn every_flag_of_the_import_is_documented() -> Result<()> {
+    let (page, output) = (document("docs/import.md")?, program(&["import", "--help"], &[])?);
     let words = std::str::from_utf8(&output.stdout)?.split_whitespace();
     let flags: BTreeSet<_> = words.filter(|word| word.starts_with("--")).collect();
     ensure!(flags.contains("--from"), "it has no flags: {output:?}");
     let missing: Vec<_> =
-        flags.iter().filter(|flag| **flag != "--help" && !section.contains(**flag)).collect();
-    ensure!(missing.is_empty(), "not in README.md: {missing:?}");
+        flags.iter().filter(|flag| **flag != "--help" && !page.contains(**flag)).collect();
+    ensure!(missing.is_empty(), "not in docs/import.md: {missing:?}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The private Postgres, saved and brought back as the README says.
+//! The private Postgres, saved and brought back as the documentation says.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ async fn all(user: &Client) -> Vec<Value> {
     all
 }
 
-/// The README's commands where the data directory is `data`.
+/// The documented commands where the data directory is `data`.
 fn run(directory: &Path, commands: &str) {
     shell(directory, &commands.replace(".thread-store/", "data/"), &[]);
 }

@@ -17,7 +17,7 @@ impl Client {
         let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
         // Far beyond what a server takes to give up.
         let patience = std::time::Duration::from_mins(1);
-        let http = reqwest::Client::builder().timeout(patience).build().unwrap();
+        let http = thread_store::http_client::builder().timeout(patience).build().unwrap();
         let nobody = Client { http, url: url.to_owned(), email, session: Value::Null };
         nobody.session_of("signup", nobody.credentials()).await
     }

@@ -13,6 +13,9 @@
 #[path = "../api/support/deadline.rs"]
 mod deadline;
 #[expect(dead_code, reason = "shared with the tests of the API")]
+#[path = "../api/support/jwt.rs"]
+mod jwt;
+#[expect(dead_code, reason = "shared with the tests of the API")]
 #[path = "../api/support/postgres.rs"]
 mod postgres;
 #[path = "../api/support/program.rs"]
@@ -95,7 +98,7 @@ struct Visitor<'a> {
 impl<'a> Visitor<'a> {
     /// Over HTTP/2 where the log is for machines, so that both are seen.
     fn new(url: &'a str, token: &str, format: &str) -> Visitor<'a> {
-        let client = Client::builder().timeout(Duration::from_secs(20));
+        let client = thread_store::http_client::builder().timeout(Duration::from_secs(20));
         let client = if format == "json" { client.http2_prior_knowledge() } else { client };
         let client = client.build().unwrap();
         Visitor { client, url, token: token.to_owned(), answers: Vec::new() }

@@ -112,8 +112,12 @@ async fn read(
     wanted: &Wanted,
 ) -> Result<Reserving<StateSnapshot>, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
-    let selection =
-        Selection { checkpoint_ns: at.ns(), checkpoint_id: at.id(), ..Selection::default() };
+    let selection = Selection {
+        checkpoint_ns: at.ns(),
+        checkpoint_id: at.id(),
+        is_now: at.id().is_none(),
+        ..Selection::default()
+    };
     let channels = wanted.channels();
     let found = app.store.checkpoints(&scope, thread_id, &selection, 1, &channels).await?;
     let found = found.ok_or(Error::ThreadNotFound(thread_id))?;

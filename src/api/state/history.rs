@@ -153,6 +153,7 @@ pub(super) async fn post_history(
     let before = body.before.and_then(|Before(id)| id);
     let before = before.as_deref().map(checkpoint_id).transpose()?;
     let selection = Selection {
+        is_now: false,
         checkpoint_ns: at.ns(),
         checkpoint_id: at.id(),
         before,

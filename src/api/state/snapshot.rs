@@ -17,14 +17,14 @@ pub(super) struct StateSnapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     values: Option<Raw>,
-    /// Always empty: the nodes to run next.
+    /// The nodes to run next: empty unless an agent writes the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<String>)]
-    next: Option<[(); 0]>,
-    /// Always empty: the tasks to run next.
+    next: Option<Raw>,
+    /// The tasks of the step: empty unless an agent writes the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
-    tasks: Option<[(); 0]>,
+    tasks: Option<Raw>,
     /// How the checkpoint came to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -41,10 +41,10 @@ pub(super) struct StateSnapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>)]
     parent_checkpoint: Option<Nullable<CheckpointConfig>>,
-    /// Always empty: what waits for an answer.
+    /// What waits for an answer: empty unless an agent writes the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
-    interrupts: Option<[(); 0]>,
+    interrupts: Option<Raw>,
     /// The id of `checkpoint`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -214,20 +214,25 @@ impl StateSnapshot {
         let parent = stored.as_ref().and_then(|stored| stored.parent_checkpoint_id);
         let parent = parent.map(|parent| parent.to_string());
         let created_at = stored.as_ref().map(|stored| stored.created_at);
-        let (metadata, values) =
-            stored.map_or((None, None), |stored| (Some(stored.metadata), stored.values));
+        let (metadata, values, run) = stored.map_or((None, None, None), |stored| {
+            (Some(stored.metadata), stored.values, stored.run)
+        });
+        let [next, tasks, interrupts] = match run {
+            Some(run) => [run.next, run.tasks, run.interrupts],
+            None => [(); 3].map(|()| Raw::empty_list()),
+        };
         StateSnapshot {
             values: (wanted.channels() != Channels::None)
                 .then(|| values.unwrap_or_else(Raw::empty_object)),
-            next: wanted.has(F::Next).then_some([]),
-            tasks: wanted.has(F::Tasks).then_some([]),
+            next: wanted.has(F::Next).then_some(next),
+            tasks: wanted.has(F::Tasks).then_some(tasks),
             metadata: wanted.has(F::Metadata).then_some(Nullable(metadata)),
             created_at: wanted.has(F::CreatedAt).then_some(Nullable(created_at)),
             checkpoint: wanted.has(F::Checkpoint).then(|| Nullable(id.as_ref().map(config))),
             parent_checkpoint: wanted
                 .has(F::ParentCheckpoint)
                 .then(|| Nullable(parent.as_ref().map(config))),
-            interrupts: wanted.has(F::Interrupts).then_some([]),
+            interrupts: wanted.has(F::Interrupts).then_some(interrupts),
             checkpoint_id: wanted.has(F::CheckpointId).then_some(Nullable(id)),
             parent_checkpoint_id: wanted.has(F::ParentCheckpointId).then_some(Nullable(parent)),
         }

@@ -18,7 +18,7 @@ pub(super) struct StorageReport {
     total_bytes: i64,
     checkpoints: Usage,
     channel_values: ChannelUsage,
-    /// Always zero: writes of runs under way.
+    /// Writes of the tasks of an agent; none in a thread that no agent writes.
     pending_writes: Usage,
 }
 
@@ -56,13 +56,13 @@ pub(super) async fn storage(
     let stored = found.ok_or(Error::ThreadNotFound(thread_id))?;
     Ok(Json(StorageReport {
         thread_id,
-        total_bytes: stored.checkpoint_bytes + stored.value_bytes,
+        total_bytes: stored.checkpoint_bytes + stored.value_bytes + stored.write_bytes,
         checkpoints: Usage { count: stored.checkpoints, bytes: stored.checkpoint_bytes },
         channel_values: ChannelUsage {
             count: stored.values,
             bytes: stored.value_bytes,
             by_channel: stored.by_channel,
         },
-        pending_writes: Usage { count: 0, bytes: 0 },
+        pending_writes: Usage { count: stored.writes, bytes: stored.write_bytes },
     }))
 }

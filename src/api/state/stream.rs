@@ -28,8 +28,6 @@ use crate::store::{self, Checkpoint, Held, Position, Watch, first_checkpoint_id_
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most checkpoints that are read at once: each may be large.
 const BATCH: i64 = 20;
-/// How often the token that opened a stream is checked again, and what its user may read.
-const CHECK: Duration = Duration::from_secs(10);
 /// Wait after the database failed a stream.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -207,7 +205,8 @@ impl Follow {
             }
             self.memory = None;
             // A silent stream outlives its token's end by no more than this.
-            let wait = CHECK.min(silent_until.saturating_duration_since(Instant::now()));
+            let check = self.app.limits.stream_check;
+            let wait = check.min(silent_until.saturating_duration_since(Instant::now()));
             let has_news =
                 self.is_behind || tokio::time::timeout(wait, self.watch.changed()).await.is_ok();
             let may_read_the_same = self.check().await?;
@@ -237,7 +236,7 @@ impl Follow {
     /// user may read, and answers whether that is the same as before. `None`: nothing. If nobody
     /// can tell, all is as before.
     async fn check(&mut self) -> Option<bool> {
-        if self.checked.elapsed() < CHECK {
+        if self.checked.elapsed() < self.app.limits.stream_check {
             return Some(true);
         }
         self.checked = Instant::now();

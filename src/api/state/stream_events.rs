@@ -1,4 +1,5 @@
-//! `POST /threads/{thread_id}/stream/events`: what runs of a thread do. None do anything here (D28).
+//! `POST /threads/{thread_id}/stream/events`: what runs of a thread do. Without an agent that runs are
+//! forwarded to, there are none (D28).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::stream::Follow;
-use crate::http::{Access, App, Body, Credentials, Error, Name, ThreadId};
+use crate::api::runs::{self, Forward};
+use crate::http::{Access, App, Credentials, Error, JsonBody, Name, ThreadId};
 use crate::json::quoted;
 
 /// Wait between two comments on the silent stream: the reference server's own. Clients take a
@@ -62,7 +64,7 @@ struct Channel(String);
 
 /// Follow the runs of a thread
 ///
-/// This server runs none, so the stream is silent. It ends when the thread is deleted.
+/// Without `AGENT_URL` there are none, and the stream is silent. It ends when the thread is deleted.
 #[utoipa::path(
     post, path = "/threads/{thread_id}/stream/events", tag = "state", request_body = Subscription,
     params(("thread_id" = uuid::Uuid, Path, description = "The thread")),
@@ -78,10 +80,15 @@ pub(super) async fn stream_events(
     access: Access,
     ThreadId(thread_id): ThreadId,
     credentials: Credentials,
-    Body(Subscription { channels }): Body<Subscription>,
+    forwarded: Option<Forward>,
+    body: JsonBody,
 ) -> Result<Response, Error> {
+    let Subscription { channels } = body.read()?;
     if channels.is_empty() {
         return Err(Error::Invalid("channels: must not be empty".to_owned()));
+    }
+    if let Some(forwarded) = forwarded {
+        return runs::events(forwarded, thread_id, body.into_text()).await;
     }
     let follow = Follow::open(app, access, credentials, thread_id, false, None).await?;
     Ok(follow.into_response(HEARTBEAT))

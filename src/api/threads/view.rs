@@ -39,7 +39,7 @@ pub(super) struct ThreadSchema {
     /// Always null: why the last run failed.
     #[schema(value_type = Option<Object>, required)]
     error: Option<Raw>,
-    /// Always `{}`: what the last run waits for.
+    /// What the last run waits for, by task: `{}` unless an agent writes the thread.
     #[schema(value_type = Object)]
     interrupts: Raw,
     /// When the thread ends, with `include=ttl` and if it does.
@@ -130,7 +130,7 @@ impl Serialize for ThreadView {
         if selected.fields.is_none() {
             map.serialize_entry("error", &None::<Raw>)?;
         }
-        field!(F::Interrupts, "interrupts", &empty);
+        field!(F::Interrupts, "interrupts", thread.interrupts.as_ref().unwrap_or(&empty));
         if let Some(ttl) = thread.ttl.filter(|_| selected.with_ttl) {
             map.serialize_entry("ttl", &ttl)?;
         }

@@ -18,6 +18,7 @@ pub(super) use self::claims::{Claim, ExpectedClaims};
 use self::key_set::{Candidates, KeySet};
 use super::refusal::{Reason, Refusal};
 use super::token_cache::Token;
+use crate::jws;
 
 const CROWDED: Refusal = Refusal::Crowded("too many tokens wait for the signing keys");
 
@@ -53,6 +54,7 @@ impl Jwks {
         expected: ExpectedClaims,
         without_keys: WithoutKeys,
     ) -> Jwks {
+        jws::install();
         Jwks { cache: KeySetCache::new(source), expected, without_keys }
     }
 
@@ -147,5 +149,9 @@ fn is_signed(token: &Token, key: &key_set::Key) -> bool {
     })
 }
 
+#[cfg(test)]
+#[path = "../../../tests/api/support/jwt.rs"]
+#[expect(dead_code, reason = "shared with other tests")]
+mod jwt;
 #[cfg(test)]
 mod tests;

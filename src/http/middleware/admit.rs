@@ -5,7 +5,8 @@
 //! 2. Its body is read, on the account of its user, while it holds nothing that others need.
 //! 3. It takes one of its user's places among the requests that are worked on. One with a large body
 //!    waits for one of its user's threads as well.
-//! 4. From then on the database has to answer in time.
+//! 4. From then on the database has to answer in time. An answer that another server makes is awaited
+//!    afterwards, however long that takes, with no place among the requests ([`Later`]).
 //!
 //! The bytes of the answer count as the user's until the client has taken them.
 
@@ -24,7 +25,7 @@ use tokio::time::timeout;
 
 use super::large_body::{LARGE, in_own_thread};
 use crate::authz::User;
-use crate::http::{App, Error, Received, answer, refuse_encodings};
+use crate::http::{App, Error, Later, Received, answer, refuse_encodings};
 use crate::shares::{Full, Holder, Kind, Permit};
 use crate::store::too_late;
 
@@ -89,16 +90,24 @@ async fn serve(
         parts.extensions.insert(Received(received));
         _bytes = Some(permit);
     }
-    let _place = app.shares.take(Kind::Requests, holder, 1)?;
+    let place = app.shares.take(Kind::Requests, holder, 1)?;
     let request = Request::from_parts(parts, body.unwrap_or_default());
     let limit = app.store.timeout();
-    if is_large {
+    let mut response = if is_large {
         // Its turn comes before its time begins, as with its body.
         let turn = timeout(app.limits.body_timeout, app.shares.large_bodies.take(holder, 1)).await;
         let thread = turn.map_err(|_| Error::full(Kind::LargeBodies, Full::Share))?;
-        return in_time(limit, in_own_thread(thread, next.run(request))).await;
+        in_time(limit, in_own_thread(thread, next.run(request))).await?
+    } else {
+        in_time(limit, next.run(request)).await?
+    };
+    match response.extensions_mut().remove::<Later>().and_then(|later| later.take()) {
+        None => Ok(response),
+        Some(answer) => {
+            drop(place);
+            Ok(answer.await)
+        }
     }
-    in_time(limit, next.run(request)).await
 }
 
 /// Limits the time for the head of an answer.

@@ -6,15 +6,24 @@ mod users;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use sqlx::{FromRow, PgPool, Postgres, Transaction, migrate::MigrateError};
+use sqlx::{
+    FromRow, PgPool, Postgres, Row as _, Transaction, migrate::MigrateError, postgres::PgRow,
+};
 use uuid::Uuid;
 
 use super::{error::Refusal, model::User};
+use crate::store::{Migration, migrator_of};
+
+/// The migrations of the local sign-in. A test compares them with the directory.
+pub(crate) const MIGRATIONS: [Migration; 1] = [(
+    "0001_users_sessions_tokens.sql",
+    include_str!("../../../migrations/local_auth/0001_users_sessions_tokens.sql"),
+)];
 
 /// Brings the schema `local_auth` up to date. Its list of migrations lives in
 /// that schema too, apart from the server's own.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut migrator = sqlx::migrate!("migrations/local_auth");
+    let mut migrator = migrator_of(&MIGRATIONS);
     // Not even `if not exists` is let pass without the right to create schemas.
     let has_schema = sqlx::query_scalar("select to_regnamespace('local_auth') is not null");
     if !has_schema.fetch_one(pool).await? {
@@ -33,13 +42,6 @@ pub(super) struct Store {
 /// Changes that are committed together, or not at all when dropped.
 pub(super) struct Work {
     transaction: Transaction<'static, Postgres>,
-}
-
-#[derive(FromRow)]
-struct CallerRow {
-    #[sqlx(flatten)]
-    user: User,
-    session_lives: bool,
 }
 
 impl Store {
@@ -72,7 +74,7 @@ impl Store {
         user: Uuid,
         session: Option<Uuid>,
     ) -> Result<Option<(User, bool)>, Refusal> {
-        let row: Option<CallerRow> = sqlx::query_as(
+        let row = sqlx::query(
             "select users.*,
                coalesce(users.banned_until > now(), false) as banned,
                sessions.id is not null as session_lives
@@ -86,7 +88,10 @@ impl Store {
         .bind(session)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|row| (row.user, row.session_lives)))
+        let read = |row: PgRow| -> sqlx::Result<_> {
+            Ok((User::from_row(&row)?, row.try_get("session_lives")?))
+        };
+        Ok(row.map(read).transpose()?)
     }
 }
 

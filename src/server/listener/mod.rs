@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 use tracing::{debug, warn};
 
+use crate::config::Limits;
 use linger::Lingering;
 use stall::{Waiting, WatchedStream};
 
@@ -90,13 +91,13 @@ impl Port {
     pub(crate) async fn open(
         address: SocketAddr,
         routes: Routes,
-        header_timeout: Duration,
+        limits: Limits,
     ) -> io::Result<Port> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let closing = CancellationToken::new();
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, routes, header_timeout, closing.clone()));
+        accepting.spawn(accept(listener, routes, limits, closing.clone()));
         Ok(Port { address, closing, accepting })
     }
 
@@ -112,12 +113,7 @@ impl Port {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    routes: Routes,
-    header_timeout: Duration,
-    closing: CancellationToken,
-) {
+async fn accept(listener: TcpListener, routes: Routes, limits: Limits, closing: CancellationToken) {
     let builder = Arc::new(builder());
     // Dropped with this task, and its connections with it.
     let mut connections = JoinSet::new();
@@ -127,7 +123,7 @@ async fn accept(
                 Ok((stream, _)) => {
                     let (builder, routes) = (Arc::clone(&builder), routes.clone());
                     let closing = closing.clone();
-                    connections.spawn(serve(stream, builder, routes, header_timeout, closing));
+                    connections.spawn(serve(stream, builder, routes, limits, closing));
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
@@ -159,7 +155,7 @@ async fn serve(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
     routes: Routes,
-    header_timeout: Duration,
+    limits: Limits,
     closing: CancellationToken,
 ) {
     // Events of a stream are small, and each is wanted now.
@@ -176,9 +172,9 @@ async fn serve(
     });
     let io = TokioIo::new(WatchedStream::new(stream, waiting.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut stalled = pin!(waiting.stalled());
+    let mut stalled = pin!(waiting.stalled(limits.stall_timeout));
     let too_late = async {
-        if tokio::time::timeout(header_timeout, first_request.notified()).await.is_ok() {
+        if tokio::time::timeout(limits.header_timeout, first_request.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     };

@@ -19,11 +19,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-/// Longest time for which a client may take nothing of an answer that is there.
-const MAX_STALL: Duration = Duration::from_secs(30);
-/// How often a connection is looked at.
-const CHECK: Duration = Duration::from_secs(5);
-
 /// What of a connection waits for its client, and since when.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting(Arc<Mutex<Inner>>);
@@ -40,15 +35,15 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Resolves when the client has taken nothing for too long.
-    pub(super) async fn stalled(&self) {
+    /// Resolves when the client has taken nothing of an answer for `limit`, or a little longer.
+    pub(super) async fn stalled(&self, limit: Duration) {
         loop {
-            sleep(CHECK).await;
+            sleep(limit / 6).await;
             let oldest = {
                 let inner = self.lock();
                 inner.bodies.values().copied().chain(inner.write).min()
             };
-            if oldest.is_some_and(|since| since.elapsed() >= MAX_STALL) {
+            if oldest.is_some_and(|since| since.elapsed() >= limit) {
                 return;
             }
         }

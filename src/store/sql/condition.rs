@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::state::NEWEST_MESSAGES;
 use crate::authz::{Filter, Scope};
@@ -23,7 +24,7 @@ const MAX_COMPARED: usize = 32 * 1024 * 1024;
 pub(in crate::store) struct Condition {
     /// The text. It is the same for conditions that differ in keys and values only.
     pub(in crate::store) text: Arc<str>,
-    /// The JSON list of the keys and values.
+    /// The JSON list of the keys and values, or the object that the metadata has to contain.
     pub(in crate::store) values: String,
 }
 
@@ -36,7 +37,11 @@ impl Condition {
 
     fn passes(filter: Option<&Filter>) -> Condition {
         let mut writer = Writer::new("filter");
-        if let Some(filter) = filter {
+        // Nearly every policy has this one. Its value is not taken out of a list for each row.
+        let wanted = filter.and_then(Filter::contained);
+        if wanted.is_some() {
+            writer.text.push_str("coalesce(thread.metadata @> asked.filter, false) and ");
+        } else if let Some(filter) = filter {
             // Nearly all threads of a tenant pass. The planner takes an equation for rare and would
             // sort what it could read in order, but knows nothing about the result of a function.
             writer.text.push_str("coalesce(");
@@ -47,7 +52,8 @@ impl Condition {
             "(thread.expires_at is null or thread.expires_at > statement_timestamp() \
              or thread.ttl_strategy = 'keep_latest')",
         );
-        writer.finish()
+        let Condition { text, values } = writer.finish();
+        Condition { text, values: wanted.map_or(values, |wanted| wanted.to_text()) }
     }
 
     /// The same for a filter of a test, which needs no scope.
@@ -58,27 +64,34 @@ impl Condition {
 
     /// The conditions of a search. With `index`, the one on metadata is also spelled as the
     /// index on metadata has it.
-    pub(in crate::store) fn criteria(criteria: &Criteria, index: bool) -> Condition {
+    /// `agents`: the threads of agents whose values are known to meet the condition on values.
+    pub(in crate::store) fn criteria(
+        criteria: &Criteria,
+        index: bool,
+        agents: &[Uuid],
+    ) -> Condition {
         let mut writer = Writer::new("criteria");
         writer.text.push_str("true");
         if !criteria.metadata.is_empty() {
             writer.metadata(&criteria.metadata, index);
         }
         if let Some(values) = &criteria.values {
+            writer.text.push_str(" and ((thread.agent_thread_id is null");
             writer.values_of_thread(values);
+            writer.text.push(')');
+            if !agents.is_empty() {
+                writer.text.push_str(" or ");
+                writer.ids(agents);
+            }
+            writer.text.push(')');
         }
         if let Some(status) = criteria.status {
             let status = writer.value_text(&Raw::from(status.as_str()));
             let _ = write!(writer.text, " and thread.status = {status}");
         }
         if !criteria.ids.is_empty() {
-            let ids = criteria.ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>();
-            let ids = writer.item(&format!("[{}]", ids.join(",")));
-            let _ = write!(
-                writer.text,
-                " and thread.thread_id = any(array(\
-                 select id::uuid from jsonb_array_elements_text({ids}) as id))"
-            );
+            writer.text.push_str(" and ");
+            writer.ids(&criteria.ids);
         }
         writer.finish()
     }
@@ -92,6 +105,18 @@ impl Condition {
             .chain_update(&self.values)
             .finalize();
         i64::from_be_bytes(hash.first_chunk::<8>().copied().unwrap_or_default())
+    }
+}
+
+impl Filter {
+    /// The object that metadata has to contain, if that is all that is asked for. A list or an object
+    /// contains more than what is equal to it.
+    fn contained(&self) -> Option<Object> {
+        let Filter::Equal { key, value } = self else { return None };
+        let is_scalar = !value.text().trim_start().starts_with(['{', '[']);
+        let mut wanted = Object::default();
+        wanted.insert(key, value.clone());
+        (is_scalar && !key.contains('\0')).then_some(wanted)
     }
 }
 
@@ -130,6 +155,17 @@ impl Writer {
         self.values.push_str(json);
         self.count += 1;
         format!("(asked.{} {operator} {})", self.column, self.count - 1)
+    }
+
+    /// One of these threads.
+    fn ids(&mut self, ids: &[Uuid]) {
+        let ids = ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>();
+        let ids = self.item(&format!("[{}]", ids.join(",")));
+        let _ = write!(
+            self.text,
+            "thread.thread_id = any(array(\
+             select id::uuid from jsonb_array_elements_text({ids}) as id))"
+        );
     }
 
     /// The value of a key of the metadata. No metadata has a key with a NUL, and no JSON list can

@@ -51,12 +51,14 @@ pub(super) struct Holes {
     pub(super) criteria: Option<Arc<str>>,
     /// `{key}`, `{type}`, `{behind}` and `{direction}`: the order of a search.
     pub(super) order: Option<Order>,
+    /// `{agent}`: the schema of the agent's tables, quoted.
+    pub(super) agent: Option<Arc<str>>,
 }
 
 impl Holes {
     /// Those of a statement with nothing but the condition of the scope.
     pub(super) fn visible(visible: &Arc<str>) -> Holes {
-        Holes { visible: Arc::clone(visible), criteria: None, order: None }
+        Holes { visible: Arc::clone(visible), criteria: None, order: None, agent: None }
     }
 }
 
@@ -82,6 +84,11 @@ pub(super) struct Statement {
 impl Statement {
     pub(super) const fn new(name: &'static str, text: &'static str) -> Statement {
         Statement { name, text, rendered: RwLock::new(BTreeMap::new()) }
+    }
+
+    /// The text of a statement about the tables of an agent, whose schema is this, quoted.
+    pub(super) fn with_agent(&self, schema: &str) -> SqlStr {
+        AssertSqlSafe(self.text.replace("{agent}", schema)).into_sql_str()
     }
 
     /// The text of a statement without holes.
@@ -121,6 +128,9 @@ fn render(text: &str, form: Form, holes: &Holes) -> String {
     let mut text = text.replace("{visible}", &holes.visible);
     if let Some(criteria) = &holes.criteria {
         text = text.replace("{criteria}", criteria);
+    }
+    if let Some(agent) = &holes.agent {
+        text = text.replace("{agent}", agent);
     }
     if let Some(Order { key, r#type, ascending }) = holes.order {
         let (behind, direction) = if ascending { (">", "asc") } else { ("<", "desc") };

@@ -84,6 +84,9 @@ impl Operation for Append {
 impl Append {
     /// The checkpoint that this update makes.
     fn onto<'a>(&'a self, head: &ThreadHead) -> Result<NewCheckpoint<'a>, Error> {
+        if head.is_agents {
+            return Err(Error::WrittenByAgent);
+        }
         let (update, parent) = (&self.update, head.parent.as_ref());
         if let Some(wanted) = update.checkpoint_id {
             // What was found is the newest up to that one.

@@ -16,6 +16,9 @@ pub struct Selection {
     pub before: Option<Uuid>,
     /// Contained in the checkpoint's metadata.
     pub metadata: Object,
+    /// The newest state as it is now, rather than the record of its checkpoint: of a thread that
+    /// an agent writes, with what has been done of the step under way.
+    pub is_now: bool,
 }
 
 /// Which channels' values are read with a checkpoint.
@@ -44,6 +47,8 @@ pub struct Checkpoint {
     pub metadata: Raw,
     /// The values of the channels that were asked for; absent if none were.
     pub values: Option<Raw>,
+    /// What is going on there. `None`: nothing, because no graph writes this thread.
+    pub run: Option<Box<RunState>>,
 }
 
 /// A page of a thread's checkpoints.
@@ -55,6 +60,8 @@ pub struct History {
     pub checkpoints: Vec<Checkpoint>,
     /// Whether the page ends before its limit, because its answer would be too large.
     pub is_cut: bool,
+    /// Whether the state of the thread is in the tables of an agent.
+    pub(in crate::store) is_agents: bool,
 }
 
 /// A place in the sequence of a thread's checkpoints.
@@ -66,4 +73,26 @@ pub struct Position {
     pub not_before: Uuid,
     /// Nor one with this number or a smaller one.
     pub seq: i64,
+}
+
+/// What is shown of a run at a checkpoint.
+#[derive(Debug, Clone)]
+pub struct RunState {
+    /// The nodes to run next, a JSON list of names.
+    pub next: Raw,
+    /// The tasks of the step, a JSON list.
+    pub tasks: Raw,
+    /// What waits for an answer, a JSON list.
+    pub interrupts: Raw,
+}
+
+/// As of when a state is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum AsOf {
+    /// The step's begin: its record, with all of its tasks and questions.
+    Step,
+    /// Now: what runs and waits now.
+    Now,
+    /// Now, with what finished tasks of the step have written, as the library's `get_state`.
+    NowWithWrites,
 }

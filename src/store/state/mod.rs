@@ -12,7 +12,8 @@ mod texts;
 mod update;
 
 pub use append::first_checkpoint_id_of;
-pub use checkpoint::{Channels, Checkpoint, History, Position, Selection};
+pub(super) use checkpoint::AsOf;
+pub use checkpoint::{Channels, Checkpoint, History, Position, RunState, Selection};
 pub use progress::Progress;
 pub use storage::Storage;
 pub use update::Update;

@@ -26,6 +26,7 @@ pub(in crate::store) static PARENT: Statement = Statement::new(
     concat!(
         "
     select asked.n, thread.created_at, thread.last_seq, thread.pruned, thread.stored_bytes,
+        thread.agent_thread_id is not null as is_agents,
         greatest(statement_timestamp(), ",
         later!("thread.state_updated_at"),
         ") as moment,
@@ -111,6 +112,8 @@ pub(super) struct ThreadHead {
     /// Time of the next checkpoint: now, but later than the one before.
     pub(super) moment: DateTime<Utc>,
     pub(super) graph_id: Option<String>,
+    /// Whether an agent writes its state.
+    pub(super) is_agents: bool,
     pub(super) parent: Option<Parent>,
 }
 
@@ -169,6 +172,7 @@ impl ThreadHead {
             stored_bytes: row.try_get("stored_bytes")?,
             moment: row.try_get("moment")?,
             graph_id: row.try_get("graph_id")?,
+            is_agents: row.try_get("is_agents")?,
             parent,
         })
     }

@@ -4,17 +4,18 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::authz::Scope;
-use crate::store::operation::{Asked, Operation, column, query};
+use crate::store::operation::{Asked, LIGHT, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index};
-use crate::store::{Error, Store};
+use crate::store::{Channels, Error, Store};
 use crate::time::Timestamp;
 
 /// Where threads stand.
 pub(in crate::store) static PROGRESS: Statement = Statement::new(
     "state/progress",
     "
-    select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq
+    select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq,
+        thread.agent_thread_id is not null as is_agents
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
         with ordinality as asked (tenant, filter, thread_id, n)
     join thread_store.thread
@@ -32,6 +33,8 @@ pub struct Progress {
     pub state_updated_at: Timestamp,
     /// How many checkpoints it has had.
     pub last_seq: i64,
+    /// Whether an agent writes its state.
+    pub is_agents: bool,
 }
 
 /// A thread to ask about.
@@ -63,6 +66,7 @@ impl Operation for ReadProgress {
                     created_at: row.try_get("created_at")?,
                     state_updated_at: row.try_get("state_updated_at")?,
                     last_seq: row.try_get("last_seq")?,
+                    is_agents: row.try_get("is_agents")?,
                 }));
             }
         }
@@ -78,6 +82,18 @@ impl Store {
         thread_id: Uuid,
     ) -> Result<Option<Progress>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
-        self.progresses.answer(ReadProgress { asked, thread_id }).await
+        let read = ReadProgress { asked: asked.clone(), thread_id };
+        let progress = self.progresses.answer(read).await?;
+        let Some(mut progress) = progress.filter(|progress| progress.is_agents) else {
+            return Ok(progress);
+        };
+        // The agent's checkpoints are counted by the time in their ids, which its own clock made.
+        let newest = self.newest_agent_states(&asked, &[thread_id], &Channels::None, LIGHT).await?;
+        progress.last_seq = 0;
+        for (_, state) in newest.unwrap_or_default() {
+            progress.last_seq = state.checkpoint.seq;
+            progress.state_updated_at = progress.state_updated_at.max(state.checkpoint.created_at);
+        }
+        Ok(Some(progress))
     }
 }

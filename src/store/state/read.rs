@@ -6,7 +6,7 @@
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::checkpoint::{Channels, History, Position, Selection};
+use super::checkpoint::{AsOf, Channels, History, Position, Selection};
 use super::states::states;
 use crate::authz::Scope;
 use crate::store::operation::{Asked, Fit, LIGHT, MAX_PAGE, Operation, column, query};
@@ -18,7 +18,8 @@ use crate::store::{Error, Held, Store};
 pub(in crate::store) static READ: Statement = Statement::new(
     "state/read",
     "
-    select asked.n, thread.created_at as thread_created_at, picked.*,
+    select asked.n, thread.created_at as thread_created_at,
+        thread.agent_thread_id is not null as is_agents, picked.*,
         messages.branches as message_branches, messages.positions as message_positions,
         messages.seqs as message_seqs, messages.texts as message_texts,
         stored.seqs as value_seqs, stored.names as value_names, stored.texts as value_texts
@@ -149,18 +150,18 @@ pub(in crate::store) static READ: Statement = Statement::new(
 /// A page of checkpoints to read.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct ReadStates {
-    asked: Asked,
-    thread_id: Uuid,
-    checkpoint_ns: String,
-    oldest: Uuid,
-    newest: Uuid,
-    behind_seq: i64,
-    metadata: Option<String>,
-    limit: i64,
-    pub(super) channels: Channels,
-    max_bytes: i64,
+    pub(in crate::store) asked: Asked,
+    pub(in crate::store) thread_id: Uuid,
+    pub(in crate::store) checkpoint_ns: String,
+    pub(in crate::store) oldest: Uuid,
+    pub(in crate::store) newest: Uuid,
+    pub(in crate::store) behind_seq: i64,
+    pub(in crate::store) metadata: Option<String>,
+    pub(in crate::store) limit: i64,
+    pub(in crate::store) channels: Channels,
+    pub(in crate::store) max_bytes: i64,
     /// States that are in the answer in any case.
-    min_states: i64,
+    pub(in crate::store) min_states: i64,
 }
 
 impl Operation for ReadStates {
@@ -201,12 +202,16 @@ impl Operation for ReadStates {
                 let checkpoints = states(&row, &read.channels)?;
                 let is_cut = i64::try_from(checkpoints.len()).is_ok_and(|kept| kept < found);
                 let created_at = row.try_get("thread_created_at")?;
-                *answer = if is_cut && read.min_states == 0 {
+                let is_agents = row.try_get("is_agents")?;
+                *answer = if is_agents {
+                    let checkpoints = Vec::new();
+                    Ok(Some(Fit::Whole(History { created_at, checkpoints, is_cut, is_agents })))
+                } else if is_cut && read.min_states == 0 {
                     Ok(Some(Fit::TooLarge(bytes)))
                 } else if is_cut && checkpoints.is_empty() {
                     Err(Error::StateUnreadable(bytes))
                 } else {
-                    Ok(Some(Fit::Whole(History { created_at, checkpoints, is_cut })))
+                    Ok(Some(Fit::Whole(History { created_at, checkpoints, is_cut, is_agents })))
                 };
             }
         }
@@ -251,7 +256,8 @@ impl Store {
             max_bytes: LIGHT,
             min_states: 0,
         };
-        self.read_states(read, false).await
+        let as_of = if selection.is_now { AsOf::NowWithWrites } else { AsOf::Step };
+        self.read_states(read, false, as_of).await
     }
 
     /// Up to `limit` checkpoints of the root namespace behind a position, in the order they were
@@ -277,7 +283,7 @@ impl Store {
             max_bytes: LIGHT,
             min_states: 0,
         };
-        let found = self.read_states(read, true).await?;
+        let found = self.read_states(read, true, AsOf::Step).await?;
         Ok(found.filter(|found| found.value.created_at == position.created_at))
     }
 
@@ -285,11 +291,15 @@ impl Store {
         &self,
         mut read: ReadStates,
         ascending: bool,
+        as_of: AsOf,
     ) -> Result<Option<Held<History>>, Error> {
         // Only the direction is used.
         read.asked.key.holes.order = Some(Order { key: "", r#type: "", ascending });
         let bytes = match self.reads.answer(read.clone()).await? {
             None => return Ok(None),
+            Some(Fit::Whole(history)) if history.is_agents => {
+                return self.agent_history(read, history, ascending, as_of).await;
+            }
             Some(Fit::Whole(history)) => return Ok(Some(Held::light(history))),
             Some(Fit::TooLarge(bytes)) => bytes,
         };

@@ -34,6 +34,7 @@ pub(super) fn states(row: &PgRow, channels: &Channels) -> Result<Vec<Checkpoint>
             created_at,
             metadata,
             values: (*channels != Channels::None).then(|| rows.values(seq, source, channels)),
+            run: None,
         })
         .collect())
 }

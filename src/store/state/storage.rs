@@ -18,7 +18,7 @@ use crate::store::{Error, Store};
 pub(in crate::store) static STORAGE: Statement = Statement::new(
     "state/storage",
     "
-    select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+    select asked.n, thread.agent_thread_id is not null as is_agents, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
         channels.by_channel, channels.count as values, channels.bytes as value_bytes
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
         with ordinality as asked (tenant, filter, thread_id, n)
@@ -78,6 +78,12 @@ pub struct Storage {
     pub values: i64,
     /// Their bytes.
     pub value_bytes: i64,
+    /// Writes of the tasks of an agent.
+    pub writes: i64,
+    /// Their bytes.
+    pub write_bytes: i64,
+    /// Whether an agent writes its state.
+    pub(in crate::store) is_agents: bool,
 }
 
 /// A thread to measure.
@@ -111,6 +117,9 @@ impl Operation for Measure {
                     by_channel: row.try_get("by_channel")?,
                     values: row.try_get("values")?,
                     value_bytes: row.try_get("value_bytes")?,
+                    writes: 0,
+                    write_bytes: 0,
+                    is_agents: row.try_get("is_agents")?,
                 }));
             }
         }
@@ -122,6 +131,14 @@ impl Store {
     /// What a thread's state takes. `None`: there is no such thread.
     pub async fn storage(&self, scope: &Scope, thread_id: Uuid) -> Result<Option<Storage>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
-        self.run_alone(&Measure { asked, thread_id }).await
+        let measure = Measure { asked: asked.clone(), thread_id };
+        let own = self.run_alone(&measure).await?;
+        match own {
+            Some(own) if own.is_agents => {
+                let of_agent = self.agent_storage(asked, thread_id).await?;
+                Ok(Some(of_agent.unwrap_or(own)))
+            }
+            own => Ok(own),
+        }
     }
 }

@@ -7,13 +7,14 @@ mod postgres;
 mod references;
 mod rules;
 
+use super::agent::statements::*;
 use super::criteria::Criteria;
 use super::sql::condition::Condition;
 use super::sql::{Form, Holes, Order, Statement};
 use super::state::statements::*;
 use super::threads::statements::*;
 use super::threads::{Behind, Page, SortKey};
-use super::{changes, schema, thread_lock};
+use super::{changes, runs, schema, thread_lock};
 use crate::authz::Filter;
 use crate::json::{Object, Raw};
 use crate::store::Status;
@@ -89,10 +90,45 @@ pub(super) fn statements() -> Vec<Listed> {
         (&READ, States),
         (&PROGRESS, OfThreads),
         (&STORAGE, OfThreads),
+        (&runs::BEGIN, OfThreads),
+        (&runs::RECORD, OfThreads),
+        (&runs::KNOWN, OfThreads),
+        (&runs::FORGET, OfThreads),
         (&changes::RECHECK_ALL, Fixed),
         (&changes::NOTIFY, Fixed),
         (&schema::PING, Fixed),
+        (&STATES, States),
+        (&CHAIN, OfThreads),
+        (&AGENT_STORAGE, OfThreads),
+        (&CANDIDATES, Search),
+        (&OF_AGENTS, OfThreads),
     ]);
+    let of_agents = [
+        &ATTACHMENT,
+        &CHANGED,
+        &SETTLE,
+        &FORGET,
+        &TRUNCATED,
+        &STRAGGLERS,
+        &REMEMBERED_NO_MORE,
+        &HIDDEN,
+        &UNSETTLED,
+        &SETTLED,
+        &LOCK_ENTRY,
+        &LOCK_FREE_ENTRY,
+        &LOCK_THREAD,
+        &AGENT_ID,
+        &BURY,
+        &FORGET_ENTRY,
+        &ERASE_ROW,
+        &HAS_DELTAS,
+        &KEEP_LATEST,
+        &LINK_COPY,
+        &HAS_TASK_PATH,
+    ];
+    all.extend(of_agents.map(|one| (one, Fixed)));
+    all.extend(fixed(&ERASE));
+    all.extend(fixed(&COPY_ROWS));
     all
 }
 
@@ -159,9 +195,10 @@ fn cases(
         return Vec::new();
     }
     let render = |holes: Holes| statement.render(form, holes).as_str().to_owned();
-    let holes = Holes::visible(&visible);
+    let agent = Some("public".into());
+    let holes = Holes { agent, ..Holes::visible(&visible) };
     match kind {
-        Kind::Fixed => vec![(String::new(), statement.text().to_owned())],
+        Kind::Fixed => vec![(String::new(), statement.with_agent("public").as_str().to_owned())],
         Kind::OfOwn | Kind::OfThreads | Kind::OfMany => vec![(String::new(), render(holes))],
         Kind::States => {
             let direction = |ascending| Order { key: "", r#type: "", ascending };
@@ -180,7 +217,7 @@ fn cases(
                 let is_every = kind == Kind::Search && criteria_name.is_empty();
                 let orders = if is_every { all_orders.len() } else { 1 };
                 for (order_name, order) in all_orders.iter().take(orders) {
-                    let criteria = Condition::criteria(&criteria, form == Form::Single).text;
+                    let criteria = Condition::criteria(&criteria, form == Form::Single, &[]).text;
                     let holes =
                         Holes { criteria: Some(criteria), order: Some(*order), ..holes.clone() };
                     found.push((format!("{criteria_name}{order_name}"), render(holes)));

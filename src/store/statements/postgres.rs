@@ -9,10 +9,26 @@ use super::texts;
 use crate::store::migrate;
 use crate::test_postgres::test_cluster;
 
+/// The tables of an agent, as far as statements know them.
+const AGENT: &str = "
+    create table public.checkpoints (
+        thread_id text, checkpoint_ns text, checkpoint_id text, parent_checkpoint_id text, type text,
+        checkpoint jsonb, metadata jsonb
+    );
+    create table public.checkpoint_blobs (
+        thread_id text, checkpoint_ns text, channel text, version text, type text, blob bytea
+    );
+    create table public.checkpoint_writes (
+        thread_id text, checkpoint_ns text, checkpoint_id text, task_id text, task_path text, idx int,
+        channel text, type text, blob bytea
+    )";
+
 async fn connection() -> PgConnection {
     let database = test_cluster().await.database().await;
     migrate(&database).await.unwrap();
-    database.connect().await.unwrap()
+    let mut connection = database.connect().await.unwrap();
+    connection.execute(AGENT).await.unwrap();
+    connection
 }
 
 #[tokio::test]

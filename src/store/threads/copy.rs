@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::authz::Scope;
+use crate::store::agent::copy_of_agent;
 use crate::store::operation::{Asked, Fit, run_one};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, later};
@@ -129,6 +130,8 @@ impl Store {
         for statement in &COPY_STATE {
             transaction.execute(bind(statement)).await?;
         }
+        let from = (asked.tenant, thread_id);
+        copy_of_agent(&mut transaction, from, (home, copy_id)).await?;
         if scope.tenant().is_some_and(|tenant| tenant.number() != home) {
             return Ok(None);
         }
@@ -136,7 +139,10 @@ impl Store {
         let Some(copied) = run_one(&mut transaction, &get).await? else { return Ok(None) };
         transaction.commit().await?;
         match copied {
-            Fit::Whole(thread) => Ok(Some(Held::light(thread))),
+            Fit::Whole(thread) => {
+                let asked = self.asked_within(scope, home);
+                self.with_agent_state(&asked, Some(Held::light(thread))).await
+            }
             Fit::TooLarge(bytes) => self.large_thread(get, bytes).await,
         }
     }

@@ -53,8 +53,10 @@ impl Operation for Count {
 impl Store {
     /// How many threads meet `criteria`.
     pub async fn count_threads(&self, scope: &Scope, criteria: &Criteria) -> Result<i64, Error> {
+        self.settle_before(scope, criteria.status.is_some()).await?;
         let criteria = criteria.without_implied(scope);
-        let condition = Condition::criteria(&criteria, true);
+        let agents = self.agents_with_values(scope, &criteria).await?;
+        let condition = Condition::criteria(&criteria, true, &agents);
         let mut asked = self.asked(scope);
         asked.key.holes.criteria = Some(condition.text);
         let mut count = Count { asked, criteria: condition.values };

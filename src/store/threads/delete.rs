@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::authz::Scope;
 use crate::shares::Holder;
+use crate::store::agent::erase_expired_rows;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::{Account, Lease};
 use crate::store::sql::{Statement, index};
@@ -37,6 +38,7 @@ pub(in crate::store) static DELETE: Statement = Statement::new(
         using asked
         where thread.tenant = asked.tenant
             and thread.thread_id = asked.thread_id
+            and thread.agent_thread_id is null
             and thread.stored_bytes <= asked.max_bytes
             and thread.last_seq <= asked.max_checkpoints
             and {visible}
@@ -64,6 +66,7 @@ pub(in crate::store) static HIDE: Statement = Statement::new(
     from asked
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
+        and thread.agent_thread_id is null
         and {visible}
     returning asked.n",
 );
@@ -107,8 +110,8 @@ macro_rules! erase {
 }
 
 /// The rows of a thread's state, table by table.
-pub(in crate::store) static ERASE_STATE: [Statement; 3] =
-    [erase!("message"), erase!("channel_value"), erase!("checkpoint")];
+pub(in crate::store) static ERASE_STATE: [Statement; 4] =
+    [erase!("message"), erase!("channel_value"), erase!("checkpoint"), erase!("run")];
 
 /// What is left of a thread.
 pub(in crate::store) static ERASE_THREAD: Statement = Statement::new(
@@ -175,8 +178,11 @@ impl Store {
     pub async fn delete_thread(&self, scope: &Scope, thread_id: Uuid) -> Result<bool, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(false) };
         let mut lease = self.pool.acquire(Account::Holder(scope.holder())).await?;
-        let is_gone = delete_all(&mut lease, &asked, &[thread_id]).await? > 0;
+        let mut is_gone = delete_all(&mut lease, &asked, &[thread_id]).await? > 0;
         lease.commit().await?;
+        if !is_gone {
+            is_gone = self.delete_of_agent(&asked, thread_id).await?;
+        }
         if is_gone {
             self.changes.announce(thread_id);
         }
@@ -211,6 +217,9 @@ impl Store {
         let lock = sqlx::query(LOCK_EXPIRED.text()).bind(tenant).bind(thread_id);
         let lock = lock.bind(SHORT_BYTES).bind(SHORT_CHECKPOINTS);
         let Some(row) = transaction.fetch_optional(lock).await? else { return Ok(Erased::None) };
+        if !erase_expired_rows(&mut transaction, tenant, thread_id).await? {
+            return Ok(Erased::None);
+        }
         let mut erased = 0;
         if !row.try_get::<bool, _>("is_short")? {
             for statement in &ERASE_STATE {

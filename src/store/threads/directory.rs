@@ -14,7 +14,7 @@ pub(in crate::store) static TENANTS: Statement = Statement::new(
     "
     select tenant, thread_id
     from thread_store.thread_directory
-    where thread_directory.thread_id = any($1)
+    where thread_directory.thread_id = any($1) and thread_directory.tenant is not null
     order by tenant, thread_id",
 );
 

@@ -7,9 +7,7 @@ use crate::authz::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, Fit, LIGHT, Operation, column, query};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{
-    newest_checkpoint, value_columns, values_of_head, visible_messages,
-};
+use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
 use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread};
@@ -35,7 +33,6 @@ pub(in crate::store) static GET: Statement = Statement::new(
         offset 0
     ) as thread",
         newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
-        values_of_head!(),
     ),
 );
 
@@ -76,7 +73,8 @@ impl Operation for Get {
                 let thread = Thread::read_with_values(&row)?;
                 let (last_seq, bytes): (i64, i64) =
                     (row.try_get("last_seq")?, row.try_get("state_bytes")?);
-                let is_whole = thread.values.is_some() || last_seq == 0 || bytes == 0;
+                let is_whole =
+                    thread.is_agents || thread.values.is_some() || last_seq == 0 || bytes == 0;
                 *answer =
                     Ok(Some(if is_whole { Fit::Whole(thread) } else { Fit::TooLarge(bytes) }));
             }
@@ -96,7 +94,9 @@ impl Store {
         let get = Get::new(asked, thread_id);
         match self.gets.answer(get.clone()).await? {
             None => Ok(None),
-            Some(Fit::Whole(thread)) => Ok(Some(Held::light(thread))),
+            Some(Fit::Whole(thread)) => {
+                self.with_agent_state(&get.asked, Some(Held::light(thread))).await
+            }
             Some(Fit::TooLarge(bytes)) => self.large_thread(get, bytes).await,
         }
     }

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::delete::delete_all;
 use crate::authz::Scope;
+use crate::store::agent::{delete_owned, keep_latest_of_agent, lock_entries};
 use crate::store::operation::Asked;
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;
@@ -152,11 +153,15 @@ impl Store {
             let Some((tenant, _)) = of_one_tenant.first() else { continue };
             let asked = self.asked_within(scope, *tenant);
             let ids: Vec<_> = of_one_tenant.iter().map(|(_, id)| *id).collect();
+            let owned = lock_entries(&mut transaction, &asked, &ids).await?;
             if lock_all(&mut transaction, &asked, &ids).await? != ids.len() {
                 return Ok(None);
             }
             match strategy {
-                Strategy::Delete => drop(delete_all(&mut transaction, &asked, &ids).await?),
+                Strategy::Delete => {
+                    delete_all(&mut transaction, &asked, &ids).await?;
+                    delete_owned(&mut transaction, &owned).await?;
+                }
                 Strategy::KeepLatest => {
                     for thread_id in ids {
                         keep_latest(&mut transaction, *tenant, thread_id).await?;
@@ -195,6 +200,9 @@ pub(in crate::store) async fn keep_latest(
     tenant: i64,
     thread_id: Uuid,
 ) -> Result<(), Error> {
+    if keep_latest_of_agent(transaction, tenant, thread_id).await? {
+        return Ok(());
+    }
     transaction.execute(sqlx::query(ROOM)).await?;
     for statement in [&KEEP_CHECKPOINTS, &DROP_PARENTS, &KEEP_VALUES, &KEEP_MESSAGES, &PRUNED] {
         let query = sqlx::query(statement.text()).bind(tenant).bind(thread_id);

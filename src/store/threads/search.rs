@@ -6,15 +6,13 @@ use indexmap::IndexSet;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::page::Page;
+use super::page::{Page, SortKey};
 use crate::authz::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
-use crate::store::sql::state::{
-    newest_checkpoint, value_columns, values_of_head, visible_messages,
-};
+use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
 use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Criteria, Error, Held, Store, Thread};
@@ -70,7 +68,6 @@ macro_rules! page {
             and thread.state_bytes <= 67108864
             and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)"
             ),
-            values_of_head!(),
         )
     };
 }
@@ -244,7 +241,7 @@ impl Placed {
             place: row.try_get("place")?,
             is_match: row.try_get("is_match")?,
             bytes: row.try_get("bytes")?,
-            unread: if thread.values.is_some() { 0 } else { state_bytes },
+            unread: if thread.values.is_some() || thread.is_agents { 0 } else { state_bytes },
             thread,
         })
     }
@@ -280,7 +277,25 @@ impl Store {
         page: Page,
         with_values: bool,
     ) -> Result<Held<Found>, Error> {
+        let is_by_status = criteria.status.is_some() || page.sort_by == SortKey::Status;
+        self.settle_before(scope, is_by_status).await?;
+        let asked = self.asked(scope);
+        let mut held = self.search_rows(scope, criteria, page, with_values).await?;
+        let (threads, memory) = (&mut held.value.threads, &mut held.memory);
+        self.add_agent_states(&asked, threads, with_values, memory).await?;
+        Ok(held)
+    }
+
+    /// The same with rows alone.
+    async fn search_rows(
+        &self,
+        scope: &Scope,
+        criteria: &Criteria,
+        page: Page,
+        with_values: bool,
+    ) -> Result<Held<Found>, Error> {
         let criteria = criteria.without_implied(scope);
+        let agents = self.agents_with_values(scope, &criteria).await?;
         let is_recent = page.is_newest_first()
             && page.offset == 0
             && page.limit < RECENT
@@ -298,7 +313,7 @@ impl Store {
             min_threads: 0,
         };
         search.asked.key.holes.order = Some(search.page.order());
-        search.set_criteria(&Condition::criteria(&criteria, false));
+        search.set_criteria(&Condition::criteria(&criteria, false, &agents));
         let outcome = if is_recent || criteria.is_empty() {
             self.searches.answer(search.clone()).await?
         } else {
@@ -309,7 +324,7 @@ impl Store {
             Outcome::TooLarge(bytes) => self.search_alone(search, bytes).await,
             Outcome::GoesOn => {
                 search.statement = &SEARCH;
-                search.set_criteria(&Condition::criteria(&criteria, true));
+                search.set_criteria(&Condition::criteria(&criteria, true, &agents));
                 search.asked.key = search.asked.key.planned();
                 match self.run_planned(&search).await? {
                     Outcome::Page(found) => Ok(Held::light(found)),

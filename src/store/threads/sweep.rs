@@ -128,7 +128,13 @@ impl Store {
         if transaction.fetch_optional(lock).await?.is_none() {
             return Ok(One::NotYet);
         }
-        keep_latest(&mut transaction, tenant, thread_id).await?;
+        match keep_latest(&mut transaction, tenant, thread_id).await {
+            // It cannot be carried out, also not later.
+            Err(error @ Error::DeltaChannels) => {
+                warn!(thread.id = %thread_id, %error, "left a thread as it is");
+            }
+            outcome => outcome?,
+        }
         transaction.execute(sqlx::query(SWEPT.text()).bind(tenant).bind(thread_id)).await?;
         transaction.commit().await?;
         Ok(One::Pruned)

@@ -174,7 +174,8 @@ async fn a_write_without_an_answer_is_not_written_twice() {
     let id = eventful(&from, 1).await;
     // Every third write is carried out, and its answer lost.
     let between = MockServer::start().await;
-    let (url, client) = (destination.url.clone(), reqwest::Client::new());
+    let (url, client) =
+        (destination.url.clone(), thread_store::http_client::builder().build().unwrap());
     let writes = std::sync::atomic::AtomicUsize::new(0);
     let handle = tokio::runtime::Handle::current();
     let pass_on = move |request: &Request| {

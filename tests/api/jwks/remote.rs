@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, Header};
 use serde_json::json;
 use thread_store::auth::Mode;
 
 use super::{Here, id, refused, unavailable};
+use crate::support::jwt::{self, Key};
 use crate::support::signer::{Signer, key_set};
 use crate::support::supabase::{Reply, token};
 
@@ -17,9 +18,9 @@ fn no_keys() -> Reply {
 
 /// A token under the secret that a project shared before it had keys.
 fn legacy(here: &Here, kid: Option<&str>) -> String {
-    let secret = EncodingKey::from_secret(b"the project's own secret, which we do not have");
+    let secret = Key::Secret(b"the project's own secret, which we do not have".to_vec());
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::HS256) };
-    jsonwebtoken::encode(&header, &here.claims(&id(), &json!({})), &secret).unwrap()
+    jwt::encode(&header, &here.claims(&id(), &json!({})), &secret)
 }
 
 #[tokio::test]
@@ -94,14 +95,14 @@ async fn what_the_keys_refuse_never_reaches_supabase() {
     let ec = Signer::es256("ec");
     let here = Here::start(Mode::JwksAndRemote, key_set(&[&ec])).await;
     let forged: Vec<_> = (0..50).map(|_| here.good(&Signer::es256("ec"))).collect();
-    let secret = EncodingKey::from_secret(ec.pair.public_key_raw());
+    let secret = Key::Secret(ec.pair.public_key_raw().to_vec());
     let header = Header { kid: Some("ec".to_owned()), ..Header::new(Algorithm::HS256) };
-    let confused = jsonwebtoken::encode(&header, &here.claims(&id(), &json!({})), &secret);
+    let confused = jwt::encode(&header, &here.claims(&id(), &json!({})), &secret);
     assert_eq!(here.knock(&here.good(&ec)).await.status, 200);
     let asked = here.supabase.asked();
     for answer in join_all(forged.iter().map(|token| here.knock(token))).await {
         refused(&answer, "forged");
     }
-    refused(&here.knock(&confused.unwrap()).await, "a public key as a shared secret");
+    refused(&here.knock(&confused).await, "a public key as a shared secret");
     assert_eq!(here.supabase.asked(), asked);
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::future::join_all;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, Header};
 use serde_json::json;
 use thread_store::auth::Mode;
 
 use super::{Here, id, refused, unavailable};
+use crate::support::jwt::{self, Key};
 use crate::support::signer::{Signer, key_set, seconds_from_now};
 use crate::support::supabase::Reply;
 
@@ -116,8 +117,8 @@ async fn the_algorithm_is_the_keys_and_not_the_tokens() {
             ] {
                 for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
                     let header = Header { kid: Some(signer.kid.clone()), ..Header::new(algorithm) };
-                    let key = EncodingKey::from_secret(&secret);
-                    let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+                    let key = Key::Secret(secret.clone());
+                    let token = jwt::encode(&header, &claims, &key);
                     forged.push((format!("{algorithm:?} with a public key"), token));
                 }
             }

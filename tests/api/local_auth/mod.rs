@@ -18,7 +18,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::future::join_all;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
+use jsonwebtoken::{Algorithm, Header, get_current_timestamp};
 use reqwest::{Client, Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
@@ -26,10 +26,13 @@ use tempfile::TempDir;
 use thread_store::config::CorsOrigins;
 use thread_store::local_sign_in::LocalAuth;
 use tokio::net::TcpListener;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 use uuid::Uuid;
 
 use crate::support::TestServer;
+use crate::support::jwt::{self, Key};
 
 const PASSWORD: &str = "correct horse";
 const NO_AUTHORIZATION: &str = "This endpoint requires a valid Bearer token";
@@ -51,8 +54,9 @@ fn log() -> &'static Mutex<Vec<u8>> {
     static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
         let writer = || LogWriter;
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer);
-        let filter = tracing_subscriber::EnvFilter::new("thread_store::local_sign_in=info");
-        subscriber.with_env_filter(filter).init();
+        let filter = tracing_subscriber::filter::Targets::new()
+            .with_target("thread_store::local_sign_in", tracing::Level::INFO);
+        subscriber.finish().with(filter).init();
         Mutex::default()
     });
     &LOG
@@ -103,7 +107,8 @@ impl Auth {
     fn at(url: String, server: Arc<TestServer>) -> Self {
         log();
         // Where a redirect leads is for the tests to see.
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none());
+        let client =
+            thread_store::http_client::builder().redirect(reqwest::redirect::Policy::none());
         Self { url, pool: server.pool.clone(), client: client.build().unwrap(), server }
     }
 
@@ -229,6 +234,6 @@ fn forge(data_dir: &Path, algorithm: Algorithm, changes: &Value) -> String {
         claims[name] = value.clone();
     }
     claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
-    let key = EncodingKey::from_secret(&secret);
-    jsonwebtoken::encode(&Header::new(algorithm), &claims, &key).unwrap()
+    let key = Key::Secret(secret);
+    jwt::encode(&Header::new(algorithm), &claims, &key)
 }

@@ -130,7 +130,15 @@ async fn metrics_on_a_port_of_their_own_are_for_hosts_of_this_machine_too() {
     let server = TestServer::start_with(|config| config.metrics_port = Some(0)).await;
     let url = format!("{}/metrics", server.metrics_url.as_ref().unwrap());
     let ask = async |host: &str| {
-        Client::new().get(&url).header(HOST, host).send().await.unwrap().status()
+        thread_store::http_client::builder()
+            .build()
+            .unwrap()
+            .get(&url)
+            .header(HOST, host)
+            .send()
+            .await
+            .unwrap()
+            .status()
     };
     assert_eq!((ask("evil.example").await.as_u16(), ask("localhost").await.as_u16()), (403, 200));
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod deadline;
 pub(crate) mod events;
+pub(crate) mod jwt;
 pub(crate) mod policies;
 pub(crate) mod postgres;
 pub(crate) mod program;
@@ -12,13 +13,15 @@ pub(crate) mod supabase;
 
 use std::path::Path;
 
+use argon2::password_hash::PasswordHasher as _;
+use argon2::{Argon2, Params};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgPool, Row as _};
 use tempfile::TempDir;
-use thread_store::auth::private_threads;
+use thread_store::auth::{Auth, Authenticate, SlotTaken, private_threads};
 use thread_store::config::Config;
 use thread_store::server::{Server, StopSignal};
 use tokio::sync::mpsc::UnboundedSender;
@@ -26,6 +29,16 @@ use tokio::task::JoinHandle;
 
 use deadline::PATIENCE;
 use postgres::test_cluster;
+
+/// The password of every user.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// What the database holds of [`PASSWORD`]: a hash that costs nothing.
+fn password_hash() -> String {
+    let cheap = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
+    let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cheap);
+    argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string()
+}
 
 /// A running server. It stops when the test ends.
 pub(crate) struct TestServer {
@@ -51,13 +64,13 @@ impl TestServer {
     /// The same with other settings.
     pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> TestServer {
         let database = test_cluster().await.database_of_a_server().await;
-        Self::start_on(database, tempfile::tempdir().unwrap(), configure).await
+        Self::start_on(database, tempfile::tempdir().unwrap(), configure, private_threads).await
     }
 
     /// The same on tables that are split by tenant.
     pub(crate) async fn start_partitioned_with(configure: impl FnOnce(&mut Config)) -> TestServer {
         let database = test_cluster().await.partitioned_database().await;
-        Self::start_on(database, tempfile::tempdir().unwrap(), configure).await
+        Self::start_on(database, tempfile::tempdir().unwrap(), configure, private_threads).await
     }
 
     /// Another instance on the same database, which takes the same tokens.
@@ -73,17 +86,18 @@ impl TestServer {
         let data_dir = tempfile::tempdir().unwrap();
         let secret = Path::new("local-auth-secret");
         std::fs::copy(self.data_dir.path().join(secret), data_dir.path().join(secret)).unwrap();
-        Self::start_on(self.database.clone(), data_dir, configure).await
+        Self::start_on(self.database.clone(), data_dir, configure, private_threads).await
     }
 
     async fn start_on(
         database: PgConnectOptions,
         data_dir: TempDir,
         configure: impl FnOnce(&mut Config),
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> TestServer {
         let mut config = Config::for_test(database.clone(), data_dir.path()).unwrap();
         configure(&mut config);
-        let server = Server::start(config, private_threads).await.unwrap();
+        let server = Server::start(config, policy).await.unwrap();
         let url = format!("http://{}", server.address());
         let metrics_url = server.metrics_address().map(|address| format!("http://{address}"));
         let (stop, stopped) = StopSignal::of_channel();
@@ -92,22 +106,25 @@ impl TestServer {
         TestServer { url, metrics_url, pool, database, data_dir, stop, running }
     }
 
-    /// Signs somebody up.
+    /// Somebody who has signed up and in, as far as the database and the token say.
     pub(crate) async fn user(&self) -> User {
-        let client = client();
         let email = format!("{}@example.com", uuid::Uuid::new_v4().simple());
-        let body = json!({ "email": email, "password": "correct horse" });
-        let url = format!("{}/auth/v1/signup", self.url);
-        let session = client.post(url).json(&body).send().await.unwrap();
-        let session: Value = session.json().await.unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        User {
-            id: text(&session["user"]["id"]),
-            token: text(&session["access_token"]),
-            email,
-            url: self.url.clone(),
-            client,
-        }
+        let insert = "with person as (
+                insert into local_auth.users (email, password_hash, last_sign_in_at)
+                values ($1, $2, now())
+                returning id
+            )
+            insert into local_auth.sessions (user_id, method)
+            select id, 'password' from person
+            returning user_id::text, id::text";
+        let row =
+            sqlx::query(insert).bind(&email).bind(password_hash()).fetch_one(&self.pool).await;
+        let row = row.unwrap();
+        let (id, session): (String, String) = (row.get(0), row.get(1));
+        let (url, client) = (self.url.clone(), client());
+        let mut user = User { id, token: String::new(), email, url, client };
+        user.token = self.token_for(&user, 3600, &json!({ "session_id": session }));
+        user
     }
 
     /// Tells the server to stop, once more than before.
@@ -134,7 +151,7 @@ impl TestServer {
 
 /// One that gives up on a server that says nothing more.
 fn client() -> Client {
-    Client::builder().read_timeout(PATIENCE).build().unwrap()
+    thread_store::http_client::builder().read_timeout(PATIENCE).build().unwrap()
 }
 
 /// Somebody with an access token, or nobody without one.

@@ -3,15 +3,18 @@
 use std::future::Future;
 use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
-use serde_json::json;
-use sqlx::{AssertSqlSafe, PgPool};
+use jsonwebtoken::{Header, get_current_timestamp};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use thread_store::auth::{Auth, Authenticate, SlotTaken};
 use thread_store::config::Config;
-use thread_store::server::{Server, StopSignal};
 
+use super::jwt::{self, Key};
 use super::postgres::test_cluster;
-use super::{Answer, TestServer, User};
+use super::{Answer, PASSWORD, TestServer, User};
+
+/// How often these servers verify the token of an open stream again.
+const STREAM_CHECK: Duration = Duration::from_secs(1);
 
 impl TestServer {
     /// A server with the local sign-in, these handlers and this `SUPABASE_AUTH_CACHE_TTL`.
@@ -19,23 +22,32 @@ impl TestServer {
         auth_cache_ttl: Duration,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> TestServer {
-        let database = test_cluster().await.database().await;
-        let data_dir = tempfile::tempdir().unwrap();
-        let mut config = Config::for_test(database.clone(), data_dir.path()).unwrap();
-        config.auth_cache_ttl = auth_cache_ttl;
-        let server = Server::start(config, policy).await.unwrap();
-        let url = format!("http://{}", server.address());
-        let (stop, stopped) = StopSignal::of_channel();
-        let running = tokio::spawn(server.run(stopped));
-        let pool = PgPool::connect_lazy_with(database.clone());
-        TestServer { url, metrics_url: None, pool, database, data_dir, stop, running }
+        let configure = |config: &mut Config| {
+            config.auth_cache_ttl = auth_cache_ttl;
+            config.limits.stream_check = STREAM_CHECK;
+        };
+        Self::start_policy_with(configure, policy).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_policy_with(
+        configure: impl FnOnce(&mut Config),
+        policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
+    ) -> TestServer {
+        let database = test_cluster().await.migrated_database().await;
+        Self::start_on(database, tempfile::tempdir().unwrap(), configure, policy).await
     }
 
     /// A token for a user under this server's own secret, which ends in so many seconds.
     pub(crate) fn forge(&self, user: &User, expires_in: i64) -> String {
+        self.token_for(user, expires_in, &json!({}))
+    }
+
+    /// The same with more claims.
+    pub(crate) fn token_for(&self, user: &User, expires_in: i64, more: &Value) -> String {
         let secret = std::fs::read(self.data_dir.path().join("local-auth-secret")).unwrap();
         let now = i64::try_from(get_current_timestamp()).unwrap();
-        let claims = json!({
+        let mut claims = json!({
             "iss": format!("{}/auth/v1", self.url),
             "sub": user.id,
             "aud": "authenticated",
@@ -43,8 +55,11 @@ impl TestServer {
             "exp": now + expires_in,
             "iat": now - 3600,
         });
-        let key = EncodingKey::from_secret(secret.trim_ascii());
-        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+        for (name, value) in more.as_object().into_iter().flatten() {
+            claims[name] = value.clone();
+        }
+        let key = Key::Secret(secret.trim_ascii().to_vec());
+        jwt::encode(&Header::default(), &claims, &key)
     }
 
     /// Changes the row of a user as an operator would.
@@ -74,7 +89,7 @@ impl User {
 
     /// Signs in again, for a second session of the same user.
     pub(crate) async fn another_session(&self) -> User {
-        let body = json!({ "email": self.email, "password": "correct horse" });
+        let body = json!({ "email": self.email, "password": PASSWORD });
         let session = self.post("/auth/v1/token?grant_type=password", body).await.expect(200);
         self.with_token(session["access_token"].as_str().unwrap())
     }

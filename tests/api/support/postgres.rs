@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use thread_store::config::CorsOrigins;
 use thread_store::embedded_postgres::{Durability, Embedded, Options};
+use thread_store::local_sign_in::LocalAuth;
 use tokio::sync::OnceCell;
 
 /// The Postgres of this test process, started by the first test that asks for it.
@@ -27,6 +29,8 @@ pub(crate) async fn test_cluster() -> &'static TestCluster {
 pub(crate) struct TestCluster {
     embedded: Embedded,
     log: PathBuf,
+    migrated: OnceCell<String>,
+    partitioned: OnceCell<String>,
     _watcher: Child,
 }
 
@@ -48,7 +52,13 @@ impl TestCluster {
         })
         .await
         .unwrap_or_else(|error| failed("starting Postgres", &error));
-        Self { embedded, log, _watcher: watcher }
+        Self {
+            embedded,
+            log,
+            migrated: OnceCell::new(),
+            partitioned: OnceCell::new(),
+            _watcher: watcher,
+        }
     }
 
     /// What the server writes of itself.
@@ -58,39 +68,49 @@ impl TestCluster {
 
     /// A new empty database.
     pub(crate) async fn database(&self) -> PgConnectOptions {
+        self.copy_of("template1").await
+    }
+
+    /// A new database with the schemas of the thread store and of the local sign-in.
+    pub(crate) async fn migrated_database(&self) -> PgConnectOptions {
+        let template = self.migrated.get_or_init(|| self.template(false)).await;
+        self.copy_of(template).await
+    }
+
+    /// The same with the tables of threads split by tenant: the stand-in for a cluster.
+    pub(crate) async fn partitioned_database(&self) -> PgConnectOptions {
+        let template = self.partitioned.get_or_init(|| self.template(true)).await;
+        self.copy_of(template).await
+    }
+
+    async fn template(&self, is_partitioned: bool) -> String {
+        let database = self.database().await;
+        let made = migrate(&database, is_partitioned).await;
+        made.unwrap_or_else(|error| failed("migrating a database", &error));
+        database.get_database().unwrap_or_default().to_owned()
+    }
+
+    async fn copy_of(&self, template: &str) -> PgConnectOptions {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let options = self.embedded.connect_options();
         let create = async {
             let mut connection = options.clone().database("postgres").connect().await?;
-            connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+            let create = format!("create database {name} template {template}");
+            connection.execute(AssertSqlSafe(create)).await?;
             connection.close().await
         };
         create.await.unwrap_or_else(|error| failed("creating a database", &error));
         options.database(&name)
     }
 
-    /// A new database for a server: empty, or with partitioned tables if the tests are run on them
+    /// A new database for a server, with partitioned tables if the tests are run on them
     /// (`THREAD_STORE_TEST_TABLES=partitioned`).
     pub(crate) async fn database_of_a_server(&self) -> PgConnectOptions {
         match std::env::var("THREAD_STORE_TEST_TABLES").as_deref() {
             Ok("partitioned") => self.partitioned_database().await,
-            Ok("whole") | Err(_) => self.database().await,
+            Ok("whole") | Err(_) => self.migrated_database().await,
             Ok(other) => failed("reading THREAD_STORE_TEST_TABLES", &other),
         }
-    }
-
-    /// A new database with the tables of threads split by tenant: the stand-in for a cluster.
-    pub(crate) async fn partitioned_database(&self) -> PgConnectOptions {
-        let database = self.database().await;
-        let split = async {
-            thread_store::store::migrate(&database).await?;
-            let mut connection = database.clone().connect().await?;
-            connection.execute(AssertSqlSafe(partitioned())).await?;
-            connection.close().await?;
-            Ok::<_, Box<dyn std::error::Error>>(())
-        };
-        split.await.unwrap_or_else(|error| failed("splitting the tables", &error));
-        database
     }
 
     /// A new empty database as a `DATABASE_URL`, for a child process.
@@ -99,16 +119,40 @@ impl TestCluster {
     }
 }
 
+async fn migrate(
+    database: &PgConnectOptions,
+    is_partitioned: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
+    thread_store::store::migrate(database).await?;
+    if is_partitioned {
+        let mut connection = database.clone().connect().await?;
+        connection.execute(AssertSqlSafe(partitioned())).await?;
+        connection.close().await?;
+    }
+    let (pool, directory) = (PgPool::connect_with(database.clone()).await?, tempfile::tempdir()?);
+    let site = url::Url::parse("http://localhost")?;
+    LocalAuth::open(pool.clone(), directory.path(), site, CorsOrigins::Any).await?;
+    pool.close().await;
+    Ok(())
+}
+
 /// Partitions of each table.
 pub(crate) const PARTITIONS: usize = 8;
 
+/// All tables but the one of migrations, and all functions.
+const DROP_TABLES: &str = "do $$ declare name text; begin
+    for name in select relname from pg_class
+        where relnamespace = 'thread_store'::regnamespace and relkind = 'r'
+            and relname <> '_sqlx_migrations'
+    loop execute format('drop table thread_store.%I cascade', name); end loop;
+    for name in select oid::regprocedure::text from pg_proc
+        where pronamespace = 'thread_store'::regnamespace
+    loop execute 'drop routine ' || name || ' cascade'; end loop;
+end $$";
+
 /// The tables of the migrations once more, each with a tenant as a table of [`PARTITIONS`] partitions.
 fn partitioned() -> String {
-    let mut text = "begin; set search_path = pg_catalog;\n\
-                    drop table thread_store.thread, thread_store.checkpoint, \
-                    thread_store.channel_value, thread_store.message, \
-                    thread_store.thread_directory cascade;\n"
-        .to_owned();
+    let mut text = format!("begin; set search_path = pg_catalog;\n{DROP_TABLES};\n");
     let mut partitions = String::new();
     for migration in thread_store::store::migrator().iter() {
         for (number, part) in migration.sql.as_str().split("create table thread_store.").enumerate()

@@ -1,4 +1,4 @@
-//! Commands as the README gives them.
+//! Commands as the documentation gives them.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 /// The commands of "Backup and restore" that hold a word, in their order, with the lines between them
 /// that belong to them.
 pub(crate) fn backup_commands(word: &str) -> String {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, rest) = readme.split_once("\n### Backup and restore\n").unwrap();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/database.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, rest) = page.split_once("\n## Backup and restore\n").unwrap();
     let section = rest.split("\n## ").next().unwrap();
     let mut blocks = vec![String::new()];
     for line in section.lines() {

@@ -1,38 +1,34 @@
 //! Keys that sign tokens, as Supabase and OpenID Connect providers hold them.
 
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, get_current_timestamp};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+use jsonwebtoken::{Algorithm, Header, get_current_timestamp};
+use rcgen::KeyPair;
 use serde_json::{Value, json};
 
+use super::jwt::{self, Key};
 use super::supabase::Reply;
 
 /// A key pair with an id.
 pub(crate) struct Signer {
     pub(crate) kid: String,
     pub(crate) algorithm: Algorithm,
-    pub(crate) key: EncodingKey,
+    pub(crate) key: Key,
     pub(crate) pair: KeyPair,
 }
 
 impl Signer {
     pub(crate) fn es256(kid: &str) -> Signer {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-        let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+        let (key, pair) = Key::es256();
         Signer { kid: kid.to_owned(), algorithm: Algorithm::ES256, key, pair }
     }
 
     pub(crate) fn rs256(kid: &str) -> Signer {
-        let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
-        let key = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).unwrap();
+        let (key, pair) = Key::rs256();
         Signer { kid: kid.to_owned(), algorithm: Algorithm::RS256, key, pair }
     }
 
     /// The public half, as a JWK.
     pub(crate) fn public(&self) -> Value {
-        let mut public =
-            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap())
-                .unwrap();
+        let mut public = self.key.public();
         public["kid"] = self.kid.as_str().into();
         public["use"] = "sig".into();
         public["key_ops"] = json!(["verify"]);
@@ -48,7 +44,7 @@ impl Signer {
     }
 
     pub(crate) fn sign_as(&self, header: &Header, claims: &Value) -> String {
-        jsonwebtoken::encode(header, claims, &self.key).unwrap()
+        jwt::encode(header, claims, &self.key)
     }
 }
 

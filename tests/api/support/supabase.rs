@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::{EncodingKey, Header, get_current_timestamp};
+use jsonwebtoken::{Header, get_current_timestamp};
 use serde_json::{Value, json};
 use thread_store::auth::{JwtIssuer, Mode};
 use thread_store::config::SignIn;
@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+
+use super::jwt::{self, Key};
 
 const USER: &str = "/auth/v1/user";
 
@@ -367,8 +369,8 @@ pub(crate) fn token_of(sub: &str, seconds: i64) -> String {
 
 /// A token with these claims.
 pub(crate) fn token_with(claims: &Value) -> String {
-    let key = EncodingKey::from_secret(uuid::Uuid::new_v4().as_bytes());
-    jsonwebtoken::encode(&Header::default(), claims, &key).unwrap()
+    let key = Key::Secret(uuid::Uuid::new_v4().as_bytes().to_vec());
+    jwt::encode(&Header::default(), claims, &key)
 }
 
 /// What a token says.

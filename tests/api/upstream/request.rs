@@ -1,7 +1,5 @@
 //! What Supabase is asked, and where.
 
-use reqwest::Client;
-
 use super::*;
 
 #[tokio::test]
@@ -24,7 +22,9 @@ async fn only_the_token_is_forwarded_of_what_a_client_sends() {
     let supabase = Supabase::start().await;
     let server = server_of(&supabase).await;
     let token = token();
-    let request = Client::new()
+    let request = thread_store::http_client::builder()
+        .build()
+        .unwrap()
         .post(format!("{}/threads/count?x=1", server.url))
         .header("authorization", format!("bEaReR {token}"))
         .header("x-jwt-aud", "somebody-else")

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use reqwest::Client;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
@@ -75,7 +74,7 @@ async fn a_certificate_that_is_expired_or_somebody_elses_is_a_503_and_sees_no_to
             token: token(),
             email: String::new(),
             url: program.url.clone(),
-            client: Client::new(),
+            client: thread_store::http_client::builder().build().unwrap(),
         };
         let answer = count(&user).await;
         assert_eq!(answer.status, status, "{name}: {}", answer.text);

@@ -1,10 +1,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
+use super::super::jwt::Key;
 use super::*;
 
 /// An issuer that a test can change.
@@ -38,11 +37,8 @@ impl KeySource for Issuer {
 
 impl Issuer {
     fn of(kids: &[&'static str]) -> Issuer {
-        let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
-        let key = EncodingKey::from_ec_pem(pem.as_bytes()).unwrap();
-        let key = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap());
         let issuer = Issuer {
-            key: Arc::new(key.unwrap()),
+            key: Arc::new(Key::es256().0.public()),
             kids: Arc::default(),
             delay: Arc::default(),
             age: Arc::default(),

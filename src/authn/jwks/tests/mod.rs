@@ -9,11 +9,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::future::BoxFuture;
 use http::{HeaderMap, header};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
+use super::jwt::{self, Key};
 use super::*;
 use crate::authn::bearer::BearerToken;
 use crate::authn::jwt::Jwt;
@@ -26,36 +25,28 @@ const NO_KEYS: WithoutKeys = WithoutKeys::Misconfigured("no keys");
 /// A key pair, and its public half as it is published.
 struct Signer {
     algorithm: Algorithm,
-    key: EncodingKey,
+    key: Key,
     public: Value,
 }
 
 impl Signer {
     fn es256(kid: &str) -> Signer {
-        let pem = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
-        let key = EncodingKey::from_ec_pem(pem.as_bytes()).unwrap();
-        Signer::of(kid, Algorithm::ES256, key)
+        Signer::of(kid, Algorithm::ES256, Key::es256().0)
     }
 
     fn rs256(kid: &str) -> Signer {
-        let pair = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
-        let key = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).unwrap();
-        Signer::of(kid, Algorithm::RS256, key)
+        Signer::of(kid, Algorithm::RS256, Key::rs256().0)
     }
 
-    fn of(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Signer {
-        let mut public =
-            serde_json::to_value(Jwk::from_encoding_key(&key, algorithm).unwrap()).unwrap();
+    fn of(kid: &str, algorithm: Algorithm, key: Key) -> Signer {
+        let mut public = key.public();
         public["kid"] = kid.into();
         Signer { algorithm, key, public }
     }
 
     /// Signs any text as a header and any as a payload.
     fn sign_texts(&self, header: &str, payload: &str) -> String {
-        let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
-        let message = format!("{}.{}", encode(header), encode(payload));
-        let signature = crypto::sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
-        format!("{message}.{signature}")
+        jwt::sign_texts(header, payload, &self.key, self.algorithm)
     }
 
     fn sign(&self, header: &Value, payload: &Value) -> String {
@@ -284,8 +275,7 @@ async fn texts_are_checked_row_by_row() {
 #[tokio::test(start_paused = true)]
 async fn what_the_keys_cannot_judge_is_left_to_others_and_forgeries_are_not() {
     let signer = Signer::es256("1");
-    let secret =
-        Signer::of("shared", Algorithm::HS256, EncodingKey::from_secret(b"a shared secret"));
+    let secret = Signer::of("shared", Algorithm::HS256, Key::Secret(b"a shared secret".to_vec()));
     let published = Published::of(vec![signer.public.clone()]);
     let elsewhere = published.jwks(WithoutKeys::AskedElsewhere("no keys"));
     let alone = published.jwks(NO_KEYS);

@@ -1,0 +1,58 @@
+//! The sub-commands `attach` and `detach`: threads of an agent that writes with LangGraph's own
+//! checkpointers, served as this server's (D30).
+
+mod report;
+
+use std::io::Write as _;
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::config::{Attach, Database};
+use crate::progress::Progress;
+use crate::store::{self, Attaching, TakenIn};
+use report::report;
+
+/// Attaches the tables, takes in what is there already, and prints a report.
+///
+/// Killed in the middle, the next one goes on where it was.
+pub async fn attach(asked: Attach) -> anyhow::Result<()> {
+    let options = external(&asked.database)?;
+    let mut attaching = Attaching::begin(options, &asked.schema, &asked.owner_key).await?;
+    let mut taken_in = TakenIn::default();
+    let mut progress = Progress::of(usize::try_from(attaching.estimate().await?)?);
+    let mut done = 0;
+    loop {
+        let some = attaching.take_in_some(&mut taken_in).await?;
+        if some == 0 {
+            break;
+        }
+        done += usize::try_from(some)?;
+        progress.advance(done, "");
+    }
+    let survey = attaching.survey(asked.aes_key.as_ref()).await?;
+    say(&report(&attaching, &taken_in, &survey));
+    Ok(())
+}
+
+/// Takes the triggers off the agent's tables.
+pub async fn detach(database: &Database) -> anyhow::Result<()> {
+    let attachment = store::detach(external(database)?).await?;
+    say(&format!(
+        "thread-store: schema {} is detached. Its threads stay, without state; `thread-store attach` \
+         brings it back\n",
+        attachment.schema
+    ));
+    Ok(())
+}
+
+fn external(database: &Database) -> anyhow::Result<&PgConnectOptions> {
+    match database {
+        Database::External { url, direct } => Ok(direct.as_ref().unwrap_or(url)),
+        #[cfg(feature = "embedded")]
+        Database::Embedded { .. } => anyhow::bail!("DATABASE_URL must name the agent's database"),
+    }
+}
+
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,83 @@
+//! Whether a JSON text contains another, as Postgres's `@>` has it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::{equal, for_each};
+
+/// Deepest nesting that is looked through. What is deeper does not contain anything.
+const MAX_COMPARED_DEPTH: usize = 1024;
+
+/// Whether `part` is in `whole`: each key of an object with a value that is contained, each item of
+/// a list in one of the items, anything else if it is equal.
+#[must_use]
+pub fn contains(whole: &str, part: &str) -> bool {
+    contains_at(0, whole, part)
+}
+
+fn contains_at(depth: usize, whole: &str, part: &str) -> bool {
+    if depth > MAX_COMPARED_DEPTH {
+        return false;
+    }
+    match (whole.as_bytes().first(), part.as_bytes().first()) {
+        (Some(b'{'), Some(b'{')) => {
+            type Fields<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+            let read = serde_json::from_str::<Fields<'_>>;
+            let (Ok(whole), Ok(part)) = (read(whole), read(part)) else { return false };
+            part.iter().all(|(key, part)| {
+                whole.get(key).is_some_and(|whole| contains_at(depth + 1, whole.get(), part.get()))
+            })
+        }
+        (Some(b'['), Some(b'[')) => {
+            let items = elements(whole);
+            elements(part)
+                .into_iter()
+                .all(|part| items.iter().any(|whole| contains_at(depth + 1, whole, part)))
+        }
+        _ => equal(whole, part),
+    }
+}
+
+fn elements(list: &str) -> Vec<&str> {
+    let mut elements = Vec::new();
+    let _ = for_each(list, |element| {
+        elements.push(element);
+        Ok::<_, ()>(())
+    });
+    elements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn objects_contain_their_keys_and_lists_their_items() {
+        let whole = r#"{"a":1,"b":{"c":[1,{"d":"x","e":2}],"f":null}}"#;
+        let parts = [
+            "{}",
+            r#"{"a":1.0}"#,
+            r#"{"b":{}}"#,
+            r#"{"b":{"c":[]}}"#,
+            r#"{"b":{"c":[{"d":"x"}]}}"#,
+            r#"{"b":{"c":[1,1]}}"#,
+            r#"{"b":{"f":null}}"#,
+        ];
+        for part in parts {
+            assert!(contains(whole, part), "{part}");
+        }
+        let others = [
+            r#"{"a":2}"#,
+            r#"{"g":null}"#,
+            r#"{"b":{"c":{}}}"#,
+            r#"{"b":{"c":[{"d":"x","e":3}]}}"#,
+            r#"{"b":{"c":[[1]]}}"#,
+            r#"{"a":"1"}"#,
+        ];
+        for part in others {
+            assert!(!contains(whole, part), "{part}");
+        }
+    }
+}
