@@ -53,7 +53,7 @@ create index thread_unsettled on thread_store.thread (tenant, thread_id)
     where agent_thread_id is not null and (agent_settled < last_seq or status = 'busy');
 
 -- The tenant of an owner: the first 64 bits of the SHA-256 of its name.
-create function thread_store.tenant_of(name text) returns bigint
+create or replace function thread_store.tenant_of(name text) returns bigint
 language sql immutable parallel safe
 set search_path = pg_catalog
 as $$ select ('x' || encode(substr(sha256(convert_to(name, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint $$;
@@ -61,7 +61,7 @@ as $$ select ('x' || encode(substr(sha256(convert_to(name, 'UTF8')), 1, 8), 'hex
 -- Makes the row of an agent's thread, or links the one that was made here before. `owned` is the
 -- metadata of its first checkpoint. Says what has become of it: made, linked, ownerless, or refused
 -- because the id belongs to somebody else.
-create function thread_store.agent_enter(
+create or replace function thread_store.agent_enter(
     agent_id text, id uuid, owned jsonb, began timestamptz, written timestamptz
 ) returns text
 language plpgsql
@@ -129,7 +129,7 @@ $$;
 
 -- Brings what is known of an agent's thread to what is in the agent's tables. `id` is what its id is,
 -- or would be, here. Says what has become of it: as `agent_enter`, or touched, emptied, gone, swept.
-create function thread_store.agent_settle(agent_id text, id uuid) returns text
+create or replace function thread_store.agent_settle(agent_id text, id uuid) returns text
 language plpgsql
 set search_path = pg_catalog
 as $$
@@ -230,7 +230,7 @@ $$;
 
 -- After a checkpoint, a question or an error of an agent. It never waits and never fails: what it
 -- cannot do is left to the servers, and what goes wrong is a warning.
-create function thread_store.agent_wrote() returns trigger
+create or replace function thread_store.agent_wrote() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog
 set lock_timeout = '20ms'
@@ -283,7 +283,7 @@ end
 $$;
 
 -- After rows of checkpoints were deleted or truncated.
-create function thread_store.agent_deleted() returns trigger
+create or replace function thread_store.agent_deleted() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog
 set lock_timeout = '20ms'

@@ -7,8 +7,8 @@
 
 -- 1. Conditions ---------------------------------------------------
 
--- the owner's threads: asked.filter = '["owner","ada"]'
--- coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- the owner's threads: asked.filter = '[{"owner":"ada"}]'
+-- coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- all threads: asked.filter = '[]'
 -- (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -53,44 +53,23 @@ from thread
 join asked using (thread_id);
 
 -- threads/get
-select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
-from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
-    with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
-cross join lateral (
-    select *
-    from thread_store.thread
-    where thread.tenant = asked.tenant
-        and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-    offset 0
-) as thread
-left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and thread.state_bytes <= asked.max_bytes
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
+select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
     select distinct on (written.position) written.position, written.message
     from (
         select position, seq, message
@@ -117,9 +96,30 @@ left join lateral (
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
+        ) as visible
+        where visible.message is not null
+    ) end as messages
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+    with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.state_bytes <= asked.max_bytes
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true;
 
 -- threads/patch
 with asked as (
@@ -139,7 +139,7 @@ mine as (
         from thread_store.thread
         where thread.tenant = asked.tenant
             and thread.thread_id = asked.thread_id
-            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
         for no key update skip locked
     ) as thread
 ),
@@ -169,36 +169,23 @@ thread as (
     where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
     returning thread.*, mine.n
 )
-select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
-from thread
-join asked using (n)
-left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and thread.state_bytes <= asked.max_bytes
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
+select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
     select distinct on (written.position) written.position, written.message
     from (
         select position, seq, message
@@ -225,13 +212,71 @@ left join lateral (
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
+        ) as visible
+        where visible.message is not null
+    ) end as messages
+from thread
+join asked using (n)
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.state_bytes <= asked.max_bytes
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true;
 
 -- threads/search
 select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
+    select distinct on (written.position) written.position, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+        ) as visible
+        where visible.message is not null
+    ) end as messages
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
@@ -251,7 +296,7 @@ cross join lateral (
         select *, true as is_match
         from thread_store.thread
         where thread.tenant = asked.tenant
-            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
             and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
             and true
         order by thread.updated_at desc, thread.thread_id desc
@@ -272,23 +317,27 @@ left join lateral (
         and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
     order by checkpoint.checkpoint_id desc
     limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
+) as head on true;
+
+-- threads/search_recent
+select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
+    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq,
+    case when head.seq is not null then (
+        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+        from jsonb_each(head.channels) as entry
+        cross join lateral (
+            select value
+            from thread_store.channel_value
+            where channel_value.tenant = asked.tenant
+                and channel_value.thread_id = thread.thread_id
+                and channel_value.seq = (entry.value ->> 0)::bigint
+                and channel_value.channel = entry.key
+            offset 0
+        ) as stored
+    ) end as channels,
+    case when head.messages_end is not null then (
+        select coalesce(string_agg(visible.message::text, ','), '')
+        from (
     select distinct on (written.position) written.position, written.message
     from (
         select position, seq, message
@@ -315,13 +364,9 @@ left join lateral (
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
-
--- threads/search_recent
-select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, head.seq as head_seq, channels.text as channels, messages.text as messages
+        ) as visible
+        where visible.message is not null
+    ) end as messages
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
@@ -349,7 +394,7 @@ cross join lateral (
                 select *
                 from thread_store.thread
                 where thread.tenant = asked.tenant
-                    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+                    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
                     and (thread.updated_at, thread.thread_id)
                         < (asked.behind::timestamptz, asked.behind_id)
                 order by thread.updated_at desc, thread.thread_id desc
@@ -374,58 +419,13 @@ left join lateral (
         and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
     order by checkpoint.checkpoint_id desc
     limit 1
-) as head on true
-left join lateral (
-    select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-    from jsonb_each(head.channels) as entry
-    cross join lateral (
-        select value
-        from thread_store.channel_value
-        where channel_value.tenant = asked.tenant
-            and channel_value.thread_id = thread.thread_id
-            and channel_value.seq = (entry.value ->> 0)::bigint
-            and channel_value.channel = entry.key
-        offset 0
-    ) as stored
-) as channels on true
-left join lateral (
-    select coalesce(string_agg(visible.message::text, ','), '') as text
-    from (
-    select distinct on (written.position) written.position, written.message
-    from (
-        select position, seq, message
-        from thread_store.message
-        where message.tenant = asked.tenant
-            and message.thread_id = thread.thread_id
-            and message.branch = head.branch
-            and message.position >= head.messages_start
-            and message.position < head.messages_end
-            and message.seq <= head.seq
-        union all
-        select inherited.position, inherited.seq, inherited.message
-        from jsonb_array_elements(head.ancestors) as ancestor
-        cross join lateral (
-            select position, seq, message
-            from thread_store.message
-            where message.tenant = asked.tenant
-                and message.thread_id = thread.thread_id
-                and message.branch = (ancestor ->> 0)::bigint
-                and message.position >= head.messages_start
-                and message.position < (ancestor ->> 2)::bigint
-                and message.seq <= (ancestor ->> 1)::bigint
-            offset 0
-        ) as inherited
-    ) as written
-    order by written.position, written.seq desc
-    ) as visible
-    where visible.message is not null
-) as messages on head.messages_end is not null;
+) as head on true;
 
 -- threads/count
 select asked.n, (
     select count(*)
     from thread_store.thread
-    where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+    where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 ) as threads
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
     with ordinality as asked (tenant, filter, criteria, n);
@@ -440,7 +440,7 @@ from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 cross join lateral (
     select 1
     from thread_store.thread
-    where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     limit asked.max_threads
 ) as own;
 
@@ -459,7 +459,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     for key share
 ) as thread;
 
@@ -508,7 +508,7 @@ gone as (
         and thread.thread_id = asked.thread_id
         and thread.stored_bytes <= asked.max_bytes
         and thread.last_seq <= asked.max_checkpoints
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     returning asked.n, thread.thread_id
 ),
 forgotten as (
@@ -529,7 +529,7 @@ set ttl_strategy = 'delete', expires_at = '-infinity'
 from asked
 where thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 returning asked.n;
 
 -- threads/lock_expired
@@ -604,7 +604,7 @@ join thread_store.thread
     and thread.thread_id = any(array(
         select id::uuid from jsonb_array_elements_text(asked.thread_ids) as id
     ))
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 order by thread.thread_id
 for update of thread;
 
@@ -721,7 +721,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     for no key update
 ) as thread;
 
@@ -742,7 +742,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
 ) as thread
 left join lateral (
@@ -820,7 +820,7 @@ mine as (
             and thread.created_at = asked.created_at
             and thread.last_seq = asked.seq - 1
             and thread.pruned = asked.pruned
-            and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
         for no key update skip locked
     ) as thread
 ),
@@ -885,7 +885,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
 ) as thread
 cross join lateral (
@@ -1001,7 +1001,7 @@ from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
 join thread_store.thread
     on thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest');
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest');
 
 -- state/storage
 select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
@@ -1013,7 +1013,7 @@ cross join lateral (
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
-        and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
 ) as thread
 cross join lateral (
@@ -1062,7 +1062,7 @@ set metadata = asked.metadata || thread.metadata,
 from asked
 where thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 returning asked.n;
 
 -- runs/record
@@ -1073,7 +1073,7 @@ from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 join thread_store.thread
     on thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 on conflict do nothing;
 
 -- runs/known
@@ -1083,7 +1083,7 @@ from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 join thread_store.thread
     on thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 join thread_store.run
     on run.tenant = asked.tenant
     and run.thread_id = asked.thread_id
@@ -1096,7 +1096,7 @@ using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 join thread_store.thread
     on thread.tenant = asked.tenant
     and thread.thread_id = asked.thread_id
-    and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 where run.tenant = asked.tenant
     and run.thread_id = asked.thread_id
     and run.run_id = asked.run_id;
@@ -1334,12 +1334,12 @@ select from thread_store.thread limit 0;
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id)) as is_match
 
 -- threads/count (the owner's threads; requests of any tenants; by metadata)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
 
 -- threads/count (the owner's threads; requests of any tenants; by values)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1368,16 +1368,16 @@ select from thread_store.thread limit 0;
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))
 
 -- threads/count (the owner's threads; requests of any tenants; by status)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.status = (asked.criteria ->> 0)
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.status = (asked.criteria ->> 0)
 
 -- threads/count (the owner's threads; requests of any tenants; by ids)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
 
 -- threads/count (the owner's threads; requests of any tenants; by all of these)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0) and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
 -- + select distinct on (written.position) written.position, written.message
 -- + from (
 -- + select position, seq, message
@@ -1420,18 +1420,18 @@ select from thread_store.thread limit 0;
 -- + select $1::bigint, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
 
 -- threads/get (the owner's threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (the owner's threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
@@ -1440,54 +1440,54 @@ select from thread_store.thread limit 0;
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (the owner's threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (the owner's threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (the owner's threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/quota (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -1606,15 +1606,21 @@ select from thread_store.thread limit 0;
 -- + where run.tenant = $1::bigint
 
 -- threads/search (the owner's threads; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
--- + and coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) = (($2::text[]::jsonb[])[1] -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((thread.metadata @> (($2::text[]::jsonb[])[1] -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
 -- - limit asked.max_threads
 -- - offset asked.skipped
@@ -1626,181 +1632,175 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
 
 -- threads/search (the owner's threads; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = thread.tenant
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (the owner's threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = thread.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (the owner's threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/patch (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search_recent (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/count (all threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (all threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/insert (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/progress (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/begin (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/record (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/known (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/forget (all threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (all threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (all threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (all threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (all threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (all threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -1808,7 +1808,7 @@ select from thread_store.thread limit 0;
 -- threads/quota (all threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (all threads; requests of one tenant)
@@ -1816,7 +1816,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (all threads; requests of one tenant)
@@ -1824,7 +1824,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (all threads; requests of one tenant)
@@ -1832,7 +1832,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (all threads; requests of one tenant)
@@ -1840,7 +1840,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (all threads; requests of one tenant)
@@ -1848,7 +1848,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (all threads; requests of one tenant)
@@ -1856,7 +1856,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where later.tenant = asked.tenant
 -- + where later.tenant = $1::bigint
@@ -1870,7 +1870,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
@@ -1886,7 +1886,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
@@ -1900,7 +1900,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (all threads; requests of one tenant)
@@ -1908,7 +1908,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
 -- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
@@ -1922,7 +1922,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/record (all threads; requests of one tenant)
@@ -1932,7 +1932,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/known (all threads; requests of one tenant)
@@ -1940,7 +1940,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - on run.tenant = asked.tenant
 -- + on run.tenant = $1::bigint
@@ -1950,18 +1950,24 @@ select from thread_store.thread limit 0;
 -- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where run.tenant = asked.tenant
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where run.tenant = $1::bigint
 
 -- threads/search (all threads; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -1976,183 +1982,177 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
 
 -- threads/search (all threads; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant
--- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (all threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (all threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/patch (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search_recent (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/count (members or one of some teams, and not archived; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (members or one of some teams, and not archived; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/insert (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/progress (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/begin (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/record (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/known (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/forget (members or one of some teams, and not archived; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (members or one of some teams, and not archived; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (members or one of some teams, and not archived; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (members or one of some teams, and not archived; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (members or one of some teams, and not archived; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (members or one of some teams, and not archived; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -2160,7 +2160,7 @@ select from thread_store.thread limit 0;
 -- threads/quota (members or one of some teams, and not archived; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (members or one of some teams, and not archived; requests of one tenant)
@@ -2168,7 +2168,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (members or one of some teams, and not archived; requests of one tenant)
@@ -2176,7 +2176,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (members or one of some teams, and not archived; requests of one tenant)
@@ -2184,7 +2184,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (members or one of some teams, and not archived; requests of one tenant)
@@ -2192,7 +2192,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (members or one of some teams, and not archived; requests of one tenant)
@@ -2200,7 +2200,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (members or one of some teams, and not archived; requests of one tenant)
@@ -2208,7 +2208,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where later.tenant = asked.tenant
 -- + where later.tenant = $1::bigint
@@ -2222,7 +2222,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
@@ -2238,7 +2238,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
@@ -2252,7 +2252,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (members or one of some teams, and not archived; requests of one tenant)
@@ -2260,7 +2260,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
 -- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
@@ -2274,7 +2274,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/record (members or one of some teams, and not archived; requests of one tenant)
@@ -2284,7 +2284,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/known (members or one of some teams, and not archived; requests of one tenant)
@@ -2292,7 +2292,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - on run.tenant = asked.tenant
 -- + on run.tenant = $1::bigint
@@ -2302,18 +2302,24 @@ select from thread_store.thread limit 0;
 -- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where run.tenant = asked.tenant
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where run.tenant = $1::bigint
 
 -- threads/search (members or one of some teams, and not archived; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0))) = 'array' then (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) end) as item where item = (($2::text[]::jsonb[])[1] -> 1))) or (exists (select from jsonb_array_elements((($2::text[]::jsonb[])[1] -> 3)) as item where item = (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 2))))) and (not coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2328,183 +2334,177 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
 
 -- threads/search (members or one of some teams, and not archived; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant
--- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (members or one of some teams, and not archived; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (members or one of some teams, and not archived; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/patch (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search_recent (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/count (no threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (no threads; requests of any tenants)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/insert (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/progress (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/begin (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/record (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/known (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/forget (no threads; requests of any tenants)
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/get (no threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
--- - where thread.tenant = asked.tenant
--- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (no threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (no threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/search_recent (no threads; requests of one tenant)
--- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = $1::bigint
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
 
 -- threads/count (no threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -2512,7 +2512,7 @@ select from thread_store.thread limit 0;
 -- threads/quota (no threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::bigint[])
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_source (no threads; requests of one tenant)
@@ -2520,7 +2520,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/delete (no threads; requests of one tenant)
@@ -2528,7 +2528,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[], $5::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/hide (no threads; requests of one tenant)
@@ -2536,7 +2536,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock_all (no threads; requests of one tenant)
@@ -2544,7 +2544,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/lock (no threads; requests of one tenant)
@@ -2552,7 +2552,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/parent (no threads; requests of one tenant)
@@ -2560,7 +2560,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where later.tenant = asked.tenant
 -- + where later.tenant = $1::bigint
@@ -2574,7 +2574,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
@@ -2590,7 +2590,7 @@ select from thread_store.thread limit 0;
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
@@ -2604,7 +2604,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/storage (no threads; requests of one tenant)
@@ -2612,7 +2612,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant and checkpoint.thread_id = asked.thread_id
 -- + where checkpoint.tenant = $1::bigint and checkpoint.thread_id = asked.thread_id
@@ -2626,7 +2626,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/record (no threads; requests of one tenant)
@@ -2636,7 +2636,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- runs/known (no threads; requests of one tenant)
@@ -2644,7 +2644,7 @@ select from thread_store.thread limit 0;
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - on run.tenant = asked.tenant
 -- + on run.tenant = $1::bigint
@@ -2654,18 +2654,24 @@ select from thread_store.thread limit 0;
 -- + using unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
 -- - on thread.tenant = asked.tenant
 -- + on thread.tenant = $1::bigint
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where run.tenant = asked.tenant
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where run.tenant = $1::bigint
 
 -- threads/search (no threads; one request)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
 -- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
 -- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2680,31 +2686,25 @@ select from thread_store.thread limit 0;
 -- + and ($8::bool[])[1]
 -- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
 -- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
 
 -- threads/search (no threads; requests without a tenant)
--- - where thread.tenant = asked.tenant
--- - and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- + where thread.tenant = thread.tenant
--- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = thread.tenant
+-- - where thread.tenant = asked.tenant
+-- - and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = thread.tenant
 
 -- threads/count (no threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/quota (no threads; requests without a tenant)
--- - where thread.tenant = asked.tenant and coalesce(((thread.metadata -> (asked.filter ->> 0)) = (asked.filter -> 1)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = asked.tenant and coalesce((thread.metadata @> (asked.filter -> 0)), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')

@@ -57,9 +57,11 @@ fn threads(count: u64) -> String {
 
 fn bytes(count: i64) -> String {
     const KIB: i64 = 1024;
-    match count {
-        ..KIB => format!("{count} bytes"),
-        ..1_048_576 => format!("{} KiB", count / KIB),
-        _ => format!("{} MiB", count / KIB / KIB),
+    if count < KIB {
+        format!("{count} bytes")
+    } else if count < KIB * KIB {
+        format!("{} KiB", count / KIB)
+    } else {
+        format!("{} MiB", count / KIB / KIB)
     }
 }

@@ -35,7 +35,9 @@ pub fn newest_values(
         let before = values.channels.get(channel);
         let after = match written {
             _ if !is_known => Err(Unreadable::Reducer),
-            Ok(written) => replay(channel, before, written.into_iter().flatten().collect()),
+            Ok(written) => {
+                replay(channel, before, &written.into_iter().flatten().collect::<Vec<_>>())
+            }
             Err(why) => Err(why),
         };
         match after {

@@ -26,7 +26,7 @@ pub fn is_replayed(channel: &str) -> bool {
 
 /// What a channel is after some writes, the oldest first. `base`: what it was before; `None` if
 /// it was never written.
-pub fn replay(channel: &str, base: Option<&Raw>, writes: Vec<Raw>) -> Result<Raw, Unreadable> {
+pub fn replay(channel: &str, base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
     // The last value that replaces all before it is where to begin.
     let overwritten = writes.iter().rposition(|write| overwrite(write).is_some());
     let new_base = overwritten.and_then(|place| overwrite(writes.get(place)?));

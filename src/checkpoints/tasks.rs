@@ -95,7 +95,7 @@ pub fn run_of(
     values: &Values,
     writes: &[Write<'_>],
     place: Place<'_>,
-    sends: Vec<Raw>,
+    sends: &[Raw],
     is_live: bool,
     key: Option<&AesKey>,
 ) -> Run {
@@ -188,7 +188,7 @@ impl Planned {
     }
 }
 
-fn planned(document: &Document<'_>, values: &Values, sends: Vec<Raw>) -> Vec<Planned> {
+fn planned(document: &Document<'_>, values: &Values, sends: &[Raw]) -> Vec<Planned> {
     let own: Vec<Value> = values
         .channels
         .get(SENDS)

@@ -159,8 +159,8 @@ fn constructors_of_javascript_are_shown_by_their_arguments() {
 fn replayed(channel: &str, base: &Value, writes: &[Value]) -> Value {
     let raw = |value: &Value| Raw::of(value).unwrap();
     let base = Some(raw(base)).filter(|base| !base.is_null());
-    let writes = writes.iter().map(raw).collect();
-    replay(channel, base.as_ref(), writes).unwrap().parse().unwrap()
+    let writes = writes.iter().map(raw).collect::<Vec<_>>();
+    replay(channel, base.as_ref(), &writes).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn files_are_merged_and_null_deletes() {
 
 #[test]
 fn a_reducer_of_the_agent_is_not_guessed() {
-    assert_eq!(replay("todos", None, Vec::new()).unwrap_err(), Unreadable::Reducer);
+    assert_eq!(replay("todos", None, &[]).unwrap_err(), Unreadable::Reducer);
 }
 
 /// The values and the run of a checkpoint.
@@ -198,7 +198,7 @@ fn at(document: &Value, writes: &[Write<'_>], is_live: bool) -> (Value, Run) {
     let document = Document::read(&text).unwrap();
     let values = Values::read(&document, &[], None, |_| true);
     let place = Place::new("1f1e8789-4f7c-6def-8003-eb3c016b46ea", "", 3);
-    let run = run_of(&document, &values, writes, place, Vec::new(), is_live, None);
+    let run = run_of(&document, &values, writes, place, &[], is_live, None);
     (values.to_json().parse().unwrap(), run)
 }
 

@@ -36,6 +36,8 @@ pub struct Thread {
     pub(super) is_agents: bool,
     /// Whether its status is that of its state.
     pub(super) is_settled: bool,
+    /// Whether its state has not changed for 5 minutes.
+    pub(super) is_quiet: bool,
 }
 
 /// What happens to a thread when its time is over, or when it is pruned.
@@ -101,7 +103,8 @@ macro_rules! thread_columns {
         "thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, \
          thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, \
          thread.agent_thread_id is not null as is_agents, \
-         thread.agent_settled >= thread.last_seq as is_settled"
+         thread.agent_settled >= thread.last_seq as is_settled, \
+         thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet"
     };
 }
 pub(super) use thread_columns;
@@ -121,6 +124,7 @@ impl Thread {
             ttl: TtlStatus::read(row)?,
             is_agents: row.try_get("is_agents")?,
             is_settled: row.try_get("is_settled")?,
+            is_quiet: row.try_get("is_quiet")?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Attaching the tables of a checkpointer, and detaching them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
@@ -271,7 +272,7 @@ pub async fn detach(options: &PgConnectOptions) -> Result<Attachment, AttachErro
             .fetch_one(&mut connection)
             .await?;
         if is_there {
-            drops += &format!("; drop trigger if exists {name} on {on}");
+            let _ = write!(drops, "; drop trigger if exists {name} on {on}");
         }
     }
     let forget = "update thread_store.agent_attachment set is_attached = false, taken_in_to = ''; \
@@ -319,5 +320,8 @@ async fn attached(connection: &mut PgConnection) -> Result<Option<Attachment>, s
 }
 
 fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "55P03")
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "55P03")
 }

@@ -209,6 +209,6 @@ impl Chain {
         };
         let writes = writes.into_iter().rev().flatten().cloned();
         let writes: Result<Vec<_>, _> = writes.collect();
-        replay(&wanted.channel, base.as_ref(), writes?.into_iter().flatten().collect())
+        replay(&wanted.channel, base.as_ref(), &writes?.into_iter().flatten().collect::<Vec<_>>())
     }
 }

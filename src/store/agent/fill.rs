@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use chrono::Utc;
-
 use super::AgentState;
 use crate::checkpoints::Run;
 use crate::json::Raw;
@@ -11,11 +9,6 @@ use crate::shares::Permit;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT};
 use crate::store::{Channels, Error, Held, Status, Store, Thread};
-use crate::time::Timestamp;
-
-/// A step that was begun and has neither failed nor asked runs for this long. After that it is taken
-/// for one that waits to be resumed: a breakpoint of the graph, or an agent that was stopped.
-pub(super) const RUNS: i64 = 5 * 60 * 1000;
 
 impl Store {
     /// Adds what is in the tables of an agent to a thread.
@@ -72,23 +65,26 @@ impl Thread {
             return;
         };
         self.values = checkpoint.values;
-        self.status = status(&run, self.state_updated_at);
+        self.status = status(&run, self.is_quiet);
         self.interrupts = Raw::of(&run.interrupts).ok().filter(|_| !run.interrupts.is_empty());
     }
 }
 
 /// The status of a thread from what its rows say.
-pub(super) fn status(run: &Run, written: Timestamp) -> Status {
-    let age = Utc::now().timestamp_millis() - written.milliseconds();
+///
+/// A step that was begun and has neither failed nor asked runs for some minutes. After that
+/// (`is_quiet`) it is taken for one that waits to be resumed: a breakpoint of the graph, or an agent
+/// that was stopped.
+pub(super) fn status(run: &Run, is_quiet: bool) -> Status {
     if run.next.is_empty() {
         Status::Idle
     } else if !run.interrupts.is_empty() {
         Status::Interrupted
     } else if run.has_error {
         Status::Error
-    } else if age < RUNS {
-        Status::Busy
-    } else {
+    } else if is_quiet {
         Status::Interrupted
+    } else {
+        Status::Busy
     }
 }

@@ -35,6 +35,21 @@ pub(in crate::store) use states::ReadAgentStates;
 
 use uuid::Uuid;
 
+/// The id under which an agent's thread is served: its own, if that is a UUID spelled as this server
+/// spells it, else one made of its bytes.
+#[must_use]
+pub fn thread_id_of(agent_thread_id: &str, namespace: Uuid) -> Uuid {
+    match Uuid::try_parse(agent_thread_id) {
+        Ok(id) if id.to_string() == agent_thread_id => id,
+        _ => Uuid::new_v5(&namespace, agent_thread_id.as_bytes()),
+    }
+}
+
+/// A name as SQL spells it.
+pub(in crate::store) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// The statements, for the tests that read all of them.
 #[cfg(test)]
 pub(super) mod statements {
@@ -52,19 +67,4 @@ pub(super) mod statements {
     pub(in crate::store) use super::states::STATES;
     pub(in crate::store) use super::status::{SETTLED, UNSETTLED};
     pub(in crate::store) use super::storage::AGENT_STORAGE;
-}
-
-/// The id under which an agent's thread is served: its own, if that is a UUID spelled as this server
-/// spells it, else one made of its bytes.
-#[must_use]
-pub fn thread_id_of(agent_thread_id: &str, namespace: Uuid) -> Uuid {
-    match Uuid::try_parse(agent_thread_id) {
-        Ok(id) if id.to_string() == agent_thread_id => id,
-        _ => Uuid::new_v5(&namespace, agent_thread_id.as_bytes()),
-    }
-}
-
-/// A name as SQL spells it.
-pub(in crate::store) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

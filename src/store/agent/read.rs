@@ -239,7 +239,7 @@ impl Saved {
         let step = metadata.step.unwrap_or(-1);
         let place = Place::new(&self.checkpoint_id, checkpoint_ns, step);
         let is_now = as_of != AsOf::Step;
-        let run = run_of(&document, &values, &writes, place, self.sends(key), is_now, key);
+        let run = run_of(&document, &values, &writes, place, &self.sends(key), is_now, key);
         if as_of == AsOf::NowWithWrites && *channels != Channels::None {
             newest_values(&mut values, &run, &writes, &self.deltas(), key);
         }

@@ -279,9 +279,10 @@ impl Settled {
         if self.trouble == trouble {
             return;
         }
-        match &trouble {
-            Some(trouble) => warn!("agents' threads cannot be read: {trouble}"),
-            None => info!("agents' threads can be read again"),
+        if let Some(trouble) = &trouble {
+            warn!("agents' threads cannot be read: {trouble}");
+        } else {
+            info!("agents' threads can be read again");
         }
         self.trouble = trouble;
     }

@@ -10,7 +10,6 @@ use crate::authz::Scope;
 use crate::store::operation::Asked;
 use crate::store::sql::Statement;
 use crate::store::{Channels, Error, Store};
-use crate::time::Timestamp;
 
 /// Threads whose status is looked at with one statement.
 const BATCH: i64 = 100;
@@ -22,7 +21,8 @@ const ROUNDS: usize = 50;
 pub(in crate::store) static UNSETTLED: Statement = Statement::new(
     "agent/unsettled",
     "
-    select thread.tenant, thread.thread_id, thread.last_seq, thread.state_updated_at
+    select thread.tenant, thread.thread_id, thread.last_seq,
+        thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet
     from thread_store.thread
     where thread.agent_thread_id is not null
         and (thread.agent_settled < thread.last_seq or thread.status = 'busy')
@@ -75,7 +75,7 @@ impl Store {
         let unsettled = sqlx::query(UNSETTLED.text()).bind(tenant).bind(BATCH);
         let rows = lease.fetch_all(unsettled).await?;
         lease.commit().await?;
-        let mut of_tenant: HashMap<i64, Vec<(Uuid, i64, Timestamp)>> = HashMap::new();
+        let mut of_tenant: HashMap<i64, Vec<(Uuid, i64, bool)>> = HashMap::new();
         for row in &rows {
             let thread = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             of_tenant.entry(row.try_get(0)?).or_default().push(thread);
@@ -89,7 +89,7 @@ impl Store {
     async fn settle_statuses_of(
         &self,
         tenant: i64,
-        threads: &[(Uuid, i64, Timestamp)],
+        threads: &[(Uuid, i64, bool)],
     ) -> Result<(), Error> {
         let asked = Asked::of_server(tenant);
         let ids: Vec<_> = threads.iter().map(|(id, ..)| *id).collect();
@@ -97,10 +97,10 @@ impl Store {
         let states = self.newest_agent_states(&asked, &ids, &Channels::None, i64::MAX).await?;
         let states: HashMap<_, _> = states.unwrap_or_default().into_iter().collect();
         let (mut seqs, mut statuses, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, seq, written) in threads {
+        for (id, seq, is_quiet) in threads {
             let state = states.get(id);
             seqs.push(*seq);
-            statuses.push(state.map_or("idle", |state| status(&state.run, *written).as_str()));
+            statuses.push(state.map_or("idle", |state| status(&state.run, *is_quiet).as_str()));
             bytes.push(state.map_or(0, |state| state.bytes));
         }
         let mut lease = self.pool.begin_in_background().await?;

@@ -103,6 +103,11 @@ impl Condition {
     }
 }
 
+/// Whether a value contains nothing but itself.
+fn is_scalar(value: &Raw) -> bool {
+    !value.text().trim_start().starts_with(['{', '['])
+}
+
 /// A text that grows, and its values.
 struct Writer {
     text: String,
@@ -166,6 +171,13 @@ impl Writer {
     fn filter(&mut self, filter: &Filter) {
         self.text.push('(');
         match filter {
+            // One look into the metadata instead of two values to take apart for each row.
+            Filter::Equal { key, value } if is_scalar(value) && !key.contains('\0') => {
+                let mut wanted = Object::default();
+                wanted.insert(key, value.clone());
+                let wanted = self.item(&wanted.to_text());
+                let _ = write!(self.text, "thread.metadata @> {wanted}");
+            }
             Filter::Equal { key, value } => {
                 let (held, value) = (self.metadata_value(key), self.item(value.text()));
                 let _ = write!(self.text, "{held} = {value}");

@@ -65,47 +65,42 @@ macro_rules! newest_checkpoint {
     };
 }
 
-/// Joins the values of `head`: the text of `channels` and that of `messages`.
+/// The columns that [`newest_values`] reads: the values of `head`, as the text of its channels and
+/// that of its messages.
 ///
-/// The text is put together from stored text: the functions that build json would parse and
-/// print every value once more. Cost: one index probe a channel, one index range a branch.
-macro_rules! values_of_head {
+/// The text is put together from stored text: the functions that build json would parse and print
+/// every value once more. Cost: one index probe a channel, one index range a branch, and nothing for
+/// a thread without state, because a case is what a subquery is not begun without.
+macro_rules! value_columns {
     () => {
         concat!(
-            "
-    left join lateral (
-        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',') as text
-        from jsonb_each(head.channels) as entry
-        cross join lateral (
-            select value
-            from thread_store.channel_value
-            where channel_value.tenant = asked.tenant
-                and channel_value.thread_id = thread.thread_id
-                and channel_value.seq = (entry.value ->> 0)::bigint
-                and channel_value.channel = entry.key
-            offset 0
-        ) as stored
-    ) as channels on true
-    left join lateral (
-        select coalesce(string_agg(visible.message::text, ','), '') as text
-        from (",
+            "head.seq as head_seq,
+        case when head.seq is not null then (
+            select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+            from jsonb_each(head.channels) as entry
+            cross join lateral (
+                select value
+                from thread_store.channel_value
+                where channel_value.tenant = asked.tenant
+                    and channel_value.thread_id = thread.thread_id
+                    and channel_value.seq = (entry.value ->> 0)::bigint
+                    and channel_value.channel = entry.key
+                offset 0
+            ) as stored
+        ) end as channels,
+        case when head.messages_end is not null then (
+            select coalesce(string_agg(visible.message::text, ','), '')
+            from (",
             visible_messages!(),
             "
-        ) as visible
-        where visible.message is not null
-    ) as messages on head.messages_end is not null"
+            ) as visible
+            where visible.message is not null
+        ) end as messages"
         )
     };
 }
 
-/// The columns that [`newest_values`] reads.
-macro_rules! value_columns {
-    () => {
-        "head.seq as head_seq, channels.text as channels, messages.text as messages"
-    };
-}
-
-pub(in crate::store) use {newest_checkpoint, value_columns, values_of_head, visible_messages};
+pub(in crate::store) use {newest_checkpoint, value_columns, visible_messages};
 
 /// The messages of `head` as one value, for conditions on them.
 pub(super) const NEWEST_MESSAGES: &str = concat!(

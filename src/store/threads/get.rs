@@ -7,9 +7,7 @@ use crate::authz::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, Fit, LIGHT, Operation, column, query};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{
-    newest_checkpoint, value_columns, values_of_head, visible_messages,
-};
+use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
 use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread};
@@ -35,7 +33,6 @@ pub(in crate::store) static GET: Statement = Statement::new(
         offset 0
     ) as thread",
         newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
-        values_of_head!(),
     ),
 );
 

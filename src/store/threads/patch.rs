@@ -8,9 +8,7 @@ use crate::json::Object;
 use crate::store::keyed_lock::Guard;
 use crate::store::operation::{Asked, LIGHT, Operation, column, query, run_one};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{
-    newest_checkpoint, value_columns, values_of_head, visible_messages,
-};
+use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
 use crate::store::sql::{Statement, index, later};
 use crate::store::thread::thread_columns;
 use crate::store::thread_lock::lock;
@@ -81,7 +79,6 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
     from thread
     join asked using (n)",
         newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
-        values_of_head!(),
     ),
 );
 

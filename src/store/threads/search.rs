@@ -12,9 +12,7 @@ use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
-use crate::store::sql::state::{
-    newest_checkpoint, value_columns, values_of_head, visible_messages,
-};
+use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
 use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Criteria, Error, Held, Store, Thread};
@@ -70,7 +68,6 @@ macro_rules! page {
             and thread.state_bytes <= 67108864
             and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)"
             ),
-            values_of_head!(),
         )
     };
 }

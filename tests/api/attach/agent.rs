@@ -122,12 +122,13 @@ impl Agent {
             .map(|channel| (channel.clone(), json!("00000000000000000000000000000002.0.1")))
             .collect();
         let checkpoint = json!({
-            "v": 4, "id": id, "ts": chrono::Utc::now().to_rfc3339(), "channel_values": put.values,
+            "v": 4, "id": id, "channel_values": put.values,
             "channel_versions": versions, "versions_seen": {}, "updated_channels": null,
         });
         let sql = format!(
             "insert into {}.checkpoints (thread_id, checkpoint_ns, checkpoint_id, \
-             parent_checkpoint_id, checkpoint, metadata) values ($1, '', $2, $3, $4, $5) \
+             parent_checkpoint_id, checkpoint, metadata) values ($1, '', $2, $3, $4 || jsonb_build_object('ts', to_char(\
+             clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"')), $5) \
              on conflict (thread_id, checkpoint_ns, checkpoint_id) do update \
              set checkpoint = excluded.checkpoint, metadata = excluded.metadata",
             self.schema
@@ -214,7 +215,7 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    panic!("waited 10 seconds: {what}");
+    assert!(is_so().await, "waited 10 seconds: {what}");
 }
 
 /// Attaches the tables of a schema.

@@ -4,7 +4,8 @@ mod agent;
 mod attaching;
 mod deleting;
 mod ids;
-mod isolation;
+
+mod privacy;
 mod reading;
 mod rights;
 mod savers;

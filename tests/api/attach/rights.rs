@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
-use thread_store::store::AttachError;
+use thread_store::store::{AttachError, Attaching};
 use uuid::Uuid;
 
 use super::agent::{Agent, attach, until};
@@ -111,4 +111,20 @@ async fn row_security_that_hides_rows_is_named_at_once_and_later() {
     until("it says that it cannot", async || ready().await == "down").await;
     agent.run("alter table SCHEMA.checkpoint_blobs disable row level security").await;
     until("it can again", async || ready().await == "up").await;
+}
+
+#[tokio::test]
+async fn roles_that_can_read_the_tables_past_the_server_are_named() {
+    let mut agent = Agent::start().await;
+    let make = "do $$ begin create role anon; exception when duplicate_object then null; end $$";
+    agent.run(make).await;
+    let readers = async |agent: &Agent| {
+        let attaching = Attaching::begin(&agent.database, "public", "user_id").await.unwrap();
+        attaching.readers
+    };
+    assert_eq!(readers(&agent).await, [""; 0]);
+    agent.run("grant select on SCHEMA.checkpoint_blobs to anon").await;
+    assert_eq!(readers(&agent).await, ["anon"]);
+    agent.run("alter table SCHEMA.checkpoint_blobs enable row level security").await;
+    assert_eq!(readers(&agent).await, [""; 0]);
 }

@@ -47,7 +47,7 @@ fn brief(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(brief).collect(),
         Value::Object(fields) if fields.contains_key("content") => {
-            let fields = ["type", "content", "id", "name"]
+            let fields = ["type", "content", "id"]
                 .map(|name| (name.to_owned(), fields.get(name).cloned().unwrap_or_default()));
             Value::Object(fields.into_iter().collect())
         }

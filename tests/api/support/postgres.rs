@@ -139,12 +139,15 @@ async fn migrate(
 /// Partitions of each table.
 pub(crate) const PARTITIONS: usize = 8;
 
-/// All tables but the one of migrations.
+/// All tables but the one of migrations, and all functions.
 const DROP_TABLES: &str = "do $$ declare name text; begin
     for name in select relname from pg_class
         where relnamespace = 'thread_store'::regnamespace and relkind = 'r'
             and relname <> '_sqlx_migrations'
     loop execute format('drop table thread_store.%I cascade', name); end loop;
+    for name in select oid::regprocedure::text from pg_proc
+        where pronamespace = 'thread_store'::regnamespace
+    loop execute 'drop routine ' || name || ' cascade'; end loop;
 end $$";
 
 /// The tables of the migrations once more, each with a tenant as a table of [`PARTITIONS`] partitions.

@@ -12,7 +12,8 @@ use crate::support::{Answer, User};
 async fn subject(agent: &mut Agent, owner: &User) -> Subject {
     let thread_id = Uuid::new_v4().to_string();
     let checkpoint_id = agent.begin(&thread_id, owner, json!({ "secret": "first" })).await;
-    let values = json!({ "secret": "first", "messages": [{ "type": "human", "content": "hi" }] });
+    let messages = json!([{ "type": "human", "content": "hi" }]);
+    let values = json!({ "secret": "first", "messages": messages, "branch:to:ask": null });
     let metadata = json!({ "user_id": owner.id, "source": "loop", "step": 0 });
     let parent = Some(checkpoint_id.as_str());
     let newest = agent.put(Put { thread: &thread_id, values, metadata, parent, id: None }).await;
