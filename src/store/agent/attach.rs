@@ -184,7 +184,7 @@ impl Attaching {
         Ok(Attaching { connection, attachment, readers, place, is_begun: true })
     }
 
-    /// About how many threads the agent has, for a bar.
+    /// About how many threads the agent has, to say how far it is.
     pub async fn estimate(&mut self) -> Result<u64, AttachError> {
         let count = format!(
             "select count(*) from (select thread_id from {}.checkpoints where checkpoint_ns = '' \
