@@ -3,41 +3,20 @@
 import { el } from "./dom.js";
 import { line, roleOf, textOf } from "./content.js";
 
-/** The most cells of a table of common lines. */
-const LARGEST = 1_000_000;
 const MOST_LINES = 400;
 
 const pretty = (value) => value === undefined ? "" : JSON.stringify(value, null, 2);
 
-/** Lines that stayed, went and came: `[" " | "-" | "+", text]`. */
+/** What is between the first and the last line that differ: `[" " | "-" | "+", text]`. */
 export function lineDiff(before, after) {
   const [a, b] = [before.split("\n"), after.split("\n")];
   let start = 0;
   while (start < a.length && start < b.length && a[start] === b[start]) start += 1;
   let end = 0;
   while (end < a.length - start && end < b.length - start && a.at(-1 - end) === b.at(-1 - end)) end += 1;
-  const [x, y] = [a.slice(start, a.length - end), b.slice(start, b.length - end)];
-  const middle = x.length * y.length > LARGEST ? [...x.map((text) => ["-", text]), ...y.map((text) => ["+", text])] : common(x, y);
-  const same = (text) => [" ", text];
-  return [...a.slice(Math.max(0, start - 3), start).map(same), ...middle, ...(end ? a.slice(a.length - end, a.length - end + 3).map(same) : [])];
-}
-
-function common(x, y) {
-  const width = y.length + 1;
-  const table = new Uint32Array((x.length + 1) * width);
-  for (let i = x.length - 1; i >= 0; i -= 1) {
-    for (let j = y.length - 1; j >= 0; j -= 1) {
-      table[i * width + j] = x[i] === y[j] ? table[(i + 1) * width + j + 1] + 1 : Math.max(table[(i + 1) * width + j], table[i * width + j + 1]);
-    }
-  }
-  const out = [];
-  let [i, j] = [0, 0];
-  while (i < x.length || j < y.length) {
-    if (i < x.length && j < y.length && x[i] === y[j]) { out.push([" ", x[i]]); i += 1; j += 1; }
-    else if (j >= y.length || (i < x.length && table[(i + 1) * width + j] >= table[i * width + j + 1])) out.push(["-", x[i++]]);
-    else out.push(["+", y[j++]]);
-  }
-  return out;
+  const side = (mark, lines) => lines.map((text) => [mark, text]);
+  return [...side(" ", a.slice(Math.max(0, start - 3), start)), ...side("-", a.slice(start, a.length - end)), ...side("+", b.slice(start, b.length - end)),
+    ...side(" ", a.slice(a.length - end).slice(0, 3))];
 }
 
 const isMessages = (value) => Array.isArray(value) && value.some((one) => one && typeof one === "object" && ("content" in one) && ("type" in one || "role" in one));

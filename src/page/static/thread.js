@@ -10,16 +10,12 @@ import { Follow } from "./stream.js";
 import { Time } from "./time.js";
 import { tree } from "./tree.js";
 
-/** How many threads that were open are kept, to be shown at once when they are opened again. */
-const KEPT = 6;
-
 /** The view of a thread. `leave` closes it. */
 export class ThreadView {
   #id = "";
   #checkpoint = "";
   #number = 0;
   #loads = new Map();
-  #kept = new Map();
   #shown = null;
   #follow = null;
   #time = null;
@@ -81,16 +77,16 @@ export class ThreadView {
     if (!isOther) { if (message) this.#find(message); return; }
     const number = ++this.#number;
     const key = `${id}/${checkpoint}`;
-    const kept = this.#kept.get(key);
-    if (kept) this.#draw(kept, true, message);
-    else this.#blank("Loading…");
+    this.#blank("");
+    // Most come sooner.
+    setTimeout(() => { if (number === this.#number && !this.#shown && !this.note.textContent) this.note.textContent = "Loading…"; }, 250);
     if (!checkpoint) this.#follow ??= this.#followed(id);
     try {
       const loaded = await this.#load(id, checkpoint);
       // What is shown belongs to the address, whatever was asked for first.
       if (key !== `${this.#id}/${this.#checkpoint}` || (this.#shown === loaded && number !== this.#number)) return;
       if (this.threads.isHidden(id)) { this.leave(); return; }
-      this.#draw(loaded, !kept, kept ? "" : message);
+      this.#draw(loaded, true, message);
     } catch (error) {
       if (key === `${this.#id}/${this.#checkpoint}` && !this.#shown) {
         this.#blank(error.status === 404 || error.status === 422 ? "There is no such thread, or it is not yours." : error.message);
@@ -102,7 +98,7 @@ export class ThreadView {
   #load(id, checkpoint) {
     const key = `${id}/${checkpoint}`;
     if (!this.#loads.has(key)) {
-      const loading = this.#ask(id, checkpoint).then((loaded) => { this.#keep(key, loaded); return loaded; });
+      const loading = this.#ask(id, checkpoint);
       this.#loads.set(key, loading);
       loading.catch(() => {}).finally(() => this.#loads.delete(key));
     }
@@ -119,12 +115,6 @@ export class ThreadView {
     return { thread, values: state.values ?? {}, state, interrupts: (state.tasks ?? []).flatMap((task) => task.interrupts ?? []) };
   }
 
-  #keep(key, loaded) {
-    this.#kept.delete(key);
-    this.#kept.set(key, loaded);
-    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value);
-  }
-
   #followed(id) {
     let opened = false;
     const isHere = () => this.#id === id;
@@ -134,9 +124,8 @@ export class ThreadView {
         if (!isHere() || this.#checkpoint || !this.#shown || this.composer?.isRunning(id)) return;
         this.#time?.load();
         this.#draw({ ...this.#shown, values: state.values ?? {} }, false);
-        this.#keep(`${id}/`, this.#shown);
       },
-      gone: () => { if (isHere() && this.#shown && !this.threads.isHidden(id)) { this.#kept.delete(`${id}/`); this.#blank("This thread was deleted."); this.threads.hide([id]); } },
+      gone: () => { if (isHere() && this.#shown && !this.threads.isHidden(id)) { this.#blank("This thread was deleted."); this.threads.hide([id]); } },
     });
   }
 
@@ -316,7 +305,6 @@ export class ThreadView {
   /** Deletes the thread that is shown, unless that is taken back. */
   remove() {
     const id = this.#id;
-    for (const key of [...this.#kept.keys()]) if (key.startsWith(`${id}/`)) this.#kept.delete(key);
     this.tidy.remove([id]);
     this.leave();
   }
