@@ -225,7 +225,7 @@ mod tests {
             FILES.iter().chain([&INDEX]).flat_map(|file| file.prepare().plain).collect();
         let compressed = compress(&all).unwrap().len();
         assert!(all.len() < 150 * 1024, "{} bytes", all.len());
-        assert!(compressed < 40 * 1024, "{compressed} bytes compressed");
+        assert!(compressed < 42 * 1024, "{compressed} bytes compressed");
     }
 
     /// What is taken out of a script must not be within a text of several lines.
