@@ -205,13 +205,13 @@ pub(crate) struct Write<'a> {
 
 /// Waits until something is so.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if is_so().await {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    assert!(is_so().await, "waited 10 seconds: {what}");
+    assert!(is_so().await, "waited a minute: {what}");
 }
 
 /// Attaches the tables of a schema.
