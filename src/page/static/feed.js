@@ -38,6 +38,8 @@ export class Feed {
   /** Shows these items: each has a `key` and a `version`, which changes with what it says. */
   set(items) {
     this.items = items;
+    // A feed has articles, or is none.
+    this.inner.setAttribute("role", items.length ? "feed" : "group");
     this.#index = new Map(items.map((item, at) => [item.key, at]));
     for (const [key, node] of this.#nodes) {
       const item = items[this.#index.get(key)];
