@@ -287,11 +287,10 @@ from unnest(
 cross join lateral (
     select *,
         row_number() over page as place,
-        (sum(200 + case
+        (sum((200 + case
                 when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
                 else octet_length(thread.metadata::text)
-            end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
-            as bytes
+            end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
     from (
         select *, true as is_match
         from thread_store.thread
@@ -303,7 +302,9 @@ cross join lateral (
         limit asked.max_threads
         offset asked.skipped
     ) as thread
-    window page as (order by thread.updated_at desc, thread.thread_id desc)
+    window page as (
+        order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+    )
 ) as thread
 left join lateral (
     select *
@@ -377,11 +378,10 @@ from unnest(
 cross join lateral (
     select *,
         row_number() over page as place,
-        (sum(200 + case
+        (sum((200 + case
                 when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
                 else octet_length(thread.metadata::text)
-            end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
-            as bytes
+            end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
     from (
         select *
         from (
@@ -405,7 +405,9 @@ cross join lateral (
         order by thread.updated_at desc, thread.thread_id desc
         limit asked.max_threads
     ) as thread
-    window page as (order by thread.updated_at desc, thread.thread_id desc)
+    window page as (
+        order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+    )
 ) as thread
 left join lateral (
     select *
@@ -1736,72 +1738,72 @@ where checkpoints.thread_id = $1;
 -- + and (thread.updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.updated_at asc, thread.thread_id asc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.updated_at asc, thread.thread_id asc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.updated_at asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by CreatedAt, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.created_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.created_at desc, thread.thread_id desc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.created_at desc, thread.thread_id desc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.created_at desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by CreatedAt, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.created_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.created_at asc, thread.thread_id asc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.created_at asc, thread.thread_id asc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.created_at asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by StateUpdatedAt, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.state_updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.state_updated_at desc, thread.thread_id desc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.state_updated_at desc, thread.thread_id desc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.state_updated_at desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by StateUpdatedAt, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.state_updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.state_updated_at asc, thread.thread_id asc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.state_updated_at asc, thread.thread_id asc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.state_updated_at asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by Status, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.status collate "C", thread.thread_id) < (asked.behind::text, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.status collate "C" desc, thread.thread_id desc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.status collate "C" desc, thread.thread_id desc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.status collate "C" desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by Status, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.status collate "C", thread.thread_id) > (asked.behind::text, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.status collate "C" asc, thread.thread_id asc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.status collate "C" asc, thread.thread_id asc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.status collate "C" asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by ThreadId, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.thread_id, thread.thread_id) < (asked.behind::uuid, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.thread_id desc, thread.thread_id desc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.thread_id desc, thread.thread_id desc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.thread_id desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by ThreadId, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.thread_id, thread.thread_id) > (asked.behind::uuid, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.thread_id asc, thread.thread_id asc
--- - window page as (order by thread.updated_at desc, thread.thread_id desc)
--- + window page as (order by thread.thread_id asc, thread.thread_id asc)
+-- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
+-- + order by thread.thread_id asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by metadata)
 -- - and true
@@ -2336,8 +2338,8 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -2762,8 +2764,8 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -3192,8 +3194,8 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -3622,8 +3624,8 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end) over page)::bigint
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end) over page)::bigint
+-- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
+-- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)

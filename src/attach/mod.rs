@@ -45,6 +45,10 @@ pub async fn detach(database: &Database) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[cfg_attr(
+    not(feature = "embedded"),
+    expect(clippy::unnecessary_wraps, reason = "there is a private database in other builds")
+)]
 fn external(database: &Database) -> anyhow::Result<&PgConnectOptions> {
     match database {
         Database::External { url, direct } => Ok(direct.as_ref().unwrap_or(url)),

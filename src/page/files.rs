@@ -225,20 +225,40 @@ mod tests {
             FILES.iter().chain([&INDEX]).flat_map(|file| file.prepare().plain).collect();
         let compressed = compress(&all).unwrap().len();
         assert!(all.len() < 150 * 1024, "{} bytes", all.len());
-        assert!(compressed < 40 * 1024, "{compressed} bytes compressed");
+        assert!(compressed < 42 * 1024, "{compressed} bytes compressed");
     }
 
     /// What is taken out of a script must not be within a text of several lines.
     #[test]
     fn no_text_in_a_script_goes_on_in_the_next_line() {
+        assert!(is_open("const a = `b") && !is_open("const a = /[`/]/.test(`b`) // `"));
         for file in FILES.iter().filter(|file| file.content_type == SCRIPT) {
             let source = std::str::from_utf8(file.source).unwrap();
-            for line in source.lines().filter(|line| !line.trim().starts_with("//")) {
-                let marks = line.replace("\\`", "").replace("\"`\"", "").replace("'`'", "");
-                let marks = marks.replace("/`", "").replace("[`", "").matches('`').count();
-                assert!(marks % 2 == 0, "{}: {line}", file.name);
+            for line in source.lines().filter(|line| !line.trim().starts_with(['*', '/'])) {
+                assert!(!is_open(line), "{}: {line}", file.name);
             }
         }
+    }
+
+    /// Whether a text in backticks that begins in this line of a script does not end in it.
+    fn is_open(line: &str) -> bool {
+        let (mut within, mut is_class, mut before) = (None, false, '(');
+        let mut chars = line.chars().peekable();
+        while let Some(char) = chars.next() {
+            match within {
+                Some(_) if char == '\\' => drop(chars.next()),
+                Some('/') if char == '[' || char == ']' => is_class = char == '[',
+                Some(end) if end == char && !is_class => within = None,
+                None if char == '/' && chars.peek() == Some(&'/') => break,
+                None if char == '/' && "(=,:[!&|?{};".contains(before) => within = Some('/'),
+                None if matches!(char, '"' | '\'' | '`') => within = Some(char),
+                Some(_) | None => {}
+            }
+            if !char.is_whitespace() {
+                before = char;
+            }
+        }
+        within == Some('`')
     }
 
     #[test]

@@ -200,7 +200,7 @@ async fn a_role_needs_no_more_than_a_schema_of_its_own() {
     // A server whose users are its own makes tables in a schema that is there.
     let local = "create schema local_auth authorization ";
     run(&database, format!("{local}{}", role_name(&database, "owner"))).await;
-    let server = TestServer::start_with(|config| config.database = Database::external(owner)).await;
+    let server = TestServer::start_at(owner, |_| ()).await;
     work_through(&server.user().await).await;
 }
 

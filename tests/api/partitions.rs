@@ -79,6 +79,9 @@ async fn every_request_of_the_default_policy_touches_one_partition() {
         ask_everything(&user).await;
         let mut own: BTreeSet<usize> = BTreeSet::new();
         for plan in plans(&log).split_off(before) {
+            if of_the_sweeper(&plan) {
+                continue;
+            }
             let touched = partitions(&plan);
             assert!(touched.len() <= 1, "{touched:?}: {plan:#}");
             own.extend(&touched);
@@ -136,4 +139,9 @@ async fn the_sweeper_finds_what_expired_in_every_partition() {
     for id in threads {
         assert_eq!(crate::delete::rows(&server, &id).await, 0);
     }
+}
+
+/// The one statement that is about all tenants runs whenever its time has come.
+fn of_the_sweeper(plan: &Value) -> bool {
+    plan["Query Text"].as_str().unwrap().contains("ttl_strategy = 'delete' as is_deleted")
 }

@@ -196,7 +196,7 @@ async fn settings_of_the_database_and_the_role_for_others_change_nothing() {
     migrate(&database).await.unwrap();
 
     let at = database.clone();
-    let server = TestServer::start_with(|config| config.database = Database::external(at)).await;
+    let server = TestServer::start_at(at, |_| ()).await;
     let user = server.user().await;
     let ttl = json!({ "ttl": 0.1 + 0.2, "strategy": "keep_latest" });
     let metadata = json!({ "a": "\\'; \u{1f600}", "n": 0.1 });

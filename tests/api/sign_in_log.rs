@@ -91,7 +91,7 @@ async fn keys_that_a_project_does_not_have_are_a_warning_at_the_start_and_one_a_
     }
     let output = stop(program).await;
     assert_eq!(lines(&output, "publishes no ES256 or RS256 key").len(), 1, "{output}");
-    assert_eq!(lines(&output, "WARN").len(), 1, "the missing API key: {output}");
+    assert_eq!(lines(&output, "WARN").len(), 2, "both missing API keys: {output}");
 }
 
 #[tokio::test]

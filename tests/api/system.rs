@@ -71,7 +71,7 @@ async fn without_its_database_the_server_lives_and_says_to_come_back() {
         }
     });
     let through = Box::new(through);
-    let server = TestServer::start_with(|config| {
+    let server = TestServer::start_at(database, |config| {
         config.database = Database::External { url: through, direct: None }
     })
     .await;

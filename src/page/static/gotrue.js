@@ -30,7 +30,7 @@ export function sentence(code, text) {
 /** A sign-in at `url`, with the project's publishable key. */
 export class GoTrue {
   constructor(url, key) {
-    this.url = new URL("auth/v1/", url.endsWith("/") ? url : `${url}/`);
+    this.url = new URL("auth/v1/", url.endsWith("/") ? url : url + "/");
     this.key = key;
     this.page = location.origin + location.pathname;
   }

@@ -53,6 +53,7 @@ pub(super) fn references(sql: &str) -> Vec<Reference> {
     found
 }
 
+#[cfg(feature = "embedded")]
 /// Names of what a text calls: identifiers before an opening parenthesis.
 pub(super) fn calls(sql: &str) -> BTreeSet<String> {
     let tokens = tokens(sql);

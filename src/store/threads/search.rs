@@ -53,15 +53,16 @@ macro_rules! page {
     cross join lateral (
         select *,
             row_number() over page as place,
-            (sum(",
+            (sum((",
             row_bytes!(),
-            " + case when asked.with_values then state_bytes else 0 end) over page)::bigint
-                as bytes
+            " + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
         from (",
             $rows,
             "
         ) as thread
-        window page as (order by {key} {direction}, thread.thread_id {direction})
+        window page as (
+            order by {key} {direction}, thread.thread_id {direction} rows unbounded preceding
+        )
     ) as thread",
             newest_checkpoint!(
                 "asked.with_values

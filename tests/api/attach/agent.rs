@@ -104,11 +104,7 @@ impl Agent {
 
     /// A server on the database.
     pub(crate) async fn server(&self) -> TestServer {
-        let database = self.database.clone();
-        TestServer::start_with(|config| {
-            config.database = thread_store::config::Database::external(database);
-        })
-        .await
+        TestServer::start_at(self.database.clone(), |_| ()).await
     }
 
     /// Writes a checkpoint as the saver does, and answers its id. `values` are inlined.

@@ -129,10 +129,7 @@ async fn python_agrees(python: &str, but_for: &[&str]) {
     // Attached before the graphs run, and after.
     for is_before in [true, false] {
         let database = test_cluster().await.database().await;
-        let server = TestServer::start_with(|config| {
-            config.database = thread_store::config::Database::external(database.clone());
-        })
-        .await;
+        let server = TestServer::start_at(database.clone(), |_| ()).await;
         let user = server.user().await;
         let url = url_of(&database);
         let run = |words: &[&str]| Command::new(python).arg(PYTHON).args(words).output().unwrap();
@@ -172,10 +169,7 @@ async fn states_are_those_of_an_old_python_library() {
 async fn states_are_those_of_the_javascript_library() {
     let Some(modules) = node_modules() else { return };
     let database = test_cluster().await.database().await;
-    let server = TestServer::start_with(|config| {
-        config.database = thread_store::config::Database::external(database.clone());
-    })
-    .await;
+    let server = TestServer::start_at(database.clone(), |_| ()).await;
     let user = server.user().await;
     // Node looks for packages beside the script.
     let directory = tempfile::tempdir().unwrap();

@@ -173,8 +173,7 @@ async fn threads_are_found_and_counted_by_their_values() {
 #[tokio::test]
 async fn what_cannot_be_read_is_named_and_never_an_error() {
     let mut agent = Agent::start().await;
-    let server = TestServer::start_with(|config| {
-        config.database = thread_store::config::Database::external(agent.database.clone());
+    let server = TestServer::start_at(agent.database.clone(), |config| {
         config.aes_key = AesKey::new(b"0123456789abcdef");
     })
     .await;

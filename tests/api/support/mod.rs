@@ -67,6 +67,14 @@ impl TestServer {
         Self::start_on(database, tempfile::tempdir().unwrap(), configure, private_threads).await
     }
 
+    /// The same on a database that is there already.
+    pub(crate) async fn start_at(
+        database: PgConnectOptions,
+        configure: impl FnOnce(&mut Config),
+    ) -> TestServer {
+        Self::start_on(database, tempfile::tempdir().unwrap(), configure, private_threads).await
+    }
+
     /// The same on tables that are split by tenant.
     pub(crate) async fn start_partitioned_with(configure: impl FnOnce(&mut Config)) -> TestServer {
         let database = test_cluster().await.partitioned_database().await;
