@@ -51,7 +51,7 @@ export class List {
     this.#draw();
   }
 
-  get height() { return this.threads.rows.some((row) => row.matches.length) ? ROW_WITH_HITS : ROW; }
+  get height() { return this.threads.hasHits ? ROW_WITH_HITS : ROW; }
 
   /** The thread after or before the one that is open. */
   beside(step) {
@@ -128,22 +128,26 @@ export class List {
       el("span", { class: "row-line" }, pin, title, time), el("span", { class: "row-line" }, preview, status, count), hits);
     const root = el("div", { class: "row", role: "listitem", data: { id: row.id } }, check, link);
     let drawn = "";
+    let placed = "";
     return {
       root,
       place(at, height, total) {
+        const place = `${at} ${height} ${total}`;
+        if (place === placed) return;
+        placed = place;
         root.style.transform = `translateY(${at * height}px)`;
         root.style.height = `${height}px`;
         root.setAttribute("aria-posinset", at + 1);
         root.setAttribute("aria-setsize", total);
-        link.tabIndex = -1;
       },
       refresh: () => {
         const now = this.threads.get(row.id) ?? row;
         const isCurrent = row.id === this.#current;
         const isSelected = this.selected.has(row.id);
-        link.tabIndex = isCurrent || (!this.threads.get(this.#current) && this.threads.rows[0]?.id === row.id) ? 0 : -1;
-        const state = JSON.stringify([now, isCurrent, isSelected, ago(now.updated)]);
+        const isFirst = isCurrent || (!this.threads.get(this.#current) && this.threads.rows[0]?.id === row.id);
+        const state = JSON.stringify([now, isCurrent, isSelected, isFirst, ago(now.updated)]);
         if (state === drawn) return;
+        link.tabIndex = isFirst ? 0 : -1;
         drawn = state;
         link.href = `#/threads/${row.id}${now.matches[0]?.message_id ? `?message=${encodeURIComponent(now.matches[0].message_id)}` : ""}`;
         title.textContent = now.title;
