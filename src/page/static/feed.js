@@ -17,6 +17,7 @@ export class Feed {
   #anchor = null;
   #isAtEnd = true;
   #isSetting = false;
+  #heldUntil = 0;
   #pending = 0;
 
   constructor(scroller, inner, { render, estimate, onscroll }) {
@@ -54,6 +55,8 @@ export class Feed {
 
   toEnd() {
     this.#isAtEnd = true;
+    // A scroll that is still under way belongs to what was here before.
+    this.#heldUntil = performance.now() + 300;
     this.#settle();
   }
 
@@ -189,7 +192,8 @@ export class Feed {
   }
 
   #scrolled() {
-    if (this.#isSetting) this.#isSetting = false;
+    if (performance.now() < this.#heldUntil) this.#place();
+    else if (this.#isSetting) this.#isSetting = false;
     else this.#remember();
     this.#pending ||= requestAnimationFrame(() => {
       this.#pending = 0;

@@ -77,28 +77,27 @@ export class List {
     const first = Math.max(0, Math.floor(scrollTop / height) - BEYOND);
     const end = Math.min(rows.length, Math.ceil((scrollTop + clientHeight) / height) + BEYOND);
     this.rowsNode.style.height = `${rows.length * height}px`;
-    const wanted = new Set();
+    const wanted = new Set(rows.slice(first, end).map((row) => row.id));
     const focused = document.activeElement;
-    let before = null;
+    for (const [id, node] of this.#nodes) {
+      if (wanted.has(id) || (node.root.contains(focused) && this.threads.get(id))) continue;
+      node.root.remove();
+      this.#nodes.delete(id);
+    }
+    let next = this.rowsNode.firstChild;
     for (let at = first; at < end; at += 1) {
       const row = rows[at];
-      wanted.add(row.id);
       let node = this.#nodes.get(row.id);
       if (!node) {
         node = this.#make(row);
         this.#nodes.set(row.id, node);
       }
       // In the order of the list, for whoever hears it or goes through it by Tab.
-      const place = before ? before.nextSibling : this.rowsNode.firstChild;
-      if (node.root !== place) this.rowsNode.insertBefore(node.root, place);
-      before = node.root;
+      while (next && !wanted.has(next.dataset.id)) next = next.nextSibling;
+      if (node.root === next) next = next.nextSibling;
+      else this.rowsNode.insertBefore(node.root, next);
       node.place(at, height, rows.length);
       node.refresh();
-    }
-    for (const [id, node] of this.#nodes) {
-      if (wanted.has(id) || (node.root.contains(document.activeElement) && this.threads.get(id))) continue;
-      node.root.remove();
-      this.#nodes.delete(id);
     }
     if (focused !== document.activeElement && this.rowsNode.contains(focused)) focused.focus({ preventScroll: true });
     this.#say();

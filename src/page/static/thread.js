@@ -71,7 +71,7 @@ export class ThreadView {
     this.#id = id;
     this.#checkpoint = checkpoint;
     this.node.hidden = !id;
-    if (!id) { document.title = "thread-store"; return; }
+    if (!id) { this.#blank(""); return; }
     this.toggleTime(time || Boolean(this.#time), checkpoint);
     this.composer?.shown(id, Boolean(checkpoint));
     if (!isOther) { if (message) this.#find(message); return; }
