@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::agent::Agents;
+use super::attachment::Agents;
 use super::pool::{Account, Pool, too_late};
 use super::sql::Statement;
 use crate::shares::Holder;

@@ -8,6 +8,7 @@
 //! and `pool` runs it.
 
 mod agent;
+mod attachment;
 mod batch;
 mod changes;
 mod criteria;
@@ -37,8 +38,9 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 pub use agent::{
-    AttachError, Attaching, Attachment, CheckError, Settled, Survey, TakenIn, detach, thread_id_of,
+    AttachError, Attaching, CheckError, Settled, Survey, TakenIn, detach, thread_id_of,
 };
+pub use attachment::Attachment;
 pub use changes::{Changes, Watch};
 pub use criteria::Criteria;
 pub use distribute::distribute;
@@ -69,7 +71,8 @@ pub(crate) use schema::refuse_unknown_pooler;
 use crate::authz::Scope;
 use crate::checkpoints::AesKey;
 use crate::shares::{Holder, Shares};
-use agent::{Agents, ReadAgentStates};
+use agent::ReadAgentStates;
+use attachment::Agents;
 use batch::{Batcher, Workers};
 use distribute::tables_of;
 use keyed_lock::KeyedLock;

@@ -265,7 +265,13 @@ async fn a_second_signal_does_not_wait_for_requests() {
     .await
     .unwrap();
     // Answered by the same server, so the half request has been read.
-    let alive = reqwest::get(format!("{}/ok", program.url)).await.unwrap();
+    let alive = thread_store::http_client::builder()
+        .build()
+        .unwrap()
+        .get(format!("{}/ok", program.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(alive.status(), 200);
     kill("-TERM", &[program.id()]);
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -70,7 +70,10 @@ async fn distribute_says_what_is_missing_and_changes_nothing() {
     );
     check_schema(&database).await.unwrap();
     let mut connection = database.connect().await.unwrap();
-    let settings = sqlx::query("select from pg_db_role_setting").fetch_all(&mut connection).await;
+    // Those of this database: others' tests make settings of theirs.
+    let settings = "select from pg_db_role_setting \
+                    join pg_database on oid = setdatabase and datname = current_database()";
+    let settings = sqlx::query(settings).fetch_all(&mut connection).await;
     assert!(settings.unwrap().is_empty());
 
     let line = one_line(&program(&["distribute"], &[]), 64);
@@ -99,7 +102,13 @@ async fn a_server_that_may_not_migrate_refuses_a_database_that_is_behind() {
 
     migrate(&database).await.unwrap();
     let server = Program::start(&settings);
-    let answer = reqwest::get(format!("{}/ok?check_db=1", server.url)).await.unwrap();
+    let answer = thread_store::http_client::builder()
+        .build()
+        .unwrap()
+        .get(format!("{}/ok?check_db=1", server.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200);
     server.stop();
 }

@@ -4,7 +4,6 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, IF_NONE_MATCH, LOC
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response};
 use serde_json::Value;
-use thread_store::http_client;
 
 use crate::support::TestServer;
 use crate::support::postgres::test_cluster;
@@ -15,7 +14,7 @@ async fn get(
     path: &str,
     headers: &[(reqwest::header::HeaderName, &str)],
 ) -> Response {
-    let client = http_client::builder().redirect(Policy::none()).build().unwrap();
+    let client = thread_store::http_client::builder().redirect(Policy::none()).build().unwrap();
     let mut request = client.get(format!("{}{path}", server.url));
     for (name, value) in headers {
         request = request.header(name, *value);
@@ -101,7 +100,7 @@ async fn what_is_no_file_of_the_page_is_404_and_never_the_page() {
         assert!([403, 404].contains(&answer.status().as_u16()), "{path}: {}", answer.status());
         assert_eq!(header(&answer, "content-type"), "application/json", "{path}");
     }
-    let client = http_client::builder().build().unwrap();
+    let client = thread_store::http_client::builder().build().unwrap();
     let posted = client.request(Method::POST, format!("{}/app/", server.url)).send().await.unwrap();
     assert_eq!(posted.status(), 405);
 }
@@ -144,8 +143,12 @@ async fn no_key_but_one_for_browsers_leaves_the_server() {
         let mut all = vec![("DATABASE_URL", &*database), ("SUPABASE_URL", "http://127.0.0.1:9")];
         all.extend(settings);
         let program = Program::start(&all);
-        let client = http_client::builder().build().unwrap();
-        let answer = client.get(format!("{}/app/config.json", program.url)).send().await;
+        let answer = thread_store::http_client::builder()
+            .build()
+            .unwrap()
+            .get(format!("{}/app/config.json", program.url))
+            .send()
+            .await;
         let text = answer.unwrap().text().await.unwrap();
         let said: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(said["sign_in"]["mode"], "supabase");

@@ -36,7 +36,13 @@ async fn the_dashboard_shows_the_metrics_of_a_running_server() {
     let program = tokio::task::spawn_blocking(start).await.unwrap();
     // Requests are measured once there was one. All else is there from the start.
     let scrape = async || {
-        let answer = reqwest::get(format!("{}/metrics", program.url)).await.unwrap();
+        let answer = thread_store::http_client::builder()
+            .build()
+            .unwrap()
+            .get(format!("{}/metrics", program.url))
+            .send()
+            .await
+            .unwrap();
         answer.text().await.unwrap()
     };
     scrape().await;

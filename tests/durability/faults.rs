@@ -309,7 +309,12 @@ async fn balance(ports: Vec<String>) -> String {
 }
 
 async fn is_ready(port: &str) -> bool {
-    let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await;
+    let answer = thread_store::http_client::builder()
+        .build()
+        .unwrap()
+        .get(format!("http://127.0.0.1:{port}/readyz"))
+        .send()
+        .await;
     answer.is_ok_and(|answer| answer.status() == 200)
 }
 

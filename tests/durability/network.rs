@@ -187,7 +187,16 @@ async fn ask_all(user: &Client, thread: &str) -> Vec<u16> {
 }
 
 async fn health(url: &str) -> [StatusCode; 2] {
-    let of = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().status();
+    let of = async |path: &str| {
+        thread_store::http_client::builder()
+            .build()
+            .unwrap()
+            .get(format!("{url}{path}"))
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
     [of("/ok").await, of("/readyz").await]
 }
 
@@ -335,7 +344,16 @@ async fn a_client_that_goes_while_a_connection_is_asked_leaves_its_place_to_othe
 
 /// How many of its connections the server says it uses.
 async fn in_use(url: &str) -> i64 {
-    let metrics = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    let metrics = thread_store::http_client::builder()
+        .build()
+        .unwrap()
+        .get(format!("{url}/metrics"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let in_use = "thread_store_database_connections{state=\"in_use\"} ";
     metrics.lines().find_map(|line| line.strip_prefix(in_use)).unwrap().parse().unwrap()
 }

@@ -43,7 +43,13 @@ async fn a_data_directory_in_use_is_one_line_that_names_the_setting() {
     );
     assert_eq!(lines[0], expected);
     // The first one is none the worse for it.
-    let answer = reqwest::get(format!("{}/ok?check_db=1", program.url)).await.unwrap();
+    let answer = thread_store::http_client::builder()
+        .build()
+        .unwrap()
+        .get(format!("{}/ok?check_db=1", program.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(program.end("-TERM").await.code(), Some(0));
 }

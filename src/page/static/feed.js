@@ -25,6 +25,9 @@ export class Feed {
     this.sizes = new ResizeObserver((entries) => this.#measured(entries));
     this.sizes.observe(scroller);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+      scroller.addEventListener(kind, () => { this.#heldUntil = 0; }, { passive: true });
+    }
     // What is opened stays where it was clicked.
     inner.addEventListener("click", ({ target }) => {
       const key = target.closest("summary, .quiet") && target.closest("[data-key]")?.dataset.key;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, raw_sql};
-use uuid::Uuid;
 
 use super::check::{CheckError, check};
-use super::{quoted, thread_id_of};
+use super::{Attachment, quoted, thread_id_of};
 use crate::store::distribute::tables_of;
 use crate::store::schema::{OpenError, connect_for_commands, migrate, refuse_unknown_pooler};
 use crate::store::tables::Tables;
@@ -107,17 +106,6 @@ pub enum AttachError {
     /// The database refused something.
     #[error("the database refused a statement: {0}")]
     Database(#[from] sqlx::Error),
-}
-
-/// Tables that are attached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// Their schema.
-    pub schema: String,
-    /// The key in a checkpoint's metadata that names the owner.
-    pub owner_key: String,
-    /// Where ids are made of the agent's.
-    pub namespace: Uuid,
 }
 
 /// What has become of the threads that were there already.

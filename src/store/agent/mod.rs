@@ -21,19 +21,20 @@ mod status;
 mod storage;
 mod survey;
 
-pub use attach::{AttachError, Attaching, Attachment, TakenIn, detach};
+pub use attach::{AttachError, Attaching, TakenIn, detach};
 pub use check::CheckError;
 pub use settle::Settled;
 pub use survey::Survey;
 
 pub(in crate::store) use copy::copy_of_agent;
 pub(in crate::store) use erase::{delete_owned, erase_expired_rows, lock_entries};
-pub(in crate::store) use known::Agents;
 pub(in crate::store) use prune::keep_latest_of_agent;
 pub(in crate::store) use read::AgentState;
 pub(in crate::store) use states::ReadAgentStates;
 
 use uuid::Uuid;
+
+use crate::store::attachment::Attachment;
 
 /// The id under which an agent's thread is served: its own, if that is a UUID spelled as this server
 /// spells it, else one made of its bytes.

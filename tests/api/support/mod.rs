@@ -110,7 +110,9 @@ impl TestServer {
         let metrics_url = server.metrics_address().map(|address| format!("http://{address}"));
         let (stop, stopped) = StopSignal::of_channel();
         let running = tokio::spawn(server.run(stopped));
-        let pool = PgPool::connect_lazy_with(database.clone());
+        // Whatever a test makes the database's own setting.
+        let at_ease = database.clone().options([("statement_timeout", "0"), ("lock_timeout", "0")]);
+        let pool = PgPool::connect_lazy_with(at_ease);
         TestServer { url, metrics_url, pool, database, data_dir, stop, running }
     }
 
