@@ -27,7 +27,7 @@ story("a newcomer comes from / to a first own conversation", async (newPage) => 
   await conversation(new User(at.url, session));
   // It appears by itself.
   await row(page, "How do I add").click();
-  await page.getByText("21 °C, and clear.").waitFor();
+  await page.locator(".message").getByText("21 °C, and clear.").waitFor();
 });
 
 story("a thread is shown with Markdown, code, tools and other channels, in light and dark", async (newPage) => {

@@ -146,6 +146,8 @@ story("what one reads stays where it is while more is written, and the end stays
   await page.locator(".message").getByText("one more").waitFor();
   assert.ok(await bottom() < 2, "follows at the end");
 
+  await page.locator(".feed").hover();
+  await page.mouse.wheel(0, -100);
   await page.evaluate(() => { document.querySelector(".feed").scrollTop = document.querySelector(".feed").scrollHeight / 2; });
   await pause(300);
   const marked = await page.evaluate(() => {

@@ -170,8 +170,6 @@ story("a token that is about to end is refreshed; 429 waits and does not sign ou
   assert.equal(await page.getByLabel("E-mail").count(), 0, "still signed in");
   auth.state.refusals.push([400, "refresh_token_not_found"]);
   await page.getByRole("alert").getByText("Your session has ended. Sign in again.").waitFor({ timeout: 20_000 });
-  await at.stop();
-  auth.close();
 });
 
 story("OpenID Connect with PKCE: in, refreshed, and out", async (newPage) => {
@@ -194,8 +192,6 @@ story("OpenID Connect with PKCE: in, refreshed, and out", async (newPage) => {
   assert.ok(oidc.log.some(({ path }) => path === "/revoke"));
   await page.goto(`${at.url}/app/?code=made-up&state=made-up`);
   await page.getByRole("alert").getByText("asked for in another browser").waitFor();
-  await at.stop();
-  oidc.close();
 });
 
 story("a server without a client at its provider says so", async (newPage) => {
@@ -204,7 +200,4 @@ story("a server without a client at its provider says so", async (newPage) => {
   const page = await newPage(at);
   await page.goto(`${at.url}/app/`);
   await page.getByText("has to set OIDC_CLIENT_ID").waitFor();
-  await page.close();
-  await at.stop();
-  oidc.close();
 });

@@ -17,6 +17,7 @@ export class Feed {
   #anchor = null;
   #isAtEnd = true;
   #isSetting = false;
+  #heldUntil = 0;
   #pending = 0;
 
   constructor(scroller, inner, { render, estimate, onscroll }) {
@@ -24,6 +25,9 @@ export class Feed {
     this.sizes = new ResizeObserver((entries) => this.#measured(entries));
     this.sizes.observe(scroller);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+      scroller.addEventListener(kind, () => { this.#heldUntil = 0; }, { passive: true });
+    }
     // What is opened stays where it was clicked.
     inner.addEventListener("click", ({ target }) => {
       const key = target.closest("summary, .quiet") && target.closest("[data-key]")?.dataset.key;
@@ -38,6 +42,8 @@ export class Feed {
   /** Shows these items: each has a `key` and a `version`, which changes with what it says. */
   set(items) {
     this.items = items;
+    // A feed has articles, or is none.
+    this.inner.setAttribute("role", items.length ? "feed" : "group");
     this.#index = new Map(items.map((item, at) => [item.key, at]));
     for (const [key, node] of this.#nodes) {
       const item = items[this.#index.get(key)];
@@ -52,6 +58,8 @@ export class Feed {
 
   toEnd() {
     this.#isAtEnd = true;
+    // A scroll that is still under way belongs to what was here before.
+    this.#heldUntil = performance.now() + 300;
     this.#settle();
   }
 
@@ -187,7 +195,8 @@ export class Feed {
   }
 
   #scrolled() {
-    if (this.#isSetting) this.#isSetting = false;
+    if (performance.now() < this.#heldUntil) this.#place();
+    else if (this.#isSetting) this.#isSetting = false;
     else this.#remember();
     this.#pending ||= requestAnimationFrame(() => {
       this.#pending = 0;

@@ -51,7 +51,7 @@ export class List {
     this.#draw();
   }
 
-  get height() { return this.threads.rows.some((row) => row.matches.length) ? ROW_WITH_HITS : ROW; }
+  get height() { return this.threads.hasHits ? ROW_WITH_HITS : ROW; }
 
   /** The thread after or before the one that is open. */
   beside(step) {
@@ -77,28 +77,27 @@ export class List {
     const first = Math.max(0, Math.floor(scrollTop / height) - BEYOND);
     const end = Math.min(rows.length, Math.ceil((scrollTop + clientHeight) / height) + BEYOND);
     this.rowsNode.style.height = `${rows.length * height}px`;
-    const wanted = new Set();
+    const wanted = new Set(rows.slice(first, end).map((row) => row.id));
     const focused = document.activeElement;
-    let before = null;
+    for (const [id, node] of this.#nodes) {
+      if (wanted.has(id) || (node.root.contains(focused) && this.threads.get(id))) continue;
+      node.root.remove();
+      this.#nodes.delete(id);
+    }
+    let next = this.rowsNode.firstChild;
     for (let at = first; at < end; at += 1) {
       const row = rows[at];
-      wanted.add(row.id);
       let node = this.#nodes.get(row.id);
       if (!node) {
         node = this.#make(row);
         this.#nodes.set(row.id, node);
       }
       // In the order of the list, for whoever hears it or goes through it by Tab.
-      const place = before ? before.nextSibling : this.rowsNode.firstChild;
-      if (node.root !== place) this.rowsNode.insertBefore(node.root, place);
-      before = node.root;
+      while (next && !wanted.has(next.dataset.id)) next = next.nextSibling;
+      if (node.root === next) next = next.nextSibling;
+      else this.rowsNode.insertBefore(node.root, next);
       node.place(at, height, rows.length);
       node.refresh();
-    }
-    for (const [id, node] of this.#nodes) {
-      if (wanted.has(id) || (node.root.contains(document.activeElement) && this.threads.get(id))) continue;
-      node.root.remove();
-      this.#nodes.delete(id);
     }
     if (focused !== document.activeElement && this.rowsNode.contains(focused)) focused.focus({ preventScroll: true });
     this.#say();
@@ -128,22 +127,26 @@ export class List {
       el("span", { class: "row-line" }, pin, title, time), el("span", { class: "row-line" }, preview, status, count), hits);
     const root = el("div", { class: "row", role: "listitem", data: { id: row.id } }, check, link);
     let drawn = "";
+    let placed = "";
     return {
       root,
       place(at, height, total) {
+        const place = `${at} ${height} ${total}`;
+        if (place === placed) return;
+        placed = place;
         root.style.transform = `translateY(${at * height}px)`;
         root.style.height = `${height}px`;
         root.setAttribute("aria-posinset", at + 1);
         root.setAttribute("aria-setsize", total);
-        link.tabIndex = -1;
       },
       refresh: () => {
         const now = this.threads.get(row.id) ?? row;
         const isCurrent = row.id === this.#current;
         const isSelected = this.selected.has(row.id);
-        link.tabIndex = isCurrent || (!this.threads.get(this.#current) && this.threads.rows[0]?.id === row.id) ? 0 : -1;
-        const state = JSON.stringify([now, isCurrent, isSelected, ago(now.updated)]);
+        const isFirst = isCurrent || (!this.threads.get(this.#current) && this.threads.rows[0]?.id === row.id);
+        const state = JSON.stringify([now, isCurrent, isSelected, isFirst, ago(now.updated)]);
         if (state === drawn) return;
+        link.tabIndex = isFirst ? 0 : -1;
         drawn = state;
         link.href = `#/threads/${row.id}${now.matches[0]?.message_id ? `?message=${encodeURIComponent(now.matches[0].message_id)}` : ""}`;
         title.textContent = now.title;

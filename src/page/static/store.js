@@ -22,6 +22,8 @@ export class Threads extends EventTarget {
   #cursor = null;
   #loading = null;
   #timer = 0;
+  /** Whether rows show where words occur. */
+  hasHits = false;
   isComplete = false;
   isLoading = true;
   error = "";
@@ -53,6 +55,7 @@ export class Threads extends EventTarget {
       this.rows = [];
       this.#cursor = page.cursor;
       this.isComplete = !page.cursor;
+      this.hasHits = Boolean(this.flags.query && this.#query().words);
       this.#add([...pinned, ...page.threads]);
     } catch (error) {
       if (number !== this.#number || error.name === "AbortError") return;

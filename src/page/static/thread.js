@@ -36,7 +36,7 @@ export class ThreadView {
       el("div", { class: "thread-title" }, el("h1", {}, this.title), el("div", { class: "thread-facts" }, this.facts, this.tags)),
       this.tabs, el("div", { class: "thread-actions" }, this.pin, this.clock, more));
     this.past = el("div", { class: "past", role: "status", hidden: true });
-    this.inner = el("div", { class: "feed-inner", role: "feed", "aria-label": "Messages" });
+    this.inner = el("div", { class: "feed-inner", "aria-label": "Messages" });
     this.tail = el("div", { class: "feed-tail" });
     this.scroller = el("div", { class: "feed", tabindex: "0", role: "region", "aria-label": "Conversation" }, this.inner, this.tail);
     this.state = el("div", { class: "state", tabindex: "0", role: "region", "aria-label": "State", hidden: true });
@@ -71,7 +71,7 @@ export class ThreadView {
     this.#id = id;
     this.#checkpoint = checkpoint;
     this.node.hidden = !id;
-    if (!id) { document.title = "thread-store"; return; }
+    if (!id) { this.#blank(""); return; }
     this.toggleTime(time || Boolean(this.#time), checkpoint);
     this.composer?.shown(id, Boolean(checkpoint));
     if (!isOther) { if (message) this.#find(message); return; }
