@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-#
 # The server alone: no embedded database and no local sign-in, so DATABASE_URL and
 # SUPABASE_URL must be set. Both stages are Debian 12, because the binary links its libc.
 

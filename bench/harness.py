@@ -1,4 +1,4 @@
-"""What the commands of the benchmark share: a Postgres, servers, seeds, cases, wrk and pgbench."""
+"""Shared by the commands of the benchmark: a Postgres, servers, seeds, cases, wrk and pgbench."""
 
 import argparse
 import base64
@@ -39,14 +39,14 @@ def say(text):
 
 
 class Failed(Exception):
-    """What ends a command with one line and code 1."""
+    """An error that ends a command with one line and code 1."""
 
 
 # --- Processes --------------------------------------------------------------------------------
 
 
 def free_port():
-    """A port that nobody uses, below the range that the system gives to clients."""
+    """A free port below the range that the system assigns to clients."""
     while True:
         port = random.randrange(20000, 32000)
         with socket.socket() as probe:
@@ -70,13 +70,13 @@ def wait_until(ready, process, what, seconds, log=None):
         if time.monotonic() > end:
             fail(f"did not start within {seconds} s")
         time.sleep(0.05)
-    # Somebody else may have taken the port, and be who answered.
+    # Another program may have taken the port and answered.
     if process.poll() is not None:
         fail("ended while it started")
 
 
 def end_process(process, how=signal.SIGTERM):
-    """Tells a process to stop, and waits."""
+    """Stops a process and waits for its end."""
     if process.poll() is None:
         process.send_signal(how)
         try:
@@ -130,7 +130,7 @@ class Postgres:
         end_process(self.process, signal.SIGINT)
 
     def url(self, database):
-        """What `DATABASE_URL` is."""
+        """The value of `DATABASE_URL`."""
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
 
     def sql(self, text, database="postgres"):
@@ -142,7 +142,7 @@ class Postgres:
         return done.stdout.strip()
 
     def settle(self, database):
-        """Brings a database into the state that autovacuum would bring it to in time."""
+        """Vacuums and analyses a database, as autovacuum would later."""
         self.sql("vacuum (analyze) thread_store.thread, thread_store.checkpoint, thread_store.message;",
                  database)
 
@@ -166,7 +166,7 @@ class AuthStandIn:
 
 
 def accepts(port):
-    """Whether something listens."""
+    """Whether a program listens on a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -230,7 +230,7 @@ def connection_to(url):
 
 
 def call(url, method, path, token=None, body=None, connection=None):
-    """One request. Answers with the status and the parsed body."""
+    """Sends one request. Returns the status and the parsed body."""
     own = connection or connection_to(url)
     headers = {"Content-Type": "application/json"}
     if token:
@@ -257,7 +257,7 @@ def expect_ok(status, body, what):
 
 
 def post_all(target, posts):
-    """Posts `(path, user, body)` on a few connections at once. Answers with the bodies, in order."""
+    """Posts `(path, user, body)` on a few connections. Returns the bodies, in order."""
     lanes = 8
     tokens = {user: target.token(user) for _, user, _ in posts}
 
@@ -279,7 +279,7 @@ def post_all(target, posts):
 
 @dataclass
 class Case:
-    """A request, whose thread it is about, and what the answer must hold."""
+    """A request, the user who sends it, and the check of its answer."""
 
     name: str
     user: str
@@ -287,9 +287,9 @@ class Case:
     path: str
     body: str
     holds: Callable[[object], bool]
-    # Which ids `{id}` stands for; those of the user's threads unless said otherwise.
+    # The name of the ids for `{id}`; the ids of the user's threads unless given.
     ids: str = ""
-    # Who ask in any order, where it is not the user alone.
+    # The users who send the request in random order, if they are several.
     users: list[str] = field(default_factory=list)
     writes: bool = False
 
@@ -310,6 +310,10 @@ def case_list():
 
     search = json.dumps({"limit": 10})
     search_filter = json.dumps({"limit": 10, "metadata": {"topic": "t3"}})
+    conditions = json.dumps({"limit": 10, "filter": {
+        "$or": [{"metadata.topic": {"$in": ["t3", "t4"]}}, {"metadata.topic": {"$exists": False}}],
+        "metadata.resolved": {"$ne": True}}})
+    words = json.dumps({"limit": 10, "query": "about conversation -nothing"})
     create = json.dumps({"metadata": {"title": TITLE, "topic": "t1"}})
     patch = json.dumps({"metadata": {"title": "Another title", "pinned": True}})
     message = json.dumps({"values": {"messages": [MESSAGE]}})
@@ -319,6 +323,8 @@ def case_list():
         Case("search", "reader", "POST", "/threads/search", search, has(10)),
         Case("search_owners", "reader", "POST", "/threads/search", search, has(10), users=OWNERS),
         Case("search_filter", "reader", "POST", "/threads/search", search_filter, has(10)),
+        Case("conditions", "reader", "POST", "/threads/search", conditions, has(10)),
+        Case("words", "reader", "POST", "/threads/search", words, has(10)),
         Case("count", "reader", "POST", "/threads/count", "{}", lambda answer: answer == 100),
         Case("patch", "writer", "PATCH", "/threads/{id}", patch, is_thread, writes=True),
         Case("append", "talker", "POST", "/threads/{id}/state", message,
@@ -331,10 +337,10 @@ def case_list():
 
 # --- Seeds ------------------------------------------------------------------------------------
 
-# Each user is there for its cases, so that none disturbs another.
+# Each user has its own cases, so that cases do not affect each other.
 USERS = ["creator", "reader", "writer", "talker", "listener", "speaker", "big"]
 USER_IDS = {user: str(uuid.uuid5(uuid.NAMESPACE_URL, user)) for user in USERS}
-# Those who own the rest of the threads of `bench/run`.
+# The owners of the other threads of `bench/run`.
 OWNERS = [f"owner-{number}" for number in range(100)]
 USER_IDS |= {user: str(uuid.UUID(hashlib.md5(user.encode()).hexdigest())) for user in OWNERS}
 
@@ -344,17 +350,17 @@ GROW_THREADS = {"creator": 0, "reader": 100, "writer": 100, "talker": 100, "list
 
 
 def thread_ids(user, count):
-    """The ids of a user's seeded threads. pgbench's scripts make the same in SQL."""
+    """The ids of a user's seeded threads. pgbench's scripts compute the same in SQL."""
     digests = (hashlib.md5(f"{user}-{n}".encode()).hexdigest() for n in range(1, count + 1))
     return [f"{d[:8]}-{d[8:12]}-{d[12:16]}-{d[16:20]}-{d[20:]}" for d in digests]
 
 
 def tenant_of(user_id):
-    """The tenant of a user's threads, as the server makes it."""
+    """The tenant of a user's threads, as the server computes it."""
     return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8], "big", signed=True)
 
 
-# The same in SQL, of `owner`.
+# The same in SQL, for `owner`.
 TENANT = "('x' || encode(substr(sha256(convert_to(owner, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
 
 
@@ -382,7 +388,7 @@ def seed_threads(postgres, database, user, count):
 
 
 def seed_others(postgres, database, threads, owners):
-    """Fills the store with the threads of made-up owners, in any order."""
+    """Fills the store with the threads of generated owners, in random order."""
     insert_threads(postgres, database, f"""
         select n, gen_random_uuid() as thread_id, md5('owner-' || n % {owners})::uuid::text as owner,
             't' || (n / {owners}) % 10 as topic
@@ -403,7 +409,7 @@ def seed_messages(target, user, ids, messages, each=1):
 
 @dataclass
 class Target:
-    """A server that is measured: where it is, and who its users are."""
+    """A server that is measured: its address and its users."""
 
     name: str
     url: str
@@ -412,11 +418,11 @@ class Target:
     tokens: dict = field(default_factory=dict)
 
     def token(self, user):
-        """The user's access token; where all users are one, it has no name."""
+        """The user's access token. If all users are one, the token has no name."""
         return self.tokens.get(user) or self.tokens[""]
 
     def check(self, case):
-        """What is wrong with the server's answer to a case, or nothing."""
+        """The problem with the server's answer to a case, or None."""
         path = case.path
         if "{id}" in path:
             path = path.replace("{id}", self.ids[case.ids][0])
@@ -438,7 +444,7 @@ class Sample:
     errors: int
     p50: float = 0
     p99: float = 0
-    # Processor time of the server for a request.
+    # Processor time of the server per request.
     cpu: float = 0
     # Greatest resident memory of the server, in MB.
     rss: float = 0
@@ -451,13 +457,13 @@ def cpu_seconds(pid):
 
 
 def forget_peak(pid):
-    """Starts the count of greatest memory anew, where the system allows it."""
+    """Resets the peak of resident memory, if the system allows it."""
     with contextlib.suppress(OSError):
         pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_rss(pid):
-    """Greatest resident memory of a process, in MB."""
+    """Peak resident memory of a process, in MB."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -465,7 +471,7 @@ def peak_rss(pid):
 
 
 def run_wrk(script, url, connections, seconds, environment):
-    """Runs wrk with one of the scripts here. Answers with its result and with all lines that it printed."""
+    """Runs wrk with one of the scripts here. Returns its result and all lines that it printed."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "--latency",
                "-s", HERE / script, url]
     done = subprocess.run(command, env={"PATH": os.environ["PATH"], **environment}, text=True, capture_output=True)
@@ -498,7 +504,7 @@ def wrk(directory, target, case, connections, seconds):
 
 
 def pgbench_variables(user, threads):
-    """What the scripts of pgbench are about, as the server sends it: a user with so many threads."""
+    """The variables of pgbench's scripts, with the server's values, for a user with this number of threads."""
     owner = USER_IDS[user]
     return {
         "owner": json.dumps(owner),
@@ -526,7 +532,7 @@ def pgbench(postgres, database, case, clients, seconds, variables):
 
 
 def truncate_log(server):
-    """A log line for each request adds up. The server appends, so it goes on at the start."""
+    """Empties the log, which has a line for each request. The server appends, so it continues at the start."""
     os.truncate(server.log, 0)
 
 
@@ -534,21 +540,21 @@ def truncate_log(server):
 
 
 def arguments(description):
-    """What the commands have in common."""
+    """Adds the options that all commands have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--seconds", type=int, default=5, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind; medians are shown")
-    parser.add_argument("--warm-up", type=int, default=1, help="seconds for which each case runs before it counts")
+    parser.add_argument("--warm-up", type=int, default=1, help="seconds for which each case runs before it is measured")
     parser.add_argument("--output", type=pathlib.Path, help="also write the tables to this file")
     return parser
 
 
 def program_arguments(parser):
-    """Which program is measured."""
+    """Adds the options that select the program."""
     parser.add_argument("--program", type=pathlib.Path, help="measure this program, and build nothing")
     parser.add_argument("--no-build", action="store_true", help="measure the release binary as it is")
     parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()),
-                        help="where the database is put while it runs")
+                        help="directory for the temporary database")
 
 
 def names(text):
@@ -562,7 +568,7 @@ def numbers(text):
 
 
 def program_to_measure(options):
-    """The release binary, built if need be."""
+    """The release binary, built if necessary."""
     if options.program:
         program = options.program.resolve()
     else:
@@ -571,13 +577,13 @@ def program_to_measure(options):
             say("cargo build --release")
             subprocess.run(["cargo", "build", "--release", "--locked"], cwd=PROJECT, check=True)
     if not os.access(program, os.X_OK):
-        raise Failed(f"{program} is not there: cargo build --release --locked")
+        raise Failed(f"{program} does not exist: cargo build --release --locked")
     return program.resolve()
 
 
 @contextlib.contextmanager
 def scratch_directory(parent):
-    """A directory that a database's user can enter, removed at the end."""
+    """A directory that the user of the database can enter. It is removed at the end."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="thread-store-bench-", dir=parent))
     directory.chmod(0o755)
     try:
@@ -587,7 +593,7 @@ def scratch_directory(parent):
 
 
 def output_of(*command):
-    """What a command prints, or nothing."""
+    """The output of a command, or an empty text."""
     try:
         return subprocess.run(command, cwd=PROJECT, text=True, capture_output=True).stdout.strip()
     except OSError:
@@ -624,12 +630,12 @@ def of(samples, attribute):
 
 
 def ratio(ours, theirs):
-    """The median of the rounds' ratios of rates: the two of a round ran one after the other."""
+    """The median of the rounds' ratios of rates. The two rates of a round were measured one after the other."""
     return median(a.rate / b.rate for a, b in zip(ours, theirs))
 
 
 def milliseconds(microseconds):
-    """With as many digits as mean something."""
+    """Milliseconds with the significant digits."""
     return f"{microseconds / 1000:.2f}" if microseconds < 100_000 else f"{microseconds / 1000:.0f}"
 
 
@@ -652,7 +658,7 @@ def publish(text, output):
 
 
 def main(command):
-    """Runs a command and turns what went wrong into a line and an exit code."""
+    """Runs a command. An error becomes one line and an exit code."""
     def interrupt(number, _):
         sys.exit(128 + number)
     signal.signal(signal.SIGTERM, interrupt)

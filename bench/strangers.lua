@@ -1,4 +1,4 @@
--- Requests with tokens that nobody knows, each another one.
+-- Requests with unknown tokens, each with a different one.
 
 local wait = tonumber(os.getenv("BENCH_DELAY"))
 local claims = "eyJzdWIiOiJub2JvZHkiLCJhdWQiOiJhdXRoZW50aWNhdGVkIiwiZXhwIjo0MTAyNDQ0ODAwfQ"

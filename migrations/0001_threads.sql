@@ -123,3 +123,43 @@ create table thread_store.message (
 
 -- The newest version of a message is the last of a range, however often it was replaced.
 create index message_by_id on thread_store.message (tenant, thread_id, message_id, seq);
+
+-- What is kept of a thread so that it can be listed and searched without its state. Written by a task
+-- of the server behind the thread, never with it: it is of use only if it is of the thread as it is.
+create table thread_store.digest (
+    tenant bigint not null,
+    thread_id uuid not null,
+    -- The thread that it was made of: when that was created, which tells it from a later one with the
+    -- same id, its last_seq, and the title in its metadata.
+    created_at timestamptz not null,
+    seq bigint not null,
+    named text,
+    title text,
+    preview text,
+    message_count bigint not null,
+    last_message_at timestamptz,
+    -- Eight bytes of a hash of each part of the text, so that only parts that changed are written.
+    parts bytea not null,
+    primary key (tenant, thread_id),
+    foreign key (tenant, thread_id) references thread_store.thread on delete cascade
+);
+
+-- The text of a thread, normalised: part 0 is its title, the others are whole messages in order, as
+-- many as stay in the row, compressed by what is fastest to read.
+create table thread_store.digest_text (
+    tenant bigint not null,
+    thread_id uuid not null,
+    part bigint not null,
+    text text not null,
+    primary key (tenant, thread_id, part),
+    foreign key (tenant, thread_id) references thread_store.thread on delete cascade
+);
+alter table thread_store.digest_text alter column text set storage main;
+do $$
+begin
+    alter table thread_store.digest_text alter column text set compression lz4;
+exception
+    -- This Postgres was built without it.
+    when feature_not_supported then null;
+end
+$$;

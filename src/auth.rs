@@ -1,11 +1,11 @@
-//! Who is asking, and what they may see.
+//! Authentication and authorization: who the user is, and what the user may see.
 //!
-//! Two kinds of handlers, named as users of the reference server know them. An
-//! [`Authenticate`] turns a request's credentials into a [`User`]. Handlers registered with
-//! [`Auth::on`] decide what that user may do: they see the metadata that is about to be
-//! written or searched by, may change it, and allow, deny or answer with a [`Filter`]. The
-//! decision becomes a [`Scope`], which every statement of the store takes. Nothing else makes
-//! a `Scope`, so a query without an authorization decision does not compile.
+//! There are two kinds of handlers, named as in the reference server. An [`Authenticate`] turns a
+//! request's credentials into a [`User`]. Handlers registered with [`Auth::on`] decide what that
+//! user may do: they see the metadata that is about to be written or searched by, may change it,
+//! and allow, deny or return a [`Filter`]. The decision becomes a [`Scope`], which every statement
+//! of the store takes. No other code constructs a `Scope`, so a query without an authorization
+//! decision does not compile.
 //!
 //! ```
 //! use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything, Tenant};
@@ -43,13 +43,13 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// With a way to tell users from strangers, and nobody allowed to do anything yet: an
-    /// action without a handler is refused.
+    /// Handlers with this authentication and without permissions: an action without a handler is
+    /// refused.
     pub fn new(authenticate: impl Authenticate) -> Auth {
         Auth { authenticate: Box::new(authenticate), on: Handlers::default() }
     }
 
-    /// Registers a handler. A slot takes one.
+    /// Registers a handler. A slot has at most one.
     pub fn on(mut self, slot: impl Into<Slot>, handler: impl On) -> Result<Auth, SlotTaken> {
         self.on.add(slot, handler)?;
         Ok(self)
@@ -59,12 +59,12 @@ impl Auth {
         self.authenticate.authenticate(request).await
     }
 
-    /// Whether users could be told from strangers when that was last tried.
+    /// Whether the last verification of credentials had a result.
     pub(crate) fn is_available(&self) -> Option<bool> {
         self.authenticate.is_available()
     }
 
-    /// Asks the one handler that an action is for.
+    /// Calls the handler of an action.
     pub(crate) async fn decide(&self, event: Event<'_>) -> Result<Scope, Denied> {
         self.on.decide(event).await
     }
@@ -76,7 +76,7 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// The policy of the program: every user sees their own threads, and nobody else's.
+/// The policy of the program: every user sees only their own threads.
 pub fn private_threads(authenticate: Box<dyn Authenticate>) -> Result<Auth, SlotTaken> {
     Auth::new(authenticate).on(Everything, add_owner)
 }

@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use crate::config::Config;
 use crate::http_client;
 
-/// Asks the server on this machine whether it is ready. Not only whether it is alive: what waits
-/// for a healthy container wants to be served.
+/// Checks whether the server on this machine is ready, and not only alive, because a healthy
+/// container must be able to serve.
 pub async fn healthcheck(config: &Config) -> anyhow::Result<()> {
-    // A server that listens on every address is asked on loopback.
+    // A server that listens on every address is checked on loopback.
     let host = match config.host {
         IpAddr::V4(host) if host.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),

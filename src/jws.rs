@@ -1,8 +1,8 @@
 //! The signatures of JSON Web Tokens, by ring.
 //!
-//! `jsonwebtoken` leaves the cryptography to a provider. Its own bring a second library beside the
-//! one that TLS uses. Three algorithms are enough: HS256 for the local sign-in, ES256 and RS256 for
-//! the tokens of others, which are verified here and never made.
+//! `jsonwebtoken` leaves the cryptography to a provider. Its own providers would add a second
+//! library to the one that TLS uses. Three algorithms are enough: HS256 for the local sign-in, and
+//! ES256 and RS256 for other issuers' tokens, which are only verified here.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
@@ -13,14 +13,15 @@ use ring::signature::{
 };
 use signature::{Signer, Verifier};
 
-/// Lets `jsonwebtoken` use it. Called before every key is made, and does something once.
+/// Installs it for `jsonwebtoken`. It is called before every key is created, and has an effect only
+/// once.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
         verifier_factory: verifier,
         key_utils: KeyUtils::new_unimplemented(),
     };
-    // It is installed already, then.
+    // An error means that it is already installed.
     let _ = PROVIDER.install_default();
 }
 

@@ -1,8 +1,8 @@
 //! The `/threads` API of the LangGraph Server on Postgres, with private threads for every user.
 //!
-//! The way of a request: [`server`] (its router) → [`http`] (who is asking, and what every endpoint
-//! shares) → `api` (one file an endpoint) → [`authz`] (what they may do) → [`store`] (the only SQL).
-//! Policies of one's own are written with [`auth`]. `ARCHITECTURE.md` has the map and the
+//! The path of a request: [`server`] (its router) → [`http`] (authentication, and the common parts
+//! of all endpoints) → `api` (one file per endpoint) → [`authz`] (authorization) → [`store`] (the
+//! only SQL). Custom policies are written with [`auth`]. `ARCHITECTURE.md` has the map and the
 //! invariants.
 
 #[cfg(all(test, feature = "embedded"))]
@@ -15,6 +15,7 @@ pub mod authn;
 pub mod authz;
 pub mod checkpoints;
 pub mod config;
+pub mod digest;
 #[cfg(feature = "embedded")]
 pub mod embedded_postgres;
 pub mod http;
@@ -28,6 +29,7 @@ pub mod messages;
 pub mod server;
 pub mod shares;
 pub mod store;
+pub mod text;
 pub mod time;
 
 mod api;

@@ -1,17 +1,17 @@
-//! The program: settings, logging, then the server until it is told to stop, or another command.
+//! The program: settings, logging, then the server until a signal to stop, or another command.
 //!
-//! Exit codes: 0 stopped as asked or done, 1 could not start, broke or did not do all, 64 a wrong
-//! setting.
+//! Exit codes: 0 for a normal stop or a completed command, 1 for a failure or an incomplete
+//! command, 64 for a wrong setting.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use thread_store::auth::private_threads;
 use thread_store::config::{Command, Config};
-use thread_store::server::{Server, StopSignal, telemetry};
+use thread_store::server::{Server, StopSignal, reindex, telemetry};
 use thread_store::{attach, distribute, healthcheck, import, migrate};
 
-/// A request allocates and frees a few hundred small values on changing threads, for which the
+/// A request allocates and frees a few hundred small values on different threads, for which the
 /// system's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             Command::Serve(config) => serve(*config).await,
             Command::Healthcheck(config) => healthcheck(&config).await,
             Command::Migrate(database) => migrate(&database).await,
+            Command::Reindex(config) => Ok(reindex(&config).await?),
             Command::Distribute(database) => distribute(&database).await,
             Command::Import(asked) => import::run(*asked).await,
             Command::Attach(asked) => attach::attach(*asked).await,
@@ -57,11 +58,11 @@ fn with_causes(error: &anyhow::Error) -> String {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    // From here on a signal ends the start as cleanly as the server.
+    // From here on a signal stops the start as cleanly as the running server.
     let mut stop = StopSignal::of_process()?;
     let server = tokio::select! {
         server = Server::start(config, private_threads) => server?,
-        // A Postgres that is already running is taken over by the next start.
+        // The next start takes over a Postgres that is already running.
         () = stop.next() => return Ok(()),
     };
     let _ = std::io::stdout().write_all(server.banner().as_bytes());

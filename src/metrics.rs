@@ -1,7 +1,7 @@
 //! Every metric that `/metrics` shows: its name, its help, and its handle.
 //!
-//! Handles are registered once, all of them at start, so that recording is an atomic operation
-//! and a dashboard finds each metric before anything has happened.
+//! Handles are registered once, all of them at start, so that recording is an atomic operation and
+//! a dashboard finds each metric before any event.
 
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
@@ -15,9 +15,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::shares::{Full, Kind, Shares};
 use crate::store::{BATCHED_REQUESTS, BATCHES, DATABASE_WAIT};
 
-/// Upper bounds of the buckets of every duration, in seconds.
-const SECONDS: [f64; 12] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// Upper bounds of the buckets of every duration, in seconds. Beyond the longest time that the
+/// database has by default, or faults would look alike.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 30.0];
 
 const REQUEST: &str = "http_request_duration_seconds";
 const AUTH_UPSTREAM: &str = "thread_store_auth_upstream_seconds";
@@ -38,24 +39,25 @@ const BUILD: &str = "thread_store_build_info";
 /// Names of the histograms. All are in seconds.
 const HISTOGRAMS: [&str; 4] = [REQUEST, DATABASE_WAIT, AUTH_UPSTREAM, AGENT];
 
-/// The kind of the database connections for single requests, of which users have a share too.
+/// The kind of the database connections for requests outside of batches, of which users also have a
+/// share.
 const DATABASE_CONNECTIONS: &str = "database_connections";
 
-/// The handles of all metrics except those of requests, which have labels of their own.
+/// The handles of all metrics except those of requests, whose labels vary.
 pub(crate) struct Metrics {
-    /// Tokens that were known.
+    /// Tokens that were in the cache.
     pub(crate) auth_hits: Counter,
     /// Tokens that had to be verified.
     pub(crate) auth_misses: Counter,
-    /// Calls that ask whose token it is.
+    /// Calls for the user of a token.
     pub(crate) auth_user_calls: Calls,
-    /// Calls that fetch signing keys and what leads to them.
+    /// Calls for signing keys and discovery documents.
     pub(crate) auth_key_calls: Calls,
-    /// Whether the last verification found out about its token: 1 or 0.
+    /// Whether the last verification had a result: 1 or 0.
     pub(crate) auth_available: Gauge,
     /// Requests to the agent, until the head of the answer.
     pub(crate) agent_calls: AgentCalls,
-    /// How its answers ended.
+    /// The outcomes of its answers.
     pub(crate) agent_answers: AgentAnswers,
     /// Sweeps that succeeded.
     pub(crate) sweeps: Counter,
@@ -72,25 +74,25 @@ pub(crate) struct Metrics {
     ready: Gauge,
 }
 
-/// What is a state and not an event: it is read when `/metrics` is.
+/// The values that are read when `/metrics` is requested.
 pub(crate) struct Gauges<'a> {
     /// Whether the server is ready.
     pub(crate) is_ready: bool,
-    /// What users have shares of.
+    /// The shares of users by kind.
     pub(crate) shares: Vec<(Kind, &'a Shares)>,
-    /// The database connections for single requests.
+    /// The database connections for requests outside of batches.
     pub(crate) single_connections: &'a Shares,
-    /// Database connections: open, idle, and most.
+    /// Database connections: open, idle, and the maximum.
     pub(crate) connections: (usize, usize, usize),
 }
 
-/// How long calls to the auth server took, by how they ended.
+/// Durations of calls to the auth server, by outcome.
 pub(crate) struct Calls {
-    /// It has said yes.
+    /// The auth server accepted the token.
     pub(crate) accepted: Histogram,
-    /// It has said no.
+    /// The auth server refused the token.
     pub(crate) refused: Histogram,
-    /// It has said nothing that settles the question.
+    /// The call had no result.
     pub(crate) unavailable: Histogram,
 }
 
@@ -106,25 +108,25 @@ impl Calls {
     }
 }
 
-/// How long it took the agent to answer, by how that ended.
+/// Times until the agent's answers, by outcome.
 pub(crate) struct AgentCalls {
-    /// It has answered.
+    /// The agent answered.
     pub(crate) answered: Histogram,
-    /// It has broken off, or its answer cannot be used.
+    /// The agent broke off, or its answer cannot be used.
     pub(crate) failed: Histogram,
     /// There was no connection.
     pub(crate) unreachable: Histogram,
 }
 
-/// How answers of the agent ended.
+/// The outcomes of the agent's answers.
 pub(crate) struct AgentAnswers {
-    /// As the agent has ended them.
+    /// The agent ended the answer.
     pub(crate) ended: Counter,
     /// The agent broke off.
     pub(crate) lost: Counter,
     /// The client left.
     pub(crate) left: Counter,
-    /// The thread was deleted, or is not the user's any more.
+    /// The thread was deleted, or is no longer the user's.
     pub(crate) gone: Counter,
 }
 
@@ -168,8 +170,8 @@ fn recorder() -> &'static PrometheusHandle {
             .unwrap_or_else(|_| PrometheusBuilder::new())
             .build_recorder();
         let handle = recorder.handle();
-        // Only a second recorder in one process can be refused, and this is the only place that
-        // makes one.
+        // Only a second recorder in the process would be refused, and only this function creates
+        // one.
         let _ = metrics::set_global_recorder(recorder);
         handle
     })
@@ -177,7 +179,7 @@ fn recorder() -> &'static PrometheusHandle {
 
 impl Metrics {
     fn register() -> Metrics {
-        // The recorder has to be there before the first handle.
+        // The recorder must exist before the first handle.
         let _ = recorder();
         describe();
         gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -214,7 +216,7 @@ impl Metrics {
         })
     }
 
-    /// All metrics in Prometheus' text format. `gauges` is missing while the server starts.
+    /// All metrics in Prometheus' text format. `gauges` is `None` while the server starts.
     pub(crate) fn render(&self, gauges: Option<Gauges<'_>>) -> String {
         self.ready.set(f64::from(gauges.as_ref().is_some_and(|gauges| gauges.is_ready)));
         if let Some(gauges) = gauges {
@@ -232,7 +234,7 @@ impl Metrics {
         recorder().render()
     }
 
-    /// Merges samples, which would otherwise pile up until somebody asks for metrics.
+    /// Merges samples, which would otherwise accumulate until the metrics are read.
     pub(crate) fn run_upkeep() {
         recorder().run_upkeep();
     }
@@ -240,19 +242,22 @@ impl Metrics {
 
 fn describe() {
     describe_histogram!(REQUEST, "Time until the head of an answer, by route, method and status");
-    describe_gauge!(IN_USE, "What is taken up now, by kind");
-    describe_gauge!(LIMIT, "How much of a kind there is for all and for one user");
-    describe_counter!(REFUSED, "Requests refused because a user or all had too much of a kind");
+    describe_gauge!(IN_USE, "Units in use, by kind");
+    describe_gauge!(LIMIT, "Maximum units of a kind, for all users and for one user");
+    describe_counter!(REFUSED, "Requests refused because of a user's share or the total of a kind");
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
-    describe_gauge!(CONNECTIONS_MAX, "Most connections to the database");
+    describe_gauge!(CONNECTIONS_MAX, "Maximum number of connections to the database");
     describe_histogram!(DATABASE_WAIT, "Time spent waiting for a connection, timeouts included");
     describe_counter!(BATCHES, "Statements that answered several requests, by kind");
     describe_counter!(BATCHED_REQUESTS, "Requests that were answered in batches, by kind");
-    describe_counter!(AUTH_CACHE, "Tokens that were known (hit) or had to be verified (miss)");
+    describe_counter!(
+        AUTH_CACHE,
+        "Tokens that were in the cache (hit) or had to be verified (miss)"
+    );
     describe_histogram!(AUTH_UPSTREAM, "Calls to the auth server, by call and outcome");
-    describe_gauge!(AUTH_AVAILABLE, "1 if the last verification of a token came to an end, else 0");
+    describe_gauge!(AUTH_AVAILABLE, "1 if the last verification of a token had a result, else 0");
     describe_histogram!(AGENT, "Time until the head of the agent's answer, by outcome");
-    describe_counter!(AGENT_STREAMS, "Answers of the agent that were passed on, by their end");
+    describe_counter!(AGENT_STREAMS, "Answers of the agent that were passed on, by outcome");
     describe_counter!(SWEEPS, "Sweeps of expired threads, by outcome");
     describe_counter!(SWEPT, "Expired threads that were deleted or pruned");
     describe_gauge!(READY, "1 if the server is ready, 0 while it starts or stops");

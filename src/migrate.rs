@@ -5,9 +5,9 @@ use std::io::Write as _;
 use crate::config::Database;
 use crate::store;
 
-/// Brings the schema of an external database up to date, and prints what was done.
+/// Brings the schema of an external database up to date, and prints the result.
 ///
-/// Fails on a private Postgres, which its own server migrates, and behind a pooler in transaction
+/// Fails for a private Postgres, which its own server migrates, and behind a pooler in transaction
 /// mode.
 pub async fn migrate(database: &Database) -> anyhow::Result<()> {
     let options = match database {

@@ -1,25 +1,25 @@
-//! How far a sub-command is: a line on standard error now and then.
+//! The progress of a sub-command, as lines on standard error.
 
 use std::fmt::Display;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-/// Wait between two lines.
+/// Pause between two lines.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// Shows how far a sub-command is.
+/// Shows the progress of a sub-command.
 pub(crate) struct Progress {
     threads: usize,
     last: Instant,
 }
 
 impl Progress {
-    /// Of so many threads.
+    /// The progress for this number of threads.
     pub(crate) fn of(threads: usize) -> Progress {
         Progress { threads, last: Instant::now() }
     }
 
-    /// So many are done with, and this is what else there is to say.
+    /// Shows the number of finished threads, and an additional text.
     pub(crate) fn advance(&mut self, done: usize, more: impl Display) {
         if self.last.elapsed() >= BETWEEN_LINES {
             self.last = Instant::now();

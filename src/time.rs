@@ -1,4 +1,4 @@
-//! Timestamps as the API prints them.
+//! Timestamps in the API's format.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Type};
 
-/// A moment as the reference server prints it: RFC 3339 with microseconds and `+00:00`, never `Z`,
-/// and no fraction at all when it is exactly zero, as Python writes it.
+/// A time in the reference server's format: RFC 3339 with microseconds and `+00:00`, never `Z`, and
+/// without a fraction if it is exactly zero, as Python writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(DateTime<Utc>);
 
@@ -23,12 +23,18 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// A moment in seconds and nanoseconds since 1970; 1970 if that is no date.
+    /// A time in seconds and nanoseconds since 1970; 1970 if the date is invalid.
     pub(crate) fn from_unix(seconds: i64, nanoseconds: u32) -> Timestamp {
         Timestamp(DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default())
     }
 
-    /// Reads a moment of RFC 3339.
+    fn text(self) -> String {
+        let is_whole = self.0.nanosecond() < 1_000;
+        let format = if is_whole { SecondsFormat::Secs } else { SecondsFormat::Micros };
+        self.0.to_rfc3339_opts(format, false)
+    }
+
+    /// Parses a time of RFC 3339.
     pub(crate) fn parse(text: &str) -> Option<Timestamp> {
         DateTime::parse_from_rfc3339(text).ok().map(|moment| Timestamp(moment.to_utc()))
     }
@@ -42,15 +48,13 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_whole = self.0.nanosecond() < 1_000;
-        let format = if is_whole { SecondsFormat::Secs } else { SecondsFormat::Micros };
-        f.write_str(&self.0.to_rfc3339_opts(format, false))
+        f.write_str(&self.text())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text())
     }
 }
 

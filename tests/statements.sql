@@ -48,29 +48,32 @@ thread as (
     cross join statement_timestamp() as moment
     returning thread.*
 )
-select asked.n, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, asked.n
 from thread
 join asked using (thread_id);
 
 -- threads/get
-select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
-    case when head.seq is not null then (
-        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
-        from jsonb_each(head.channels) as entry
-        cross join lateral (
-            select value
-            from thread_store.channel_value
-            where channel_value.tenant = asked.tenant
-                and channel_value.thread_id = thread.thread_id
-                and channel_value.seq = (entry.value ->> 0)::bigint
-                and channel_value.channel = entry.key
-            offset 0
-        ) as stored
-    ) end as channels,
-    case when head.messages_end is not null then (
-        select coalesce(string_agg(visible.message::text, ','), '')
-        from (
-    select distinct on (written.position) written.position, written.message
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, asked.n,
+    case
+        when thread.agent_thread_id is null and thread.state_bytes > asked.max_bytes
+            then thread.state_bytes
+    end as unread, case when thread.last_seq > 0 and thread.state_bytes <= asked.max_bytes then (
+        select '{' || concat_ws(',', (
+            select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+            from jsonb_each(head.channels) as entry
+            cross join lateral (
+                select value
+                from thread_store.channel_value
+                where channel_value.tenant = asked.tenant
+                    and channel_value.thread_id = thread.thread_id
+                    and channel_value.seq = (entry.value ->> 0)::bigint
+                    and channel_value.channel = entry.key
+                offset 0
+            ) as stored
+        ), case when head.messages_end is not null then (
+            select '"messages":[' || coalesce(string_agg(visible.message::text, ','), '') || ']'
+            from (
+    select distinct on (written.position) written.position, written.seq, written.message
     from (
         select position, seq, message
         from thread_store.message
@@ -96,9 +99,16 @@ select asked.n, thread.last_seq, thread.state_bytes, thread.thread_id, thread.cr
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-        ) as visible
-        where visible.message is not null
-    ) end as messages
+            ) as visible
+            where visible.message is not null
+        ) end) || '}'
+        from thread_store.checkpoint as head
+        where head.tenant = asked.tenant
+            and head.thread_id = thread.thread_id
+            and head.checkpoint_ns = ''
+        order by head.checkpoint_id desc
+        limit 1
+    ) end as values
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
     with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
 cross join lateral (
@@ -108,18 +118,7 @@ cross join lateral (
         and thread.thread_id = asked.thread_id
         and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
     offset 0
-) as thread
-left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and thread.state_bytes <= asked.max_bytes
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true;
+) as thread;
 
 -- threads/patch
 with asked as (
@@ -169,24 +168,22 @@ thread as (
     where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
     returning thread.*, mine.n
 )
-select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
-    case when head.seq is not null then (
-        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
-        from jsonb_each(head.channels) as entry
-        cross join lateral (
-            select value
-            from thread_store.channel_value
-            where channel_value.tenant = asked.tenant
-                and channel_value.thread_id = thread.thread_id
-                and channel_value.seq = (entry.value ->> 0)::bigint
-                and channel_value.channel = entry.key
-            offset 0
-        ) as stored
-    ) end as channels,
-    case when head.messages_end is not null then (
-        select coalesce(string_agg(visible.message::text, ','), '')
-        from (
-    select distinct on (written.position) written.position, written.message
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, case when head.seq is not null then '{' || concat_ws(',', (
+            select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+            from jsonb_each(head.channels) as entry
+            cross join lateral (
+                select value
+                from thread_store.channel_value
+                where channel_value.tenant = asked.tenant
+                    and channel_value.thread_id = thread.thread_id
+                    and channel_value.seq = (entry.value ->> 0)::bigint
+                    and channel_value.channel = entry.key
+                offset 0
+            ) as stored
+        ), case when head.messages_end is not null then (
+            select '"messages":[' || coalesce(string_agg(visible.message::text, ','), '') || ']'
+            from (
+    select distinct on (written.position) written.position, written.seq, written.message
     from (
         select position, seq, message
         from thread_store.message
@@ -212,9 +209,9 @@ select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, thread.t
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-        ) as visible
-        where visible.message is not null
-    ) end as messages
+            ) as visible
+            where visible.message is not null
+        ) end) || '}' end as values
 from thread
 join asked using (n)
 left join lateral (
@@ -230,69 +227,24 @@ left join lateral (
 ) as head on true;
 
 -- threads/search
-select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
-    case when head.seq is not null then (
-        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
-        from jsonb_each(head.channels) as entry
-        cross join lateral (
-            select value
-            from thread_store.channel_value
-            where channel_value.tenant = asked.tenant
-                and channel_value.thread_id = thread.thread_id
-                and channel_value.seq = (entry.value ->> 0)::bigint
-                and channel_value.channel = entry.key
-            offset 0
-        ) as stored
-    ) end as channels,
-    case when head.messages_end is not null then (
-        select coalesce(string_agg(visible.message::text, ','), '')
-        from (
-    select distinct on (written.position) written.position, written.message
-    from (
-        select position, seq, message
-        from thread_store.message
-        where message.tenant = asked.tenant
-            and message.thread_id = thread.thread_id
-            and message.branch = head.branch
-            and message.position >= head.messages_start
-            and message.position < head.messages_end
-            and message.seq <= head.seq
-        union all
-        select inherited.position, inherited.seq, inherited.message
-        from jsonb_array_elements(head.ancestors) as ancestor
-        cross join lateral (
-            select position, seq, message
-            from thread_store.message
-            where message.tenant = asked.tenant
-                and message.thread_id = thread.thread_id
-                and message.branch = (ancestor ->> 0)::bigint
-                and message.position >= head.messages_start
-                and message.position < (ancestor ->> 2)::bigint
-                and message.seq <= (ancestor ->> 1)::bigint
-            offset 0
-        ) as inherited
-    ) as written
-    order by written.position, written.seq desc
-        ) as visible
-        where visible.message is not null
-    ) end as messages
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case
+        when pg_column_size(thread.metadata) < 2000
+            and pg_column_compression(thread.metadata) is null
+            then thread.metadata
+    end as metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet,
+    case
+        when pg_column_size(thread.metadata) >= 2000
+            or pg_column_compression(thread.metadata) is not null
+            then octet_length(thread.metadata::text)
+    end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
-    $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
+    $6::bigint[], $7::bigint[]
 ) with ordinality as asked (
-    tenant, filter, criteria, behind, behind_id, max_threads, skipped, with_values, max_bytes,
-    min_threads, n
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, n
 )
 cross join lateral (
-    select *,
-        row_number() over page as place,
-        (sum((200 + case
-                when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
-                else octet_length(thread.metadata::text)
-            end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
-    from (
-        select *, true as is_match
+        select *
         from thread_store.thread
         where thread.tenant = asked.tenant
             and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -301,11 +253,221 @@ cross join lateral (
         order by thread.updated_at desc, thread.thread_id desc
         limit asked.max_threads
         offset asked.skipped
-    ) as thread
-    window page as (
-        order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
-    )
+) as thread;
+
+-- threads/list
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case
+        when pg_column_size(thread.metadata) < 2000
+            and pg_column_compression(thread.metadata) is null
+            then thread.metadata
+    end as metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet,
+    case
+        when pg_column_size(thread.metadata) >= 2000
+            or pg_column_compression(thread.metadata) is not null
+            then octet_length(thread.metadata::text)
+    end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+    $6::bigint[], $7::bigint[]
+) with ordinality as asked (
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, n
+)
+cross join lateral (
+        select *
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+            and true
+        order by thread.updated_at desc, thread.thread_id desc
+        limit asked.max_threads
+        offset asked.skipped
 ) as thread
+cross join lateral (
+    select digest.*, case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end as is_current
+    from (select) as always
+    left join thread_store.digest
+        on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+) as digest;
+
+-- threads/search_recent
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case
+        when pg_column_size(thread.metadata) < 2000
+            and pg_column_compression(thread.metadata) is null
+            then thread.metadata
+    end as metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet,
+    case
+        when pg_column_size(thread.metadata) >= 2000
+            or pg_column_compression(thread.metadata) is not null
+            then octet_length(thread.metadata::text)
+    end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+    $6::bigint[], $7::bigint[]
+) with ordinality as asked (
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, n
+)
+cross join lateral (
+        (
+            select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                thread.agent_thread_id, thread.agent_settled, thread.is_match
+            from (
+                select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                thread.agent_thread_id, thread.agent_settled, true as is_match
+                from thread_store.thread
+                where thread.tenant = asked.tenant
+                    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+                    and (thread.updated_at, thread.thread_id)
+                        < (asked.behind::timestamptz, asked.behind_id)
+                order by thread.updated_at desc, thread.thread_id desc
+                limit 1000
+            ) as thread
+            where thread.is_match
+            order by thread.updated_at desc, thread.thread_id desc
+            limit asked.max_threads
+        )
+        union all
+        (
+            select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                thread.agent_thread_id, thread.agent_settled, false as is_match
+            from (
+                select from thread_store.thread
+                where thread.tenant = asked.tenant
+                    and true
+                    and (thread.updated_at, thread.thread_id)
+                        < (asked.behind::timestamptz, asked.behind_id)
+                order by thread.updated_at desc, thread.thread_id desc
+                limit 1 offset 999
+            ) as older
+            left join thread_store.thread on thread.tenant = asked.tenant and false
+        )
+        limit asked.max_threads
+) as thread;
+
+-- threads/search_own
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case
+        when pg_column_size(thread.metadata) < 2000
+            and pg_column_compression(thread.metadata) is null
+            then thread.metadata
+    end as metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet,
+    case
+        when pg_column_size(thread.metadata) >= 2000
+            or pg_column_compression(thread.metadata) is not null
+            then octet_length(thread.metadata::text)
+    end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+    $6::bigint[], $7::bigint[]
+) with ordinality as asked (
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, n
+)
+cross join lateral (
+        (
+            select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                thread.agent_thread_id, thread.agent_settled, thread.is_match
+            from (
+                select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+                from thread_store.thread
+                where thread.tenant = asked.tenant
+                    and true
+                    and (thread.updated_at, thread.thread_id)
+                        < (asked.behind::timestamptz, asked.behind_id)
+                order by thread.updated_at desc, thread.thread_id desc
+                limit 1000
+            ) as thread
+            where thread.is_match
+            order by thread.updated_at desc, thread.thread_id desc
+            limit asked.max_threads
+        )
+        union all
+        (
+            select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                thread.agent_thread_id, thread.agent_settled, false as is_match
+            from (
+                select from thread_store.thread
+                where thread.tenant = asked.tenant
+                    and true
+                    and (thread.updated_at, thread.thread_id)
+                        < (asked.behind::timestamptz, asked.behind_id)
+                order by thread.updated_at desc, thread.thread_id desc
+                limit 1 offset 999
+            ) as older
+            left join thread_store.thread on thread.tenant = asked.tenant and false
+        )
+        limit asked.max_threads
+) as thread;
+
+-- threads/count
+select asked.n, counted.threads
+from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+    with ordinality as asked (tenant, filter, criteria, n)
+cross join lateral (
+    select count(*) as threads
+    from thread_store.thread
+    where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+) as counted;
+
+-- digest/stale
+select thread.thread_id
+from unnest($1::bigint[], $2::text[]::jsonb[])
+    with ordinality as asked (tenant, filter, n)
+cross join lateral (
+    select thread.thread_id, thread.updated_at
+    from thread_store.thread
+    left join thread_store.digest
+        on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+    where thread.tenant = asked.tenant
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        and not (case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end)
+    order by thread.updated_at desc
+    limit 1000
+) as thread
+order by thread.updated_at desc;
+
+-- digest/of_page
+select thread.tenant, thread.thread_id, thread.created_at, thread.last_seq,
+    thread.state_bytes, thread.named, thread.parts, thread.is_current,
+    thread.agent_thread_id is not null as is_agents, thread.state_updated_at,
+    thread.is_read, coalesce(messages.text, '') as messages, moment.last_message_at
+from (
+    select *, true and (
+            sum(case when true then state_bytes else 0 end) over (order by place) <= 8388608 or place = 1
+        ) as is_read
+    from (
+        select thread.*, digest.parts, case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end as is_current, case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end as named
+        from (
+            select thread.*, row_number() over (order by thread.updated_at desc) as place
+            from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+                with ordinality as asked (tenant, filter, ids, n)
+            cross join lateral (
+                select *
+                from thread_store.thread
+                where thread.tenant = asked.tenant
+                    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+                    and thread.thread_id = any(array(
+                        select id::uuid from jsonb_array_elements_text(asked.ids) as id
+                    ))
+            ) as thread
+        ) as thread
+        cross join lateral (select thread.tenant) as asked
+        left join thread_store.digest
+            on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+    ) as thread
+) as thread
+cross join lateral (select thread.tenant) as asked
 left join lateral (
     select *
     from thread_store.checkpoint
@@ -313,33 +475,14 @@ left join lateral (
         and checkpoint.tenant = asked.tenant
         and checkpoint.thread_id = thread.thread_id
         and checkpoint.checkpoint_ns = ''
-        and asked.with_values
-        and thread.state_bytes <= 67108864
-        and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
+        and thread.is_read and thread.state_bytes <= 67108864
     order by checkpoint.checkpoint_id desc
     limit 1
-) as head on true;
-
--- threads/search_recent
-select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-    thread.state_bytes, thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_minutes, thread.ttl_strategy, thread.expires_at, thread.agent_thread_id is not null as is_agents, thread.agent_settled >= thread.last_seq as is_settled, thread.state_updated_at < statement_timestamp() - interval '5 minutes' as is_quiet, head.seq as head_seq,
-    case when head.seq is not null then (
-        select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
-        from jsonb_each(head.channels) as entry
-        cross join lateral (
-            select value
-            from thread_store.channel_value
-            where channel_value.tenant = asked.tenant
-                and channel_value.thread_id = thread.thread_id
-                and channel_value.seq = (entry.value ->> 0)::bigint
-                and channel_value.channel = entry.key
-            offset 0
-        ) as stored
-    ) end as channels,
-    case when head.messages_end is not null then (
-        select coalesce(string_agg(visible.message::text, ','), '')
-        from (
-    select distinct on (written.position) written.position, written.message
+) as head on true
+left join lateral (
+    select string_agg(visible.message::text, ',') as text, max(visible.seq) as seq
+    from (
+    select distinct on (written.position) written.position, written.seq, written.message
     from (
         select position, seq, message
         from thread_store.message
@@ -365,72 +508,23 @@ select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
         ) as inherited
     ) as written
     order by written.position, written.seq desc
-        ) as visible
-        where visible.message is not null
-    ) end as messages
-from unnest(
-    $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
-    $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
-) with ordinality as asked (
-    tenant, filter, criteria, behind, behind_id, max_threads, skipped, with_values, max_bytes,
-    min_threads, n
-)
-cross join lateral (
-    select *,
-        row_number() over page as place,
-        (sum((200 + case
-                when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
-                else octet_length(thread.metadata::text)
-            end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
-    from (
-        select *
-        from (
-            select *,
-                row_number() over (
-                    order by thread.updated_at desc, thread.thread_id desc
-                ) as nth,
-                true as is_match
-            from (
-                select *
-                from thread_store.thread
-                where thread.tenant = asked.tenant
-                    and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-                    and (thread.updated_at, thread.thread_id)
-                        < (asked.behind::timestamptz, asked.behind_id)
-                order by thread.updated_at desc, thread.thread_id desc
-                limit 1000
-            ) as thread
-        ) as thread
-        where thread.is_match or thread.nth = 1000
-        order by thread.updated_at desc, thread.thread_id desc
-        limit asked.max_threads
-    ) as thread
-    window page as (
-        order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
-    )
-) as thread
+    ) as visible
+    where visible.message is not null
+) as messages on head.messages_end is not null
 left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and asked.with_values
-        and thread.state_bytes <= 67108864
-        and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true;
-
--- threads/count
-select asked.n, (
-    select count(*)
-    from thread_store.thread
-    where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
-) as threads
-from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
-    with ordinality as asked (tenant, filter, criteria, n);
+    select coalesce((
+        select checkpoint.created_at
+        from thread_store.checkpoint
+        where checkpoint.tenant = asked.tenant
+            and checkpoint.thread_id = thread.thread_id
+            and checkpoint.checkpoint_ns = ''
+            and checkpoint.checkpoint_id <= head.checkpoint_id
+            and checkpoint.seq <= messages.seq
+        order by checkpoint.checkpoint_id desc
+        limit 1
+    ), head.created_at) as last_message_at
+) as moment on messages.seq is not null
+order by thread.place;
 
 -- threads/lock_owner
 select pg_advisory_xact_lock($1);
@@ -873,18 +967,18 @@ select n from mine;
 
 -- state/read
 select asked.n, thread.created_at as thread_created_at,
-    thread.agent_thread_id is not null as is_agents, picked.*,
+    thread.agent_thread_id is not null as is_agents, sized.sizes, picked.*,
     messages.branches as message_branches, messages.positions as message_positions,
     messages.seqs as message_seqs, messages.texts as message_texts,
     stored.seqs as value_seqs, stored.names as value_names, stored.texts as value_texts
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
     $7::bigint[], $8::text[]::jsonb[], $9::bigint[], $10::bool[], $11::text[]::jsonb[],
-    $12::bigint[], $13::bigint[]
+    $12::bigint[]
 ) with ordinality as asked (
     tenant, filter, thread_id, checkpoint_ns, oldest, newest,
     behind_seq, metadata, max_states, with_values, selected,
-    max_bytes, min_states, n
+    max_bytes, n
 )
 cross join lateral (
     select *
@@ -895,64 +989,75 @@ cross join lateral (
     offset 0
 ) as thread
 cross join lateral (
-    select coalesce(max(page.bytes), 0)::bigint as bytes,
-        count(*) as found,
-        array_agg(page.checkpoint_id) filter (where page.fits) as checkpoint_ids,
-        array_agg(page.parent_checkpoint_id) filter (where page.fits) as parents,
-        array_agg(page.seq) filter (where page.fits) as seqs,
-        array_agg(page.created_at) filter (where page.fits) as created_ats,
-        array_agg(
-            page.metadata || jsonb_build_object('thread_id', asked.thread_id)
-        ) filter (where page.fits) as metadatas,
-        array_agg(page.channels) filter (where page.fits) as channels,
-        array_agg(page.branch) filter (where page.fits) as branches,
-        array_agg(page.messages_start) filter (where page.fits) as starts,
-        array_agg(page.messages_end) filter (where page.fits) as ends,
-        array_agg(page.ancestors) filter (where page.fits) as ancestors,
-        min(page.messages_start) filter (where page.fits) as messages_start,
-        max(page.messages_end) filter (where page.fits) as messages_end,
-        max(page.seq) filter (where page.fits) as last_seq
+    select array_agg(page.bytes) as sizes, sum(page.bytes) as bytes
     from (
-        select *, bytes <= asked.max_bytes
-            or (place <= asked.min_states and bytes <= 67108864) as fits
+        select 300 + pg_column_size(checkpoint.metadata) + case
+            when not asked.with_values then 0
+            when asked.selected is null then checkpoint.state_bytes
+            else (
+                select coalesce(sum((entry.value ->> 1)::bigint), 0)::bigint
+                from jsonb_each(checkpoint.channels) as entry
+                where asked.selected ? entry.key
+            ) + case
+                when asked.selected ? 'messages' then checkpoint.state_bytes
+                else 0
+            end
+        end as bytes
         from (
-            select *,
-                row_number() over page as place,
-                sum(
-                    300 + pg_column_size(checkpoint.metadata) + case
-                        when not asked.with_values then 0
-                        when asked.selected is null then checkpoint.state_bytes
-                        else (
-                            select coalesce(sum((entry.value ->> 1)::bigint), 0)
-                            from jsonb_each(checkpoint.channels) as entry
-                            where asked.selected ? entry.key
-                        ) + case
-                            when asked.selected ? 'messages' then checkpoint.state_bytes
-                            else 0
-                        end
-                    end
-                ) over page as bytes
-            from (
-                select *
-                from thread_store.checkpoint
-                where checkpoint.tenant = asked.tenant
-                    and checkpoint.thread_id = asked.thread_id
-                    and checkpoint.checkpoint_ns = asked.checkpoint_ns
-                    and checkpoint.checkpoint_id >= asked.oldest
-                    and checkpoint.checkpoint_id <= asked.newest
-                    and checkpoint.seq > asked.behind_seq
-                    and (
-                        asked.metadata is null
-                        or checkpoint.metadata
-                            || jsonb_build_object('thread_id', asked.thread_id)
-                            @> asked.metadata
-                    )
-                order by checkpoint.checkpoint_id desc
-                limit asked.max_states
-            ) as checkpoint
-            window page as (order by checkpoint.checkpoint_id desc)
-        ) as page
+        select *
+        from thread_store.checkpoint
+        where checkpoint.tenant = asked.tenant
+            and checkpoint.thread_id = asked.thread_id
+            and checkpoint.checkpoint_ns = asked.checkpoint_ns
+            and checkpoint.checkpoint_id >= asked.oldest
+            and checkpoint.checkpoint_id <= asked.newest
+            and checkpoint.seq > asked.behind_seq
+            and (
+                asked.metadata is null
+                or checkpoint.metadata
+                    || jsonb_build_object('thread_id', asked.thread_id)
+                    @> asked.metadata
+            )
+        order by checkpoint.checkpoint_id desc
+        limit asked.max_states
+        ) as checkpoint
     ) as page
+) as sized
+cross join lateral (
+    select array_agg(page.checkpoint_id) as checkpoint_ids,
+        array_agg(page.parent_checkpoint_id) as parents,
+        array_agg(page.seq) as seqs,
+        array_agg(page.created_at) as created_ats,
+        array_agg(page.metadata) as metadatas,
+        array_agg(page.channels) as channels,
+        array_agg(page.branch) as branches,
+        array_agg(page.messages_start) as starts,
+        array_agg(page.messages_end) as ends,
+        array_agg(page.ancestors) as ancestors,
+        min(page.messages_start) as messages_start,
+        max(page.messages_end) as messages_end,
+        max(page.seq) as last_seq,
+        count(page.ancestors) > 0 as is_forked,
+        bool_or(page.channels <> '{}') as has_channels
+    from (
+        select *
+        from thread_store.checkpoint
+        where checkpoint.tenant = asked.tenant
+            and checkpoint.thread_id = asked.thread_id
+            and checkpoint.checkpoint_ns = asked.checkpoint_ns
+            and checkpoint.checkpoint_id >= asked.oldest
+            and checkpoint.checkpoint_id <= asked.newest
+            and checkpoint.seq > asked.behind_seq
+            and (
+                asked.metadata is null
+                or checkpoint.metadata
+                    || jsonb_build_object('thread_id', asked.thread_id)
+                    @> asked.metadata
+            )
+        order by checkpoint.checkpoint_id desc
+        limit asked.max_states
+    ) as page
+    where sized.bytes <= asked.max_bytes
 ) as picked
 left join lateral (
     select array_agg(message.branch) as branches,
@@ -960,11 +1065,11 @@ left join lateral (
         array_agg(message.seq) as seqs,
         array_agg(message.message::text) as texts
     from (
-        select branch from unnest(picked.branches) as branch
-        union
-        select (ancestor ->> 0)::bigint
-        from unnest(picked.ancestors) as list
-        cross join lateral jsonb_array_elements(list) as ancestor
+        select distinct unnest(picked.branches || case when picked.is_forked then array(
+            select (ancestor ->> 0)::bigint
+            from unnest(picked.ancestors) as list
+            cross join lateral jsonb_array_elements(list) as ancestor
+        ) end) as branch
     ) as source
     cross join lateral (
         select *
@@ -987,7 +1092,9 @@ left join lateral (
         select distinct entry.key as channel, (entry.value ->> 0)::bigint as seq
         from unnest(picked.channels) as list
         cross join lateral jsonb_each(list) as entry
-        where asked.with_values and (asked.selected is null or asked.selected ? entry.key)
+        where picked.has_channels
+            and asked.with_values
+            and (asked.selected is null or asked.selected ? entry.key)
     ) as wanted
     cross join lateral (
         select value
@@ -1000,6 +1107,94 @@ left join lateral (
     ) as found
 ) as stored on true;
 
+-- state/read_one
+select asked.n, thread.created_at as thread_created_at,
+    thread.agent_thread_id is not null as is_agents, head.checkpoint_id, head.parent_checkpoint_id, head.seq, head.created_at,
+    head.bytes, case when head.bytes <= asked.max_bytes then head.metadata end as metadata,
+    case when asked.with_values and head.bytes <= asked.max_bytes then '{' || concat_ws(',', (
+            select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+            from jsonb_each(head.channels) as entry
+            cross join lateral (
+                select value
+                from thread_store.channel_value
+                where channel_value.tenant = asked.tenant
+                    and channel_value.thread_id = thread.thread_id
+                    and channel_value.seq = (entry.value ->> 0)::bigint
+                    and channel_value.channel = entry.key
+                offset 0
+            ) as stored
+        ), case when head.messages_end is not null then (
+            select '"messages":[' || coalesce(string_agg(visible.message::text, ','), '') || ']'
+            from (
+    select distinct on (written.position) written.position, written.seq, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+            ) as visible
+            where visible.message is not null
+        ) end) || '}' end as values
+from unnest(
+    $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+    $7::bigint[], $8::text[]::jsonb[], $9::bigint[], $10::bool[], $11::text[]::jsonb[],
+    $12::bigint[]
+) with ordinality as asked (
+    tenant, filter, thread_id, checkpoint_ns, oldest, newest,
+    behind_seq, metadata, max_states, with_values, selected,
+    max_bytes, n
+)
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
+left join lateral (
+    select *, 300 + pg_column_size(checkpoint.metadata)
+        + case when asked.with_values then checkpoint.state_bytes else 0 end as bytes
+    from (
+        select *
+        from thread_store.checkpoint
+        where checkpoint.tenant = asked.tenant
+            and checkpoint.thread_id = asked.thread_id
+            and checkpoint.checkpoint_ns = asked.checkpoint_ns
+            and checkpoint.checkpoint_id >= asked.oldest
+            and checkpoint.checkpoint_id <= asked.newest
+            and checkpoint.seq > asked.behind_seq
+            and (
+                asked.metadata is null
+                or checkpoint.metadata
+                    || jsonb_build_object('thread_id', asked.thread_id)
+                    @> asked.metadata
+            )
+        order by checkpoint.checkpoint_id desc
+        limit 1
+    ) as checkpoint
+) as head on true;
+
 -- state/progress
 select asked.n, thread.created_at, thread.state_updated_at, thread.last_seq,
     thread.agent_thread_id is not null as is_agents
@@ -1011,8 +1206,10 @@ join thread_store.thread
     and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest');
 
 -- state/storage
-select asked.n, thread.agent_thread_id is not null as is_agents, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
-    channels.by_channel, channels.count as values, channels.bytes as value_bytes
+select asked.n, thread.agent_thread_id is not null as is_agents,
+    checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+    channels.by_channel, channels.count as values, channels.bytes as value_bytes,
+    0::bigint as writes, 0::bigint as write_bytes
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
     with ordinality as asked (tenant, filter, thread_id, n)
 cross join lateral (
@@ -1108,6 +1305,175 @@ where run.tenant = asked.tenant
     and run.thread_id = asked.thread_id
     and run.run_id = asked.run_id;
 
+-- digest/read
+select thread.tenant, thread.thread_id, thread.created_at, thread.last_seq,
+    thread.state_bytes, thread.named, thread.parts, thread.is_current,
+    thread.agent_thread_id is not null as is_agents, thread.state_updated_at,
+    thread.is_read, coalesce(messages.text, '') as messages, moment.last_message_at
+from (
+    select *, not thread.is_current and (
+            sum(case when not thread.is_current then state_bytes else 0 end) over (order by place) <= 8388608 or place = 1
+        ) as is_read
+    from (
+        select thread.*, digest.parts, case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end as is_current, case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end as named
+        from (
+            select thread.*, asked.place
+            from unnest($1::bigint[], $2::uuid[])
+                with ordinality as asked (tenant, thread_id, place)
+            join thread_store.thread
+                on thread.tenant = asked.tenant and thread.thread_id = asked.thread_id
+        ) as thread
+        cross join lateral (select thread.tenant) as asked
+        left join thread_store.digest
+            on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+    ) as thread
+) as thread
+cross join lateral (select thread.tenant) as asked
+left join lateral (
+    select *
+    from thread_store.checkpoint
+    where thread.last_seq > 0
+        and checkpoint.tenant = asked.tenant
+        and checkpoint.thread_id = thread.thread_id
+        and checkpoint.checkpoint_ns = ''
+        and thread.is_read and thread.state_bytes <= 67108864
+    order by checkpoint.checkpoint_id desc
+    limit 1
+) as head on true
+left join lateral (
+    select string_agg(visible.message::text, ',') as text, max(visible.seq) as seq
+    from (
+    select distinct on (written.position) written.position, written.seq, written.message
+    from (
+        select position, seq, message
+        from thread_store.message
+        where message.tenant = asked.tenant
+            and message.thread_id = thread.thread_id
+            and message.branch = head.branch
+            and message.position >= head.messages_start
+            and message.position < head.messages_end
+            and message.seq <= head.seq
+        union all
+        select inherited.position, inherited.seq, inherited.message
+        from jsonb_array_elements(head.ancestors) as ancestor
+        cross join lateral (
+            select position, seq, message
+            from thread_store.message
+            where message.tenant = asked.tenant
+                and message.thread_id = thread.thread_id
+                and message.branch = (ancestor ->> 0)::bigint
+                and message.position >= head.messages_start
+                and message.position < (ancestor ->> 2)::bigint
+                and message.seq <= (ancestor ->> 1)::bigint
+            offset 0
+        ) as inherited
+    ) as written
+    order by written.position, written.seq desc
+    ) as visible
+    where visible.message is not null
+) as messages on head.messages_end is not null
+left join lateral (
+    select coalesce((
+        select checkpoint.created_at
+        from thread_store.checkpoint
+        where checkpoint.tenant = asked.tenant
+            and checkpoint.thread_id = thread.thread_id
+            and checkpoint.checkpoint_ns = ''
+            and checkpoint.checkpoint_id <= head.checkpoint_id
+            and checkpoint.seq <= messages.seq
+        order by checkpoint.checkpoint_id desc
+        limit 1
+    ), head.created_at) as last_message_at
+) as moment on messages.seq is not null
+order by thread.place;
+
+-- digest/write
+with asked as (
+    select *
+    from unnest(
+        $1::bigint[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[],
+        $7::text[], $8::bigint[], $9::timestamptz[], $10::bytea[], $11::bytea[], $12::bigint[]
+    ) with ordinality as asked (
+        tenant, thread_id, created_at, seq, named, title, preview, message_count,
+        last_message_at, parts, old_parts, part_count, n
+    )
+),
+mine as (
+    select asked.*
+    from asked
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and thread.created_at = asked.created_at
+            and (thread.agent_thread_id is null or exists (
+                select from thread_store.agent_attachment where is_attached
+            ))
+        for key share skip locked
+    ) as thread
+),
+written as (
+    insert into thread_store.digest (
+        tenant, thread_id, created_at, seq, named, title, preview, message_count,
+        last_message_at, parts
+    )
+    select tenant, thread_id, created_at, seq, named, title, preview, message_count,
+        last_message_at, parts
+    from mine
+    order by tenant, thread_id
+    on conflict (tenant, thread_id) do update
+    set created_at = excluded.created_at,
+        seq = excluded.seq,
+        named = excluded.named,
+        title = excluded.title,
+        preview = excluded.preview,
+        message_count = excluded.message_count,
+        last_message_at = excluded.last_message_at,
+        parts = excluded.parts
+    where digest.parts = (
+        select mine.old_parts
+        from mine
+        where mine.tenant = excluded.tenant and mine.thread_id = excluded.thread_id
+    )
+        and (digest.created_at, digest.seq) <= (excluded.created_at, excluded.seq)
+    returning tenant, thread_id
+),
+cut as (
+    delete from thread_store.digest_text
+    using mine
+    join written using (tenant, thread_id)
+    where digest_text.tenant = mine.tenant
+        and digest_text.thread_id = mine.thread_id
+        and digest_text.part >= mine.part_count
+)
+insert into thread_store.digest_text (tenant, thread_id, part, text)
+select mine.tenant, mine.thread_id, new.part, new.text
+from unnest($13::bigint[], $14::bigint[], $15::text[]) as new (n, part, text)
+join mine using (n)
+join written using (tenant, thread_id)
+on conflict (tenant, thread_id, part) do update set text = excluded.text;
+
+-- digest/next
+select thread.tenant, thread.thread_id, case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end as is_current
+from (
+    select *
+    from thread_store.thread
+    where (thread.tenant, thread.thread_id) > ($1, $2)
+    order by thread.tenant, thread.thread_id
+    limit $3
+) as thread
+left join thread_store.digest
+    on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+order by thread.tenant, thread.thread_id;
+
+-- digest/forget
+update thread_store.digest
+set seq = -1,
+    parts = ''
+from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
+where digest.tenant = asked.tenant and digest.thread_id = asked.thread_id;
+
 -- changes/recheck
 select thread.thread_id, thread.last_seq
 from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
@@ -1150,34 +1516,11 @@ left join lateral (
     select *, bytes <= asked.max_bytes
         or (place <= asked.min_states and bytes <= 67108864) as fits
     from (
-        select *,
+        select saved.*, stored.places as value_places, written.places as write_places,
             row_number() over page as place,
             (sum(
                 300 + pg_column_size(saved.metadata) + pg_column_size(saved.checkpoint)
-                + case
-                    when asked.with_values then (
-                        select coalesce(sum(blob.bytes), 0)
-                        from jsonb_each_text(saved.versions) as version
-                        cross join lateral (
-                            select octet_length(blob) as bytes
-                            from public.checkpoint_blobs as blob
-                            where blob.thread_id = thread.agent_thread_id
-                                and blob.checkpoint_ns = asked.checkpoint_ns
-                                and blob.channel = version.key
-                                and blob.version = version.value
-                            offset 0
-                        ) as blob
-                        where asked.selected is null or asked.selected ? version.key
-                    )
-                    else 0
-                end
-                + (
-                    select coalesce(sum(octet_length(written.blob)), 0)
-                    from public.checkpoint_writes as written
-                    where written.thread_id = thread.agent_thread_id
-                        and written.checkpoint_ns = asked.checkpoint_ns
-                        and written.checkpoint_id = saved.checkpoint_id
-                )
+                + stored.size + written.size
             ) over page)::bigint as bytes
         from (
             select saved.checkpoint_id, saved.parent_checkpoint_id, saved.checkpoint,
@@ -1198,6 +1541,39 @@ left join lateral (
             order by saved.checkpoint_id desc
             limit asked.max_states
         ) as saved
+        cross join lateral (
+            select array_agg(blob.place) as places, coalesce(sum(blob.size), 0) as size
+            from jsonb_each_text(saved.versions) as version
+            cross join lateral (
+                select stored.ctid as place, octet_length(stored.blob) as size
+                from public.checkpoint_blobs as stored
+                where stored.thread_id = thread.agent_thread_id
+                    and stored.checkpoint_ns = asked.checkpoint_ns
+                    and stored.channel = version.key
+                    and stored.version = version.value
+                offset 0
+            ) as blob
+            where (
+                    version.key like '\_\_%'
+                    or version.key like 'branch:%'
+                    or version.key like 'join:%'
+                    or (
+                        asked.with_values
+                        and (asked.selected is null or asked.selected ? version.key)
+                    )
+                )
+                and coalesce(
+                    saved.checkpoint -> 'channel_values' -> version.key, 'true'
+                ) = 'true'
+        ) as stored
+        cross join lateral (
+            select array_agg(written.ctid) as places,
+                coalesce(sum(octet_length(written.blob)), 0) as size
+            from public.checkpoint_writes as written
+            where written.thread_id = thread.agent_thread_id
+                and written.checkpoint_ns = asked.checkpoint_ns
+                and written.checkpoint_id = saved.checkpoint_id
+        ) as written
         window page as (order by saved.checkpoint_id desc)
     ) as saved
 ) as page on true
@@ -1205,21 +1581,16 @@ left join lateral (
     select array_agg(blob.channel) as channels,
         array_agg(blob.type) as types,
         array_agg(blob.blob) as blobs
-    from jsonb_each_text(page.versions) as version
-    cross join lateral (
-        select channel, type, blob
+    from (
+        select *
         from public.checkpoint_blobs as stored
-        where stored.thread_id = thread.agent_thread_id
-            and stored.checkpoint_ns = asked.checkpoint_ns
-            and stored.channel = version.key
-            and stored.version = version.value
+        where stored.ctid = any(page.value_places)
         offset 0
     ) as blob
     where page.fits
-        and (
-            version.key like '\_\_%' or version.key like 'branch:%' or version.key like 'join:%'
-            or (asked.with_values and (asked.selected is null or asked.selected ? version.key))
-        )
+        and blob.thread_id = thread.agent_thread_id
+        and blob.checkpoint_ns = asked.checkpoint_ns
+        and blob.version = page.versions ->> blob.channel
 ) as stored on true
 left join lateral (
     select array_agg(row.task_id order by row.task_path, row.task_id, row.idx) as task_ids,
@@ -1229,13 +1600,16 @@ left join lateral (
         array_agg(row.blob order by row.task_path, row.task_id, row.idx) as blobs
     from (select '' as task_path) as absent
     cross join lateral (
-        select task_id, task_path, idx, channel, type, blob
+        select thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type,
+            blob
         from public.checkpoint_writes as written
-        where written.thread_id = thread.agent_thread_id
-            and written.checkpoint_ns = asked.checkpoint_ns
-            and written.checkpoint_id = page.checkpoint_id
+        where written.ctid = any(page.write_places)
+        offset 0
     ) as row
     where page.fits
+        and row.thread_id = thread.agent_thread_id
+        and row.checkpoint_ns = asked.checkpoint_ns
+        and row.checkpoint_id = page.checkpoint_id
 ) as written on true
 left join lateral (
     select array_agg(row.type order by row.task_path, row.task_id, row.idx) as types,
@@ -1266,15 +1640,15 @@ chain (thread_id, agent_thread_id, checkpoint_ns, channel, checkpoint_id) as (
     select asked.thread_id, thread.agent_thread_id, asked.checkpoint_ns, asked.channel,
         asked.checkpoint_id
     from asked
-    cross join lateral (
-        select agent_thread_id
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and thread.agent_thread_id is not null
-            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
-        offset 0
-    ) as thread
+cross join lateral (
+    select *
+    from thread_store.thread
+    where thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and thread.agent_thread_id is not null
+        and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+    offset 0
+) as thread
     union
     select chain.thread_id, chain.agent_thread_id, chain.checkpoint_ns, chain.channel,
         saved.parent_checkpoint_id
@@ -1337,7 +1711,7 @@ left join lateral (
 ) as written on true;
 
 -- agent/storage
-select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+select asked.n, true as is_agents, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
     channels.by_channel, channels.count as values, channels.bytes as value_bytes,
     writes.count as writes, writes.bytes as write_bytes
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -1401,7 +1775,7 @@ select thread.tenant, thread.thread_id, thread.agent_thread_id
 from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
     with ordinality as asked (tenant, filter, thread_id, n)
 cross join lateral (
-    select tenant, thread_id, agent_thread_id
+    select *
     from thread_store.thread
     where thread.tenant = asked.tenant
         and thread.thread_id = asked.thread_id
@@ -1495,15 +1869,31 @@ order by thread.tenant, thread.thread_id
 limit $2;
 
 -- agent/settled
+with found as (
+    select *
+    from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[])
+        as found (tenant, thread_id, seq, status, bytes)
+),
+free as (
+    select found.*
+    from found
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = found.tenant
+            and thread.thread_id = found.thread_id
+            and thread.last_seq = found.seq
+        for no key update skip locked
+    ) as thread
+)
 update thread_store.thread
-set status = found.status,
-    state_bytes = found.bytes,
-    agent_settled = found.seq
-from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[])
-    as found (tenant, thread_id, seq, status, bytes)
-where thread.tenant = found.tenant
-    and thread.thread_id = found.thread_id
-    and thread.last_seq = found.seq;
+set status = free.status,
+    state_bytes = free.bytes,
+    agent_settled = free.seq
+from free
+where thread.tenant = free.tenant
+    and thread.thread_id = free.thread_id
+    and thread.last_seq = free.seq;
 
 -- agent/lock_entry
 select
@@ -1536,16 +1926,6 @@ where agent_thread.agent_thread_id = $1;
 -- agent/forget_entry
 delete from thread_store.agent_thread
 where agent_thread.agent_thread_id = $1;
-
--- agent/erase_row
-with gone as (
-    delete from thread_store.thread
-    where thread.tenant = $1 and thread.thread_id = $2
-    returning thread.thread_id
-)
-delete from thread_store.thread_directory
-using gone
-where thread_directory.thread_id = gone.thread_id;
 
 -- agent/has_deltas
 select exists (
@@ -1730,6 +2110,85 @@ select $2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint,
 from public.checkpoints
 where checkpoints.thread_id = $1;
 
+-- threads/find
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case
+        when pg_column_size(thread.metadata) < 2000
+            and pg_column_compression(thread.metadata) is null
+            then thread.metadata
+    end as metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet,
+    case
+        when pg_column_size(thread.metadata) >= 2000
+            or pg_column_compression(thread.metadata) is not null
+            then octet_length(thread.metadata::text)
+    end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+from unnest(
+    array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+    $6::bigint[], $7::bigint[]
+) with ordinality as asked (
+    tenant, filter, criteria, behind, behind_id, max_threads, skipped, n
+)
+cross join lateral (
+        select *
+        from (
+            select thread.*,
+                case when fresh.digest is null then digest.title
+                    else fresh.digest ->> 'title' end as title,
+                case when fresh.digest is null then digest.preview
+                    else fresh.digest ->> 'preview' end as preview,
+                case when fresh.digest is null then coalesce(digest.message_count, 0)
+                    else (fresh.digest ->> 'message_count')::bigint end as message_count,
+                case when fresh.digest is null then digest.last_message_at
+                    else (fresh.digest ->> 'last_message_at')::timestamptz
+                end as last_message_at,
+                fresh.digest ->> 'text' as fresh_text,
+                fresh.digest is not null or coalesce(case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end, false) as has_digest
+            from thread_store.thread
+            left join thread_store.digest
+                on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+            cross join lateral (
+                select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+                offset 0
+            ) as fresh
+            where thread.tenant = $1::bigint
+        ) as thread
+        where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+            and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+            and true
+        order by thread.updated_at desc, thread.thread_id desc
+        limit ($6::bigint[])[1]
+        offset ($7::bigint[])[1]
+) as thread;
+
+-- threads/count_found
+select asked.n, (
+    select count(*)
+    from (
+            select thread.*,
+                case when fresh.digest is null then digest.title
+                    else fresh.digest ->> 'title' end as title,
+                case when fresh.digest is null then digest.preview
+                    else fresh.digest ->> 'preview' end as preview,
+                case when fresh.digest is null then coalesce(digest.message_count, 0)
+                    else (fresh.digest ->> 'message_count')::bigint end as message_count,
+                case when fresh.digest is null then digest.last_message_at
+                    else (fresh.digest ->> 'last_message_at')::timestamptz
+                end as last_message_at,
+                fresh.digest ->> 'text' as fresh_text,
+                fresh.digest is not null or coalesce(case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end, false) as has_digest
+            from thread_store.thread
+            left join thread_store.digest
+                on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+            cross join lateral (
+                select asked.criteria #> array['0', thread.thread_id::text] as digest
+                offset 0
+            ) as fresh
+            where thread.tenant = $1::bigint
+    ) as thread
+    where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+) as threads
+from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+    with ordinality as asked (tenant, filter, criteria, n);
+
 
 -- 3. Differences --------------------------------------------------
 
@@ -1738,72 +2197,54 @@ where checkpoints.thread_id = $1;
 -- + and (thread.updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.updated_at asc, thread.thread_id asc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.updated_at asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by CreatedAt, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.created_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.created_at desc, thread.thread_id desc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.created_at desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by CreatedAt, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.created_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.created_at asc, thread.thread_id asc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.created_at asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by StateUpdatedAt, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.state_updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.state_updated_at desc, thread.thread_id desc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.state_updated_at desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by StateUpdatedAt, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.state_updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.state_updated_at asc, thread.thread_id asc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.state_updated_at asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by Status, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.status collate "C", thread.thread_id) < (asked.behind::text, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.status collate "C" desc, thread.thread_id desc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.status collate "C" desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by Status, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.status collate "C", thread.thread_id) > (asked.behind::text, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.status collate "C" asc, thread.thread_id asc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.status collate "C" asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by ThreadId, descending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.thread_id, thread.thread_id) < (asked.behind::uuid, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.thread_id desc, thread.thread_id desc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.thread_id desc, thread.thread_id desc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by ThreadId, ascending)
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
 -- + and (thread.thread_id, thread.thread_id) > (asked.behind::uuid, asked.behind_id)
 -- - order by thread.updated_at desc, thread.thread_id desc
 -- + order by thread.thread_id asc, thread.thread_id asc
--- - order by thread.updated_at desc, thread.thread_id desc rows unbounded preceding
--- + order by thread.thread_id asc, thread.thread_id asc rows unbounded preceding
 
 -- threads/search (the owner's threads; requests of any tenants; by metadata)
 -- - and true
@@ -1812,7 +2253,7 @@ where checkpoints.thread_id = $1;
 -- threads/search (the owner's threads; requests of any tenants; by values)
 -- - and true
 -- + and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -1850,7 +2291,7 @@ where checkpoints.thread_id = $1;
 -- threads/search (the owner's threads; requests of any tenants; by all of these)
 -- - and true
 -- + and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -1877,14 +2318,148 @@ where checkpoints.thread_id = $1;
 -- + ) as written
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
 
+-- threads/search (the owner's threads; requests of any tenants; by a filter)
+-- - and true
+-- + and true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz))
+
+-- threads/list (the owner's threads; requests of any tenants; by UpdatedAt, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.updated_at asc, thread.thread_id asc
+
+-- threads/list (the owner's threads; requests of any tenants; by CreatedAt, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.created_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.created_at desc, thread.thread_id desc
+
+-- threads/list (the owner's threads; requests of any tenants; by CreatedAt, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.created_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.created_at asc, thread.thread_id asc
+
+-- threads/list (the owner's threads; requests of any tenants; by StateUpdatedAt, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.state_updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.state_updated_at desc, thread.thread_id desc
+
+-- threads/list (the owner's threads; requests of any tenants; by StateUpdatedAt, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.state_updated_at, thread.thread_id) > (asked.behind::timestamptz, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.state_updated_at asc, thread.thread_id asc
+
+-- threads/list (the owner's threads; requests of any tenants; by Status, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.status collate "C", thread.thread_id) < (asked.behind::text, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.status collate "C" desc, thread.thread_id desc
+
+-- threads/list (the owner's threads; requests of any tenants; by Status, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.status collate "C", thread.thread_id) > (asked.behind::text, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.status collate "C" asc, thread.thread_id asc
+
+-- threads/list (the owner's threads; requests of any tenants; by ThreadId, descending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.thread_id, thread.thread_id) < (asked.behind::uuid, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.thread_id desc, thread.thread_id desc
+
+-- threads/list (the owner's threads; requests of any tenants; by ThreadId, ascending)
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and (thread.thread_id, thread.thread_id) > (asked.behind::uuid, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by thread.thread_id asc, thread.thread_id asc
+
+-- threads/list (the owner's threads; requests of any tenants; by metadata)
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+
+-- threads/list (the owner's threads; requests of any tenants; by values)
+-- - and true
+-- + and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.seq, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3))))
+
+-- threads/list (the owner's threads; requests of any tenants; by status)
+-- - and true
+-- + and true and thread.status = (asked.criteria ->> 0)
+
+-- threads/list (the owner's threads; requests of any tenants; by ids)
+-- - and true
+-- + and true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id))
+
+-- threads/list (the owner's threads; requests of any tenants; by all of these)
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.seq, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
+
+-- threads/list (the owner's threads; requests of any tenants; by a filter)
+-- - and true
+-- + and true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz))
+
 -- threads/search_recent (the owner's threads; requests of any tenants; by metadata)
--- - true as is_match
--- + true and thread.metadata @> (asked.criteria -> 0) as is_match
+-- - thread.agent_thread_id, thread.agent_settled, true as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> (asked.criteria -> 0) as is_match
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by values)
--- - true as is_match
--- + true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- - thread.agent_thread_id, thread.agent_settled, true as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -1912,17 +2487,17 @@ where checkpoints.thread_id = $1;
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3)))) as is_match
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by status)
--- - true as is_match
--- + true and thread.status = (asked.criteria ->> 0) as is_match
+-- - thread.agent_thread_id, thread.agent_settled, true as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.status = (asked.criteria ->> 0) as is_match
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by ids)
--- - true as is_match
--- + true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id)) as is_match
+-- - thread.agent_thread_id, thread.agent_settled, true as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id)) as is_match
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by all of these)
--- - true as is_match
--- + true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- - thread.agent_thread_id, thread.agent_settled, true as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -1949,6 +2524,86 @@ where checkpoints.thread_id = $1;
 -- + ) as written
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id)) as is_match
 
+-- threads/search_recent (the owner's threads; requests of any tenants; by a filter)
+-- - thread.agent_thread_id, thread.agent_settled, true as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz)) as is_match
+
+-- threads/search_own (the owner's threads; requests of any tenants; by metadata)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> (asked.criteria -> 0) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
+-- threads/search_own (the owner's threads; requests of any tenants; by values)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.seq, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 3)))) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
+-- threads/search_own (the owner's threads; requests of any tenants; by status)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.status = (asked.criteria ->> 0) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
+-- threads/search_own (the owner's threads; requests of any tenants; by ids)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 0)) as id)) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
+-- threads/search_own (the owner's threads; requests of any tenants; by all of these)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
+-- + select distinct on (written.position) written.position, written.seq, written.message
+-- + from (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = head.branch
+-- + and message.position >= head.messages_start
+-- + and message.position < head.messages_end
+-- + and message.seq <= head.seq
+-- + union all
+-- + select inherited.position, inherited.seq, inherited.message
+-- + from jsonb_array_elements(head.ancestors) as ancestor
+-- + cross join lateral (
+-- + select position, seq, message
+-- + from thread_store.message
+-- + where message.tenant = asked.tenant
+-- + and message.thread_id = thread.thread_id
+-- + and message.branch = (ancestor ->> 0)::bigint
+-- + and message.position >= head.messages_start
+-- + and message.position < (ancestor ->> 2)::bigint
+-- + and message.seq <= (ancestor ->> 1)::bigint
+-- + offset 0
+-- + ) as inherited
+-- + ) as written
+-- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id)) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
+-- threads/search_own (the owner's threads; requests of any tenants; by a filter)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz)) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
 -- threads/count (the owner's threads; requests of any tenants; by metadata)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
@@ -1956,7 +2611,7 @@ where checkpoints.thread_id = $1;
 -- threads/count (the owner's threads; requests of any tenants; by values)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -1994,7 +2649,7 @@ where checkpoints.thread_id = $1;
 -- threads/count (the owner's threads; requests of any tenants; by all of these)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -2021,11 +2676,15 @@ where checkpoints.thread_id = $1;
 -- + ) as written
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
 
+-- threads/count (the owner's threads; requests of any tenants; by a filter)
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz))
+
 -- state/read (the owner's threads; requests of any tenants; oldest first)
 -- - order by checkpoint.checkpoint_id desc
 -- + order by checkpoint.checkpoint_id asc
--- - window page as (order by checkpoint.checkpoint_id desc)
--- + window page as (order by checkpoint.checkpoint_id asc)
+-- - order by checkpoint.checkpoint_id desc
+-- + order by checkpoint.checkpoint_id asc
 
 -- agent/states (the owner's threads; requests of any tenants; oldest first)
 -- - order by saved.checkpoint_id desc
@@ -2040,7 +2699,7 @@ where checkpoints.thread_id = $1;
 -- agent/candidates (the owner's threads; requests of any tenants; by values)
 -- - and true
 -- + and true and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 0) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 0) and (head.channels -> (asked.criteria ->> 0) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 0), channel_value.value::jsonb) @> (asked.criteria -> 1)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 2), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -2078,7 +2737,7 @@ where checkpoints.thread_id = $1;
 -- agent/candidates (the owner's threads; requests of any tenants; by all of these)
 -- - and true
 -- + and true and thread.metadata @> (asked.criteria -> 0) and ((thread.agent_thread_id is null and exists (select from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head where true and exists (select from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 1) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 1) and (head.channels -> (asked.criteria ->> 1) ->> 1)::bigint < 33554432 and jsonb_build_object((asked.criteria ->> 1), channel_value.value::jsonb) @> (asked.criteria -> 2)) and head.state_bytes < 33554432 and jsonb_build_object((asked.criteria ->> 3), (select case when head.messages_end is not null then coalesce(jsonb_agg(visible.message::jsonb), '[]') end from (
--- + select distinct on (written.position) written.position, written.message
+-- + select distinct on (written.position) written.position, written.seq, written.message
 -- + from (
 -- + select position, seq, message
 -- + from thread_store.message
@@ -2105,6 +2764,10 @@ where checkpoints.thread_id = $1;
 -- + ) as written
 -- + order by written.position, written.seq desc) as visible where visible.message is not null)) @> (asked.criteria -> 4)))) and thread.status = (asked.criteria ->> 5) and thread.thread_id = any(array(select id::uuid from jsonb_array_elements_text((asked.criteria -> 6)) as id))
 
+-- agent/candidates (the owner's threads; requests of any tenants; by a filter)
+-- - and true
+-- + and true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz))
+
 -- threads/create (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
 -- + from unnest(array[$1::bigint], $2::uuid[], $3::text[], $4::float8[], $5::text[])
@@ -2120,12 +2783,12 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - where head.tenant = asked.tenant
+-- + where head.tenant = $1::bigint
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (the owner's threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
@@ -2144,38 +2807,104 @@ where checkpoints.thread_id = $1;
 -- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (the owner's threads; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+
+-- threads/search (the owner's threads; requests of one tenant; by metadata)
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+
+-- threads/list (the owner's threads; requests of one tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+
+-- threads/list (the owner's threads; requests of one tenant; by metadata)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (the owner's threads; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
+
+-- threads/search_own (the owner's threads; requests of one tenant)
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (the owner's threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/count (the owner's threads; requests of one tenant; by metadata)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+
+-- digest/stale (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[])
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + where thread.tenant = $1::bigint
+
+-- digest/of_page (the owner's threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- threads/quota (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
@@ -2246,10 +2975,26 @@ where checkpoints.thread_id = $1;
 -- + where thread.tenant = $1::bigint
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
+
+-- state/read_one (the owner's threads; requests of one tenant)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- state/progress (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -2323,6 +3068,14 @@ where checkpoints.thread_id = $1;
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 
+-- agent/candidates (the owner's threads; requests of one tenant; by metadata)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+
 -- agent/of_agents (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[])
@@ -2330,16 +3083,10 @@ where checkpoints.thread_id = $1;
 -- + where thread.tenant = $1::bigint
 
 -- threads/search (the owner's threads; one request)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -2350,12 +3097,90 @@ where checkpoints.thread_id = $1;
 -- - offset asked.skipped
 -- + limit ($6::bigint[])[1]
 -- + offset ($7::bigint[])[1]
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
--- - and asked.with_values
--- + and ($8::bool[])[1]
--- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
--- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+
+-- threads/search (the owner's threads; one request; by metadata)
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - and true
+-- + where thread.tenant = $1::bigint
+-- + and coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + and true and coalesce(thread.metadata @> (($3::text[]::jsonb[])[1] -> 0), false) and jsonb_set('{}', array[thread.tenant::text], thread.metadata - 'owner') @> jsonb_set('{}', array[$1::bigint::text], (($3::text[]::jsonb[])[1] -> 0) - 'owner')
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+
+-- threads/list (the owner's threads; one request)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+
+-- threads/list (the owner's threads; one request; by metadata)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - and true
+-- + where thread.tenant = $1::bigint
+-- + and coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + and true and coalesce(thread.metadata @> (($3::text[]::jsonb[])[1] -> 0), false) and jsonb_set('{}', array[thread.tenant::text], thread.metadata - 'owner') @> jsonb_set('{}', array[$1::bigint::text], (($3::text[]::jsonb[])[1] -> 0) - 'owner')
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+
+-- threads/count (the owner's threads; one request; by metadata)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and coalesce(thread.metadata @> (asked.criteria -> 0), false) and jsonb_set('{}', array[thread.tenant::text], thread.metadata - 'owner') @> jsonb_set('{}', array[$1::bigint::text], (asked.criteria -> 0) - 'owner')
+
+-- threads/find (the owner's threads; one request; by Title, descending)
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + and (coalesce(thread.title, '') collate "C", thread.thread_id) < (($4::text[])[1]::text, ($5::uuid[])[1])
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- + order by coalesce(thread.title, '') collate "C" desc, thread.thread_id desc
+
+-- threads/find (the owner's threads; one request; by words)
+-- - and true
+-- + and true and thread.has_digest and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = $1::bigint and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (($3::text[]::jsonb[])[1] ->> 1)) > 0 ) else strpos(thread.fresh_text, (($3::text[]::jsonb[])[1] ->> 1)) > 0 end) and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = $1::bigint and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (($3::text[]::jsonb[])[1] ->> 2)) > 0 ) else strpos(thread.fresh_text, (($3::text[]::jsonb[])[1] ->> 2)) > 0 end) and not (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = $1::bigint and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (($3::text[]::jsonb[])[1] ->> 3)) > 0 ) else strpos(thread.fresh_text, (($3::text[]::jsonb[])[1] ->> 3)) > 0 end)
+
+-- threads/find (the owner's threads; one request; by the title)
+-- - and true
+-- + and true and (thread.title collate "C" = ((($3::text[]::jsonb[])[1] ->> 1))::text) and thread.has_digest
+
+-- threads/count_found (the owner's threads; one request; by words)
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.has_digest and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = $1::bigint and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 1)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 1)) > 0 end) and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = $1::bigint and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 2)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 2)) > 0 end) and not (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = $1::bigint and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 3)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 3)) > 0 end)
+
+-- threads/count_found (the owner's threads; one request; by the title)
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and (thread.title collate "C" = ((asked.criteria ->> 1))::text) and thread.has_digest
 
 -- agent/candidates (the owner's threads; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
@@ -2369,21 +3194,179 @@ where checkpoints.thread_id = $1;
 -- - limit asked.max_threads
 -- + limit ($5::bigint[])[1]
 
+-- agent/candidates (the owner's threads; one request; by metadata)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and thread.thread_id > asked.behind
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and true
+-- + and thread.thread_id > ($4::uuid[])[1]
+-- + and coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and true and coalesce(thread.metadata @> (($3::text[]::jsonb[])[1] -> 0), false) and jsonb_set('{}', array[thread.tenant::text], thread.metadata - 'owner') @> jsonb_set('{}', array[$1::bigint::text], (($3::text[]::jsonb[])[1] -> 0) - 'owner')
+-- - limit asked.max_threads
+-- + limit ($5::bigint[])[1]
+
 -- threads/search (the owner's threads; requests without a tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
+
+-- threads/search (the owner's threads; requests without a tenant; by metadata)
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+
+-- threads/list (the owner's threads; requests without a tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+
+-- threads/list (the owner's threads; requests without a tenant; by metadata)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
 
 -- threads/count (the owner's threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/count (the owner's threads; requests without a tenant; by metadata)
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+
+-- threads/find (the owner's threads; requests without a tenant)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/find (the owner's threads; requests without a tenant; by Title, descending)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (coalesce(thread.title, '') collate "C", thread.thread_id) < (asked.behind::text, asked.behind_id)
+-- - order by thread.updated_at desc, thread.thread_id desc
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + order by coalesce(thread.title, '') collate "C" desc, thread.thread_id desc
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/find (the owner's threads; requests without a tenant; by words)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - and true
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and true and thread.has_digest and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = thread.tenant and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 1)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 1)) > 0 end) and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = thread.tenant and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 2)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 2)) > 0 end) and not (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = thread.tenant and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 3)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 3)) > 0 end)
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/find (the owner's threads; requests without a tenant; by the title)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - and true
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + and true and (thread.title collate "C" = ((asked.criteria ->> 1))::text) and thread.has_digest
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/count_found (the owner's threads; requests without a tenant)
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- threads/count_found (the owner's threads; requests without a tenant; by words)
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.has_digest and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = thread.tenant and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 1)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 1)) > 0 end) and (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = thread.tenant and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 2)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 2)) > 0 end) and not (case when thread.fresh_text is null then exists ( select from thread_store.digest_text where digest_text.tenant = thread.tenant and digest_text.thread_id = thread.thread_id and strpos(digest_text.text, (asked.criteria ->> 3)) > 0 ) else strpos(thread.fresh_text, (asked.criteria ->> 3)) > 0 end)
+-- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- threads/count_found (the owner's threads; requests without a tenant; by the title)
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and (thread.title collate "C" = ((asked.criteria ->> 1))::text) and thread.has_digest
+-- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- digest/stale (the owner's threads; requests without a tenant)
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- + where thread.tenant = thread.tenant
 
 -- threads/quota (the owner's threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2392,6 +3375,12 @@ where checkpoints.thread_id = $1;
 -- agent/candidates (the owner's threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
+
+-- agent/candidates (the owner's threads; requests without a tenant; by metadata)
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = thread.tenant
+-- - and true
+-- + and true and thread.metadata @> (asked.criteria -> 0)
 
 -- threads/get (all threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2405,13 +3394,29 @@ where checkpoints.thread_id = $1;
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- threads/list (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/search_recent (all threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- threads/search_own (all threads; requests of any tenants)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
 -- threads/count (all threads; requests of any tenants)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- digest/stale (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- digest/of_page (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/quota (all threads; requests of any tenants)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2446,6 +3451,10 @@ where checkpoints.thread_id = $1;
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/read_one (all threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -2500,14 +3509,14 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - where head.tenant = asked.tenant
+-- + where head.tenant = $1::bigint
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (all threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
@@ -2528,42 +3537,88 @@ where checkpoints.thread_id = $1;
 -- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (all threads; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+
+-- threads/list (all threads; requests of one tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (all threads; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
+
+-- threads/search_own (all threads; requests of one tenant)
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (all threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- digest/stale (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[])
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- digest/of_page (all threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- threads/quota (all threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
@@ -2650,10 +3705,28 @@ where checkpoints.thread_id = $1;
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
+
+-- state/read_one (all threads; requests of one tenant)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- state/progress (all threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -2756,16 +3829,10 @@ where checkpoints.thread_id = $1;
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (all threads; one request)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -2776,12 +3843,32 @@ where checkpoints.thread_id = $1;
 -- - offset asked.skipped
 -- + limit ($6::bigint[])[1]
 -- + offset ($7::bigint[])[1]
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
--- - and asked.with_values
--- + and ($8::bool[])[1]
--- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
--- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+
+-- threads/list (all threads; one request)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+
+-- threads/find (all threads; one request)
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/count_found (all threads; one request)
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- agent/candidates (all threads; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
@@ -2796,22 +3883,64 @@ where checkpoints.thread_id = $1;
 -- + limit ($5::bigint[])[1]
 
 -- threads/search (all threads; requests without a tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
+
+-- threads/list (all threads; requests without a tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
 
 -- threads/count (all threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/find (all threads; requests without a tenant)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + where (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/count_found (all threads; requests without a tenant)
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- digest/stale (all threads; requests without a tenant)
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- + where thread.tenant = thread.tenant
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/quota (all threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2835,13 +3964,29 @@ where checkpoints.thread_id = $1;
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- threads/list (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/search_recent (members or one of some teams, and not archived; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- threads/search_own (members or one of some teams, and not archived; requests of any tenants)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
 -- threads/count (members or one of some teams, and not archived; requests of any tenants)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- digest/stale (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- digest/of_page (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/quota (members or one of some teams, and not archived; requests of any tenants)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -2876,6 +4021,10 @@ where checkpoints.thread_id = $1;
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/read_one (members or one of some teams, and not archived; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -2930,14 +4079,14 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - where head.tenant = asked.tenant
+-- + where head.tenant = $1::bigint
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (members or one of some teams, and not archived; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
@@ -2958,42 +4107,88 @@ where checkpoints.thread_id = $1;
 -- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (members or one of some teams, and not archived; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+
+-- threads/list (members or one of some teams, and not archived; requests of one tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (members or one of some teams, and not archived; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
+
+-- threads/search_own (members or one of some teams, and not archived; requests of one tenant)
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (members or one of some teams, and not archived; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- digest/stale (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[])
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- digest/of_page (members or one of some teams, and not archived; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- threads/quota (members or one of some teams, and not archived; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
@@ -3080,10 +4275,28 @@ where checkpoints.thread_id = $1;
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
+
+-- state/read_one (members or one of some teams, and not archived; requests of one tenant)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- state/progress (members or one of some teams, and not archived; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -3186,16 +4399,10 @@ where checkpoints.thread_id = $1;
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (members or one of some teams, and not archived; one request)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -3206,12 +4413,32 @@ where checkpoints.thread_id = $1;
 -- - offset asked.skipped
 -- + limit ($6::bigint[])[1]
 -- + offset ($7::bigint[])[1]
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
--- - and asked.with_values
--- + and ($8::bool[])[1]
--- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
--- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+
+-- threads/list (members or one of some teams, and not archived; one request)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0))) = 'array' then (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) end) as item where item = (($2::text[]::jsonb[])[1] -> 1))) or (exists (select from jsonb_array_elements((($2::text[]::jsonb[])[1] -> 3)) as item where item = (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 2))))) and (not coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+
+-- threads/find (members or one of some teams, and not archived; one request)
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0))) = 'array' then (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 0)) end) as item where item = (($2::text[]::jsonb[])[1] -> 1))) or (exists (select from jsonb_array_elements((($2::text[]::jsonb[])[1] -> 3)) as item where item = (thread.metadata -> (($2::text[]::jsonb[])[1] ->> 2))))) and (not coalesce(((thread.metadata -> (($2::text[]::jsonb[])[1] ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/count_found (members or one of some teams, and not archived; one request)
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- agent/candidates (members or one of some teams, and not archived; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
@@ -3226,22 +4453,64 @@ where checkpoints.thread_id = $1;
 -- + limit ($5::bigint[])[1]
 
 -- threads/search (members or one of some teams, and not archived; requests without a tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
+
+-- threads/list (members or one of some teams, and not archived; requests without a tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
 
 -- threads/count (members or one of some teams, and not archived; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/find (members or one of some teams, and not archived; requests without a tenant)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + where coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/count_found (members or one of some teams, and not archived; requests without a tenant)
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- digest/stale (members or one of some teams, and not archived; requests without a tenant)
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/quota (members or one of some teams, and not archived; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -3265,13 +4534,29 @@ where checkpoints.thread_id = $1;
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- threads/list (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- threads/search_recent (no threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- threads/search_own (no threads; requests of any tenants)
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+
 -- threads/count (no threads; requests of any tenants)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = asked.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- digest/stale (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- digest/of_page (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/quota (no threads; requests of any tenants)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -3306,6 +4591,10 @@ where checkpoints.thread_id = $1;
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- state/read (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- state/read_one (no threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
@@ -3360,14 +4649,14 @@ where checkpoints.thread_id = $1;
 -- + where message.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
+-- - where head.tenant = asked.tenant
+-- + where head.tenant = $1::bigint
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/patch (no threads; requests of one tenant)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
@@ -3388,42 +4677,88 @@ where checkpoints.thread_id = $1;
 -- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (no threads; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+
+-- threads/list (no threads; requests of one tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (no threads; requests of one tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = $1::bigint
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
+
+-- threads/search_own (no threads; requests of one tenant)
+-- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - left join thread_store.thread on thread.tenant = asked.tenant and false
+-- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (no threads; requests of one tenant)
--- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where thread.tenant = $1::bigint and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- digest/stale (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[])
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- digest/of_page (no threads; requests of one tenant)
+-- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- - and checkpoint.tenant = asked.tenant
+-- + and checkpoint.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- threads/quota (no threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::bigint[])
@@ -3510,10 +4845,28 @@ where checkpoints.thread_id = $1;
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where checkpoint.tenant = asked.tenant
 -- + where checkpoint.tenant = $1::bigint
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 -- - where message.tenant = asked.tenant
 -- + where message.tenant = $1::bigint
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
+
+-- state/read_one (no threads; requests of one tenant)
+-- - where channel_value.tenant = asked.tenant
+-- + where channel_value.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - where message.tenant = asked.tenant
+-- + where message.tenant = $1::bigint
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where checkpoint.tenant = asked.tenant
+-- + where checkpoint.tenant = $1::bigint
 
 -- state/progress (no threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -3616,16 +4969,10 @@ where checkpoints.thread_id = $1;
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/search (no threads; one request)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - end + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
--- + end + case when ($8::bool[])[1] then state_bytes else 0 end)::float8) over page)::bigint as bytes
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
@@ -3636,12 +4983,32 @@ where checkpoints.thread_id = $1;
 -- - offset asked.skipped
 -- + limit ($6::bigint[])[1]
 -- + offset ($7::bigint[])[1]
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
--- - and asked.with_values
--- + and ($8::bool[])[1]
--- - and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)
--- + and (thread.bytes <= ($9::bigint[])[1] or thread.place <= ($10::bigint[])[1])
+
+-- threads/list (no threads; one request)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- + where thread.tenant = $1::bigint
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- - limit asked.max_threads
+-- - offset asked.skipped
+-- + limit ($6::bigint[])[1]
+-- + offset ($7::bigint[])[1]
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+
+-- threads/find (no threads; one request)
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
+-- threads/count_found (no threads; one request)
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- agent/candidates (no threads; one request)
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::uuid[], $5::bigint[]
@@ -3656,22 +5023,64 @@ where checkpoints.thread_id = $1;
 -- + limit ($5::bigint[])[1]
 
 -- threads/search (no threads; requests without a tenant)
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
--- - where message.tenant = asked.tenant
--- + where message.tenant = thread.tenant
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = thread.tenant
+
+-- threads/list (no threads; requests without a tenant)
+-- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+-- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
 
 -- threads/count (no threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 -- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+
+-- threads/find (no threads; requests without a tenant)
+-- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
+-- + select asked.criteria #> array['0', thread.thread_id::text] as digest
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> ($2::text[]::jsonb[])[1], false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - and (thread.updated_at, thread.thread_id) < (($4::text[])[1]::timestamptz, ($5::uuid[])[1])
+-- + where coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.updated_at, thread.thread_id) < (asked.behind::timestamptz, asked.behind_id)
+-- - limit ($6::bigint[])[1]
+-- - offset ($7::bigint[])[1]
+-- + limit asked.max_threads
+-- + offset asked.skipped
+
+-- threads/count_found (no threads; requests without a tenant)
+-- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = $1::bigint
+-- + where thread.tenant = thread.tenant
+-- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- + where coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
+-- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
+-- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
+
+-- digest/stale (no threads; requests without a tenant)
+-- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+-- - where thread.tenant = asked.tenant
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- + where thread.tenant = thread.tenant
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/quota (no threads; requests without a tenant)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')

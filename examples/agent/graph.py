@@ -35,8 +35,9 @@ class Parrot(BaseChatModel):
 
 async def answer(state: MessagesState):
     text = state["messages"][-1].text
-    if "delete" in text and interrupt({"question": f"Really {text}?"}) != "yes":
-        return {"messages": [AIMessage("Then I will not.")]}
+    if "delete" in text:
+        is_meant = interrupt({"question": f"Really {text}?"}) == "yes"
+        return {"messages": [AIMessage("I have only pretended to." if is_meant else "Then I will not.")]}
     return {"messages": [await Parrot().ainvoke(state["messages"])]}
 
 

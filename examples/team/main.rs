@@ -10,7 +10,7 @@ mod policy;
 use std::io::Write;
 
 use thread_store::config::Command;
-use thread_store::server::{Server, StopSignal, telemetry};
+use thread_store::server::{Server, StopSignal, reindex, telemetry};
 use thread_store::{attach, distribute, healthcheck, import, migrate};
 
 #[tokio::main]
@@ -21,6 +21,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Serve(config) => config,
         Command::Healthcheck(config) => return healthcheck(&config).await,
         Command::Migrate(database) => return migrate(&database).await,
+        Command::Reindex(config) => return Ok(reindex(&config).await?),
         Command::Distribute(database) => return distribute(&database).await,
         Command::Import(asked) => return import::run(*asked).await,
         Command::Attach(asked) => return attach::attach(*asked).await,

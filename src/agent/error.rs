@@ -1,28 +1,28 @@
-//! Why the agent has not answered as it should.
+//! Failures of the agent.
 
 use http::StatusCode;
 
-/// Why the agent has not answered as it should. The text is what the client reads.
+/// A failure of the agent. The text is for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be reached, so it has not begun anything: 503.
+    /// The agent cannot be reached, so nothing has started: 503.
     #[error("The agent is not available, try again shortly")]
     Unavailable {
-        /// What happened, for the log.
+        /// The cause, for the log.
         cause: String,
     },
-    /// It has broken off, or its answer cannot be passed on: 502. A run may have begun.
+    /// The agent closed the connection, or its answer cannot be passed on: 502. A run may have started.
     #[error("{detail}")]
     Failed {
-        /// What the client reads.
+        /// The text for the client.
         detail: &'static str,
-        /// What happened, for the log.
+        /// The cause, for the log.
         cause: String,
     },
-    /// It refuses the request in words that no client reads.
+    /// The agent refused the request, and the body of its answer is not passed on.
     #[error("The agent answered {0}")]
     Refused(StatusCode),
-    /// A user, or the agent's key, that no header can name: a fault of this server.
+    /// A user's id or the agent's key cannot be a header value: a fault of this server.
     #[error("Internal Server Error")]
     NoHeader(&'static str),
 }
@@ -38,7 +38,7 @@ impl Error {
         }
     }
 
-    /// What happened, for the log.
+    /// The cause, for the log.
     pub(crate) fn cause(&self) -> Option<&str> {
         match self {
             Error::Unavailable { cause } | Error::Failed { cause, .. } => Some(cause),

@@ -1,9 +1,9 @@
-//! Headers on the way to the agent, and back.
+//! Headers of requests to the agent, and of its answers.
 //!
-//! To the agent passes what is neither about the connection nor about who is asking. A name with
-//! anything but letters, digits and hyphens is dropped, as by nginx: many frameworks read `_` as
-//! `-`, and would take `X_Forwarded_User` for the header that this server sets. From the agent
-//! passes what its clients read, and nothing else.
+//! Headers about the connection and about the user's identity are not forwarded. A name with
+//! characters other than letters, digits and hyphens is dropped, as by nginx: many frameworks read
+//! `_` as `-`, and would accept `X_Forwarded_User` as the header that this server sets. Of the
+//! agent's answers only the headers that clients read are passed on.
 
 use http::header::{self, Entry};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,8 +16,8 @@ use crate::authz::User;
 const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 const FORWARDED_EMAIL: HeaderName = HeaderName::from_static("x-forwarded-email");
 
-/// What of a client's request is for this server alone: the connection, the form of the body, the
-/// credentials and the page that it came from.
+/// Headers of a client's request that are only for this server: about the connection, the form of
+/// the body, the credentials and the page that sent it.
 const OURS: [&str; 25] = [
     "accept-encoding",
     "authorization",
@@ -46,8 +46,8 @@ const OURS: [&str; 25] = [
     "x-tenant-id",
 ];
 
-/// Beginnings of names by which proxies say who is asking and where they come from, or by which a
-/// request asks for something else than it says.
+/// Prefixes of headers by which proxies name the user and the origin of a request, or that change
+/// the meaning of a request.
 const OF_PROXIES: [&str; 11] = [
     "access-control-",
     "if-",
@@ -62,7 +62,7 @@ const OF_PROXIES: [&str; 11] = [
     "x-rewrite-",
 ];
 
-/// What of an agent's answer is passed on as it is.
+/// Headers of an agent's answer that are passed on unchanged.
 const OF_ANSWERS: [HeaderName; 9] = [
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -102,10 +102,11 @@ pub(super) fn of_request(
         }
     }
     headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    // What is in an answer is looked at, and a client's own encoding is that of another connection.
+    // This server reads parts of the answers, and the client's encoding applies to its own
+    // connection.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let identity =
-        exact(&user.identity).ok_or(Error::NoHeader("a user's identity is no header value"))?;
+    let identity = exact(&user.identity)
+        .ok_or(Error::NoHeader("the user's identity cannot be sent in a header"))?;
     headers.insert(FORWARDED_USER, identity);
     if let Some(email) = exact(&user.email) {
         headers.insert(FORWARDED_EMAIL, email);
@@ -120,7 +121,7 @@ pub(super) fn of_request(
     Ok(headers)
 }
 
-/// A text as a header that holds nothing else when it arrives. `None`: it is empty, or would not.
+/// A text as a header value that arrives unchanged. `None`: it is empty, or would be altered.
 fn exact(text: &str) -> Option<HeaderValue> {
     if text.is_empty() || text.trim() != text || text.chars().any(char::is_control) {
         return None;
@@ -128,17 +129,17 @@ fn exact(text: &str) -> Option<HeaderValue> {
     HeaderValue::from_bytes(text.as_bytes()).ok()
 }
 
-/// The names that a `Connection` header is about.
+/// The names in a `Connection` header.
 fn nominated(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(header::CONNECTION).iter();
     let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase()).collect()
 }
 
-/// Where a run is, as `Location` and `Content-Location` say it.
+/// The location of a run, as in `Location` and `Content-Location`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The thread; none of a run without one.
+    /// The thread. `None` for a run without a thread.
     pub(crate) thread_id: Option<Uuid>,
     /// The run.
     pub(crate) run_id: Uuid,
@@ -173,8 +174,8 @@ impl Place {
     }
 }
 
-/// The headers of an answer, for one about a run in this thread. Paths are those of this server, and
-/// one that leads to another thread is dropped.
+/// The headers of an answer about a run in this thread. Paths are those of this server, and a path
+/// to another thread is dropped.
 pub(crate) fn answer_headers(sent: &HeaderMap, thread_id: Option<Uuid>) -> HeaderMap {
     let nominated = nominated(sent);
     let mut headers = HeaderMap::new();

@@ -1,63 +1,59 @@
-//! The agent that runs are forwarded to: how it is asked, and which of its answers are passed on.
+//! The client of the agent that runs are forwarded to: how requests are sent, and which answers are
+//! passed on.
 //!
-//! Each request has a connection of its own, which is closed behind the answer. An agent closes
-//! connections that are idle for some seconds, and a request on one that is just being closed
-//! could be neither repeated, because the run may have begun, nor answered. No redirect is
-//! followed and no request is repeated. A run may be silent for hours, so nothing but connecting
-//! has a deadline.
+//! Each request uses a new connection, which is closed after the answer. An agent closes
+//! connections that are idle for some seconds. A request on a connection that is being closed could
+//! neither be repeated, because the run may have started, nor answered. No redirect is followed and
+//! no request is repeated. A run may be silent for hours, so only connecting has a deadline.
 
+mod body;
+mod client;
 mod error;
+mod exchange;
+mod framing;
 mod headers;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use reqwest::{Client, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+pub(crate) use body::Body;
 pub use error::Error;
 pub(crate) use headers::{Place, answer_headers};
 
-use crate::authn::{describe, is_loopback};
 use crate::authz::User;
-use crate::http_client;
 use crate::metrics::metrics;
+use client::{Client, Failure};
 
-/// For a connection.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// How long a connection is silent before the system asks whether the agent's machine is there, and
-/// how long it waits between two questions.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-/// Where the agent is, and what it is told and asked.
+/// The address of the agent, and the options of requests to it.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// `AGENT_URL`. Its path is put before the path of every request.
     pub url: Url,
-    /// Sent as `x-api-key`, so that the agent can refuse requests of others.
+    /// Sent as `x-api-key`, so that the agent can refuse other requests.
     pub api_key: Option<SecretString>,
     /// Whether the agent gets the caller's access token.
     pub forward_token: bool,
-    /// What is forwarded beside runs, although it names no thread of the caller.
+    /// The areas that are forwarded in addition to runs, although their requests name no thread of
+    /// the caller.
     pub forward: Vec<Area>,
-    /// The key of a run's metadata and configuration that names the owner of its thread.
+    /// The key in a run's metadata and configuration for the id of the owner of its thread.
     pub owner_key: String,
 }
 
-/// A part of the agent's API under which all users of this server are one, unless the agent tells
-/// them apart by `X-Forwarded-User`.
+/// A part of the agent's API that does not separate the users of this server, unless the agent does
+/// so by `X-Forwarded-User`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
-    /// Making, changing and deleting assistants. Reading them is always forwarded.
+    /// Creating, changing and deleting assistants. Reading them is always forwarded.
     Assistants,
     /// Store items.
     Store,
     /// Crons.
     Crons,
-    /// Cancelling runs by their status, whoever's they are.
+    /// Cancelling runs by their status, of all users.
     Cancel,
 }
 
@@ -68,14 +64,14 @@ pub(crate) struct Agent {
     options: Options,
 }
 
-/// What the agent is asked.
+/// A request to the agent.
 #[derive(Debug)]
 pub(crate) struct Ask {
     /// The method.
     pub(crate) method: Method,
-    /// The path, made of checked parts.
+    /// The path, built from checked parts.
     pub(crate) path: String,
-    /// The query as the client has sent it.
+    /// The query as the client sent it.
     pub(crate) query: Option<String>,
     /// All headers.
     pub(crate) headers: HeaderMap,
@@ -84,33 +80,22 @@ pub(crate) struct Ask {
 }
 
 impl Agent {
-    /// An agent as the settings have it.
+    /// The agent of the settings.
     pub(crate) fn new(options: &Options) -> Result<Agent, reqwest::Error> {
-        let client = http_client::builder()
-            .http1_only()
-            .connect_timeout(CONNECT_DEADLINE)
-            .tcp_keepalive(KEEP_ALIVE)
-            .tcp_keepalive_interval(KEEP_ALIVE)
-            .pool_max_idle_per_host(0)
-            .retry(retry::never())
-            .redirect(redirect::Policy::none())
-            .referer(false);
-        let is_here = options.url.host().is_some_and(|host| is_loopback(&host));
-        let client = if is_here { client.no_proxy() } else { client };
-        Ok(Agent { client: client.build()?, options: options.clone() })
+        Ok(Agent { client: Client::to(&options.url)?, options: options.clone() })
     }
 
-    /// Where it is.
+    /// Its address.
     pub(crate) fn url(&self) -> &Url {
         &self.options.url
     }
 
-    /// Whether a part of its API is open that names no threads.
+    /// Whether this part of its API is forwarded.
     pub(crate) fn forwards(&self, area: Area) -> bool {
         self.options.forward.contains(&area)
     }
 
-    /// The key under which a run says whose it is.
+    /// The key for the owner of a run.
     pub(crate) fn owner_key(&self) -> &str {
         &self.options.owner_key
     }
@@ -121,31 +106,27 @@ impl Agent {
         let key =
             self.options.api_key.as_ref().map(|key| HeaderValue::from_str(key.expose_secret()));
         let key = key.transpose();
-        let key = key.map_err(|_| Error::NoHeader("AGENT_API_KEY is no header value"))?;
+        let key = key.map_err(|_| Error::NoHeader("AGENT_API_KEY cannot be sent in a header"))?;
         headers::of_request(&request.headers, user, token, key)
     }
 
-    /// Asks the agent, and answers with what can be passed on. Dropping the future or the body of
-    /// the answer closes the connection.
-    pub(crate) async fn send(&self, ask: Ask) -> Result<Response<reqwest::Body>, Error> {
+    /// Sends a request to the agent, and returns an answer that can be passed on. Dropping the
+    /// future or the body of the answer closes the connection.
+    pub(crate) async fn send(&self, ask: Ask) -> Result<Response<Body>, Error> {
         let mut url = self.options.url.clone();
         url.set_path(&format!("{}{}", self.options.url.path().trim_end_matches('/'), ask.path));
         url.set_query(ask.query.as_deref());
-        let mut request = self.client.request(ask.method, url).headers(ask.headers);
-        if let Some(body) = ask.body {
-            request = request.body(body);
-        }
         let started = std::time::Instant::now();
         let calls = &metrics().agent_calls;
-        let answer = match request.send().await {
-            Ok(answer) => usable(Response::from(answer)),
-            Err(error) if error.is_connect() => {
+        let answer = match self.client.send(url, ask).await {
+            Ok(answer) => usable(answer),
+            Err(Failure::Unreachable(cause)) => {
                 calls.unreachable.record(started.elapsed());
-                return Err(Error::Unavailable { cause: cause_of(error) });
+                return Err(Error::Unavailable { cause: format!("AGENT_URL: {cause}") });
             }
-            Err(error) => Err(Error::Failed {
-                detail: "The agent broke off without an answer",
-                cause: cause_of(error),
+            Err(Failure::Lost(cause)) => Err(Error::Failed {
+                detail: "The agent closed the connection without an answer",
+                cause: format!("AGENT_URL: {cause}"),
             }),
         };
         let ended = if answer.is_ok() { &calls.answered } else { &calls.failed };
@@ -154,12 +135,7 @@ impl Agent {
     }
 }
 
-/// Why a connection to the agent did not do, for the log.
-pub(crate) fn cause_of(error: reqwest::Error) -> String {
-    format!("AGENT_URL: {}", describe(error))
-}
-
-/// What a body holds, by its `Content-Type`.
+/// The content of a body, by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     /// JSON.
@@ -183,18 +159,18 @@ impl Content {
     }
 }
 
-/// Refuses what a client must not see: that the agent does not know this server, a way to somewhere
-/// else, and a page where JSON was asked for.
-fn usable(answer: Response<reqwest::Body>) -> Result<Response<reqwest::Body>, Error> {
+/// Refuses answers that a client must not see: that the agent refuses this server's key, a
+/// redirect, and a page where JSON was expected.
+fn usable(answer: Response<Body>) -> Result<Response<Body>, Error> {
     let status = answer.status();
     let failed = |detail, cause: &str| {
         Err(Error::Failed { detail, cause: format!("AGENT_URL answered {status}: {cause}") })
     };
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
-        return failed("The agent refused this server's key", "it does not take AGENT_API_KEY");
+        return failed("The agent refused this server's key", "the agent refuses AGENT_API_KEY");
     }
     if status.is_redirection() || status.is_informational() {
-        return failed("The agent's answer cannot be used", "a redirect, which is not followed");
+        return failed("The agent's answer cannot be used", "redirects are not followed");
     }
     let is_empty = http_body::Body::is_end_stream(answer.body());
     let is_readable = Content::of(answer.headers()) != Content::Other;
@@ -204,5 +180,5 @@ fn usable(answer: Response<reqwest::Body>) -> Result<Response<reqwest::Body>, Er
     if status.is_client_error() {
         return Err(Error::Refused(status));
     }
-    failed("The agent's answer cannot be used", "neither JSON nor events")
+    failed("The agent's answer cannot be used", "it is neither JSON nor events")
 }

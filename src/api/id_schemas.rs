@@ -1,4 +1,4 @@
-//! Ids in the document, where nothing may stand in their place.
+//! Schemas of ids that may be empty, for the OpenAPI document.
 
 use utoipa::openapi::schema::{
     KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,

@@ -1,6 +1,7 @@
-//! The endpoints, one file each. Where they differ from the reference server, the README's
-//! compatibility table says so: D1, D2 and so on are its rows.
+//! The endpoints, one file each. Differences from the reference server are in the README's
+//! compatibility table: D1, D2 and so on are its rows.
 
+pub(crate) mod export;
 mod id_schemas;
 pub(crate) mod not_served;
 pub(crate) mod openapi;

@@ -1,5 +1,5 @@
-//! The parts of the LangGraph Server that this server does not have (D23). A
-//! client that calls them reads what is missing, instead of a bare 404.
+//! The parts of the LangGraph Server that this server does not have (D23). Clients that call them
+//! get a 404 that names the part.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     refusing(PATHS.into_iter())
 }
 
-/// Those that are not served either where runs are forwarded to an agent.
+/// The routes that are not served even if runs are forwarded to an agent.
 pub(crate) fn routes_beside_runs() -> Router<Arc<App>> {
     refusing(PATHS.into_iter().filter(|(what, _)| what.starts_with("graphs over")))
 }

@@ -1,4 +1,5 @@
-//! The OpenAPI document, made from the code, and a page to read it, without the internet.
+//! The OpenAPI document, generated from the code, and a page that displays it, without the
+//! internet.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,19 +16,19 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::Config;
 
-use super::{state, system, threads};
+use super::{export, state, system, threads};
 use crate::http::{App, Error, Segment};
 
-/// How every operation that needs an access token may refuse.
+/// The refusals of every operation that needs an access token.
 const REFUSALS: [(&str, &str); 5] = [
     ("401", "The access token is refused: bad, expired, signed out"),
     ("403", "No usable credentials, or not allowed"),
     ("422", "The request is not valid"),
     ("500", "A fault of the server"),
-    ("503", "The server, its database or the auth server is not available or busy"),
+    ("503", "The server, its database or the auth server is busy or not available"),
 ];
 
-/// How those with a body may refuse beyond that.
+/// Additional refusals of operations with a body.
 const REFUSALS_OF_BODIES: [(&str, &str); 4] = [
     ("400", "The body ended early"),
     ("408", "The body did not arrive in time"),
@@ -38,8 +39,9 @@ const REFUSALS_OF_BODIES: [(&str, &str); 4] = [
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// What the document says of it.
-const BEARER_DESCRIPTION: &str = "An access token. Without an Authorization header a JWT in x-api-key is taken as the access token.";
+/// Its description in the document.
+const BEARER_DESCRIPTION: &str =
+    "An access token. Without an Authorization header a JWT in x-api-key is the access token.";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -48,16 +50,17 @@ const BEARER_DESCRIPTION: &str = "An access token. Without an Authorization head
     tags(
         (name = "threads", description = "Threads and their metadata"),
         (name = "state", description = "State and history of a thread"),
+        (name = "export", description = "Threads to be kept or imported elsewhere"),
         (name = "system", description = "The server itself; no access token needed"),
     )
 )]
 struct Base;
 
-/// The body of every answer that is no success.
+/// The body of every error answer.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the document is made of it")]
 struct Refusal {
-    /// What is wrong, in words.
+    /// The reason.
     detail: String,
 }
 
@@ -68,6 +71,8 @@ pub fn document() -> &'static str {
         let routes: OpenApiRouter<Arc<App>> = OpenApiRouter::with_openapi(Base::openapi())
             .merge(threads::routes())
             .merge(state::routes())
+            .merge(export::routes())
+            .merge(system::root_routes())
             .merge(system::routes())
             .merge(system::metrics_routes());
         let mut document = routes.into_openapi();
@@ -77,7 +82,7 @@ pub fn document() -> &'static str {
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
         let requirement = SecurityRequirement::new(BEARER, Vec::<String>::new());
         document.security = Some(vec![requirement]);
-        // Relative to the document, wherever a proxy has put it.
+        // Relative to the document, so that it works below any path of a proxy.
         document.servers = Some(vec![Server::new(".")]);
         for operation in document.paths.paths.values_mut().flat_map(operations) {
             complete(operation);
@@ -90,7 +95,8 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
 }
 
-/// Says of an operation what holds for all of its kind: how it refuses, and for whom it is.
+/// Adds to an operation what all operations of its kind have in common: its refusals and its
+/// security scheme.
 fn complete(operation: &mut Operation) {
     let is_public = operation.tags.iter().flatten().any(|tag| tag == "system");
     if is_public {
@@ -114,7 +120,7 @@ fn complete(operation: &mut Operation) {
     }
 }
 
-/// Unless the operation says itself what the status means.
+/// Adds a refusal, unless the operation documents the status itself.
 fn add_refusal(operation: &mut Operation, status: &str, why: &str) {
     let responses = &mut operation.responses.responses;
     responses.entry(status.to_owned()).or_insert_with(|| Response::new(why).into());
@@ -149,7 +155,7 @@ fn json() -> impl IntoResponse {
 }
 
 /// A file of Swagger UI, which is compiled in. All links are relative, so that the page works below
-/// any path that a proxy puts before it.
+/// any path prefix of a proxy.
 fn asset(name: &str) -> axum::response::Response {
     let config = Arc::new(Config::from("openapi.json").validator_url("none"));
     match utoipa_swagger_ui::serve(name, config) {

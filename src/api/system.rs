@@ -1,4 +1,4 @@
-//! What the server says of itself. No credentials needed.
+//! The routes about the server itself. They need no credentials.
 
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use crate::http::{App, Error, Json, Query};
 use crate::metrics::{Gauges, metrics as all_metrics};
 use crate::shares::Kind;
 
-/// The routes of this area, `/metrics` apart.
+/// The routes of this area, except `/metrics`.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
-        .routes(routes!(root))
-        .routes(routes!(ok))
-        .routes(routes!(readyz))
-        .routes(routes!(info))
+    OpenApiRouter::new().routes(routes!(ok)).routes(routes!(readyz)).routes(routes!(info))
+}
+
+/// The route `/`, which redirects browsers if the page is served.
+pub(crate) fn root_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(root))
 }
 
 /// `/metrics`, on the port of the API or on its own.
@@ -30,7 +31,7 @@ pub(crate) fn metrics_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
-/// What there is to say before the database is open.
+/// The routes before the database is open.
 pub(crate) fn routes_while_starting() -> Router {
     Router::new()
         .route("/", get(root))
@@ -50,16 +51,16 @@ struct Ok {
 
 /// Whether the server is alive
 #[utoipa::path(get, path = "/", tag = "system",
-    responses((status = 200, description = "It is", body = Ok)))]
+    responses((status = 200, description = "The server is alive", body = Ok)))]
 async fn root() -> Json<Ok> {
     Json(Ok { ok: true })
 }
 
 /// Whether the server is alive, and with `check_db` its database
 #[utoipa::path(get, path = "/ok", tag = "system",
-    params(("check_db" = Option<String>, Query, description = "`1` or `true`: ask the database too")),
+    params(("check_db" = Option<String>, Query, description = "`1` or `true`: check the database too")),
     responses(
-        (status = 200, description = "It is", body = Ok),
+        (status = 200, description = "The server is alive", body = Ok),
         (status = 503, description = "The database does not answer"),
     ))]
 async fn ok(State(app): State<Arc<App>>, query: Query) -> Result<Json<Ok>, Error> {
@@ -77,18 +78,18 @@ fn checks_database(query: &Query) -> bool {
     matches!(query.get("check_db"), Some("1" | "true" | "True"))
 }
 
-/// How the parts are that a ready server needs.
+/// The condition of the parts of a ready server.
 #[derive(Debug, Serialize, ToSchema)]
 struct Readiness {
     /// Always true: a server that is not ready answers 503.
     ready: bool,
-    /// The database, which was asked just now.
+    /// The database, which was checked for this answer.
     database: Condition,
-    /// The auth server, when it was last needed. Down does not make the server unready: whom it
-    /// has seen lately it goes on serving.
+    /// The auth server, at its last use. Down does not make the server unready: it continues to
+    /// serve recently accepted tokens.
     auth: Condition,
-    /// The tables of an agent, if some are attached. Down does not make the server unready: all other
-    /// threads are served. The log says what is wrong.
+    /// The tables of an agent, if some are attached. Down does not make the server unready: all
+    /// other threads are served. The log has the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     agents: Option<Condition>,
@@ -105,8 +106,8 @@ enum Condition {
 /// Whether the server can serve: it has started, is not about to stop, and its database answers
 #[utoipa::path(get, path = "/readyz", tag = "system",
     responses(
-        (status = 200, description = "It can", body = Readiness),
-        (status = 503, description = "It starts or stops, or the database does not answer"),
+        (status = 200, description = "The server can serve", body = Readiness),
+        (status = 503, description = "The server is starting or stopping, or the database does not answer"),
     ))]
 async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Readiness>, Error> {
     if app.draining.is_cancelled() {
@@ -123,21 +124,21 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Readiness>, Error> {
     Result::Ok(Json(Readiness { ready: true, database: Condition::Up, auth, agents }))
 }
 
-/// What the server is and what it does.
+/// The server's version and features.
 #[derive(Debug, Serialize, ToSchema)]
 struct Info {
     /// Version of this server.
     version: &'static str,
     /// Its name.
     name: &'static str,
-    /// Which parts of the LangGraph Server's API it serves.
+    /// The parts of the LangGraph Server's API that it serves.
     flags: Flags,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "one flag a part, as in the reference server's answer"
+    reason = "one flag per part, as in the reference server's answer"
 )]
 struct Flags {
     threads: bool,
@@ -145,6 +146,11 @@ struct Flags {
     runs: bool,
     crons: bool,
     store: bool,
+    /// Whether search and count accept `filter`, which other servers ignore.
+    filter: bool,
+    /// Whether they accept `query`, and a search can select `title`, `preview`, `message_count`,
+    /// `last_message_at` and `matches`.
+    query: bool,
 }
 
 /// What the server is and what it does
@@ -154,7 +160,15 @@ async fn info() -> Json<Info> {
     Json(Info {
         version: env!("CARGO_PKG_VERSION"),
         name: env!("CARGO_PKG_NAME"),
-        flags: Flags { threads: true, assistants: false, runs: false, crons: false, store: false },
+        flags: Flags {
+            threads: true,
+            assistants: false,
+            runs: false,
+            crons: false,
+            store: false,
+            filter: true,
+            query: true,
+        },
     })
 }
 

@@ -1,5 +1,5 @@
-//! The sub-commands `attach` and `detach`: threads of an agent that writes with LangGraph's own
-//! checkpointers, served as this server's (D30).
+//! The sub-commands `attach` and `detach`: this server serves the threads of an agent that writes
+//! with LangGraph's own checkpointers (D30).
 
 mod report;
 
@@ -12,9 +12,9 @@ use crate::progress::Progress;
 use crate::store::{self, Attaching, TakenIn};
 use report::report;
 
-/// Attaches the tables, takes in what is there already, and prints a report.
+/// Attaches the tables, registers the existing threads, and prints a report.
 ///
-/// Killed in the middle, the next one goes on where it was.
+/// If it is killed, the next call continues where it stopped.
 pub async fn attach(asked: Attach) -> anyhow::Result<()> {
     let options = external(&asked.database)?;
     let mut attaching = Attaching::begin(options, &asked.schema, &asked.owner_key).await?;
@@ -34,7 +34,7 @@ pub async fn attach(asked: Attach) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the triggers off the agent's tables.
+/// Removes the triggers from the agent's tables.
 pub async fn detach(database: &Database) -> anyhow::Result<()> {
     let attachment = store::detach(external(database)?).await?;
     say(&format!(

@@ -1,4 +1,4 @@
-//! What `attach` says at its end.
+//! The report of `attach`.
 
 use std::fmt::Write as _;
 
@@ -13,13 +13,17 @@ pub(super) fn report(attaching: &Attaching, taken_in: &TakenIn, survey: &Survey)
         attachment.schema,
         threads(taken_in.taken_in)
     );
+    let in_total = if survey.threads == taken_in.taken_in {
+        String::new()
+    } else {
+        format!("in total {}, ", threads(survey.threads))
+    };
     // Writing to a text cannot fail.
-    let _ =
-        writeln!(text, "  in all {}, {} of state", threads(survey.threads), bytes(survey.bytes));
+    let _ = writeln!(text, "  {in_total}{} of state", bytes(survey.bytes));
     if survey.ownerless > 0 {
         let _ = writeln!(
             text,
-            "  without an owner: {}. Nobody sees them: the metadata of their first checkpoint has no {}",
+            "  without an owner: {}. No user sees them: the metadata of their first checkpoint has no {}",
             threads(survey.ownerless),
             attachment.owner_key
         );
@@ -28,7 +32,7 @@ pub(super) fn report(attaching: &Attaching, taken_in: &TakenIn, survey: &Survey)
         let names: Vec<_> = taken_in.refused.iter().map(|id| excerpt(id)).collect();
         let _ = writeln!(
             text,
-            "  not let in, because the id belongs to somebody else: {}: {}",
+            "  rejected, because the id belongs to another user: {}: {}",
             threads(taken_in.refused_count),
             names.join(", ")
         );
@@ -43,8 +47,8 @@ pub(super) fn report(attaching: &Attaching, taken_in: &TakenIn, survey: &Survey)
     if !attaching.readers.is_empty() {
         let _ = writeln!(
             text,
-            "  warning: {} can read the agent's tables past this server. Enable row level security on \
-             them or revoke the right",
+            "  warning: {} can read the agent's tables without this server. Enable row level security on \
+             them or revoke the privilege",
             attaching.readers.join(", ")
         );
     }

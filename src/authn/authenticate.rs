@@ -10,14 +10,14 @@ use crate::authz::User;
 
 /// Turns a request's credentials into a user.
 pub trait Authenticate: Send + Sync + 'static {
-    /// Answers with the user, or with the error that the client gets:
-    /// [`Error::Unauthenticated`] for no usable credentials (403), [`Error::InvalidToken`] for
-    /// refused ones (401), [`Error::Unavailable`] if nobody can tell (503), and
-    /// [`Error::Denied`] for anything else. Sees headers, method, path and query, not the body.
+    /// Returns the user, or the error for the client: [`Error::Unauthenticated`] for no usable
+    /// credentials (403), [`Error::InvalidToken`] for refused ones (401), [`Error::Unavailable`] if
+    /// the credentials can be neither accepted nor refused (503), and [`Error::Denied`] for any
+    /// other refusal. It sees headers, method, path and query, not the body.
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>>;
 
-    /// Whether credentials could be told good or bad when that was last tried. `None`: it has not
-    /// been tried, or the handler does not know. For operators; nothing is decided by it.
+    /// Whether the last verification of credentials had a result. `None`: there was none, or the
+    /// handler does not report it. For operators; nothing depends on it.
     fn is_available(&self) -> Option<bool> {
         None
     }

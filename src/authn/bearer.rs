@@ -1,4 +1,4 @@
-//! The access token of a request, read strictly from its headers.
+//! The access token of a request, parsed strictly from its headers.
 
 use std::fmt;
 
@@ -7,21 +7,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::error::Error;
 use super::jwt;
 
-/// The header in which clients that were written for `LangSmith` keys send their access token.
+/// The header in which clients for `LangSmith` keys send their access token.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Longest token that is looked at, in bytes. A usual one has 700 to 1,000.
+/// Maximum bytes of a token. A usual token has 700 to 1,000.
 const MAX_TOKEN: usize = 16 * 1024;
 
 const REFUSED: Error = Error::InvalidToken("The access token is not valid");
 
-/// A token with the shape of a JWT. Nothing about it is verified yet.
+/// A token with the shape of a JWT. It is not verified yet.
 #[derive(Clone)]
 pub struct BearerToken(String);
 
 impl BearerToken {
-    /// Reads the one `Authorization` header: `Bearer`, in any case, and one token. Without that
-    /// header a JWT in `x-api-key` is the token (D27); anything else there counts as absent.
+    /// Parses the one `Authorization` header: `Bearer`, in any case, and one token. Without that
+    /// header a JWT in `x-api-key` is the token (D27); any other value of `x-api-key` counts as
+    /// absent.
     ///
     /// No usable credentials are [`Error::Unauthenticated`] (D1); a token that cannot be a JWT is
     /// [`Error::InvalidToken`] (D2).
@@ -49,8 +50,8 @@ impl BearerToken {
         &self.0
     }
 
-    /// The header to send to another server, rebuilt from the parsed token. `None`: never, for
-    /// the characters of a token are those of a header.
+    /// The header to send to another server, rebuilt from the parsed token. It is never `None`,
+    /// because the characters of a token are valid in a header.
     pub(crate) fn to_header(&self) -> Option<HeaderValue> {
         let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
         value.set_sensitive(true);
@@ -74,8 +75,8 @@ fn of_authorization(value: &HeaderValue) -> Result<&str, Error> {
     }
 }
 
-/// SDKs put a `LangSmith` key into this header whenever they find one in their environment, so what
-/// is no JWT is no attempt to sign in.
+/// SDKs put a `LangSmith` key from the environment into this header, so a value that is not a JWT
+/// is not an attempt to sign in.
 fn of_api_key(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(API_KEY).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::authz::Denied;
 
-/// Why a request has no user. The text is what the client reads.
+/// Why a request has no user. The text is for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No usable credentials: 403 (D1 in the README).
@@ -13,15 +13,15 @@ pub enum Error {
     /// Credentials that the auth server refuses: 401 (D2).
     #[error("{0}")]
     InvalidToken(&'static str),
-    /// The auth server cannot be asked now: 503 (D3).
+    /// The auth server is not available: 503 (D3).
     #[error("The authentication service is not available, try again shortly")]
     Unavailable {
         /// How long the client should wait.
         retry_after: Duration,
-        /// What happened, for the log. Empty if it was logged a moment ago.
+        /// The cause, for the log. Empty if it was logged recently.
         cause: String,
     },
-    /// What an authenticate handler answers for itself.
+    /// A refusal with the authenticate handler's own text.
     #[error(transparent)]
     Denied(#[from] Denied),
 }

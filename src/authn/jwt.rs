@@ -1,7 +1,7 @@
 //! The two JSON parts of an access token, parsed once and strictly.
 //!
-//! What is refused here is refused in every mode and before any network call (RFC 8725, sections
-//! 2 and 3). Nothing is accepted here: no signature has been checked.
+//! A token that is refused here is refused in every mode and before any network call (RFC 8725,
+//! sections 2 and 3). Nothing is accepted here, because no signature has been checked.
 
 use std::fmt;
 
@@ -12,29 +12,29 @@ use serde_json::{Map, Number, Value};
 
 use super::refusal::Reason;
 
-/// Values of `typ` that stand for an access token (RFC 9068, section 2.1). Most issuers write
-/// `JWT`, and some write nothing.
+/// Values of `typ` for an access token (RFC 9068, section 2.1). Most issuers write `JWT`, and some
+/// write none.
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
-/// Header parameters that ask for processing which this verifier does not do. A critical
-/// extension, a payload that is not base64, compressed or encrypted is refused and not ignored
-/// (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
+/// Header parameters that require processing which this verifier does not do: a critical extension,
+/// and a payload that is not base64, compressed or encrypted. Such a token is refused and the
+/// parameter not ignored (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
 const UNSUPPORTED: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// The header and the claims of a token. They prove nothing before its signature was checked.
+/// The header and the claims of a token. They are not trusted before the signature was checked.
 #[derive(Debug)]
 pub(super) struct Jwt {
     /// Names the key and the algorithm.
     pub(super) header: Header,
-    /// What the token says of its bearer.
+    /// The claims.
     pub(super) claims: Claims,
 }
 
-/// What is read of a token's header. Parameters that bring a key along (`jwk`, `jku`, `x5u`,
-/// `x5c`) are not read at all.
+/// The parts of a token's header that are used. Parameters that contain or reference a key (`jwk`,
+/// `jku`, `x5u`, `x5c`) are not read at all.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// The algorithm that the token claims to be signed with. The key has the last word.
+    /// The algorithm that the token names. The key decides.
     pub(super) alg: String,
     /// The id of the key.
     pub(super) kid: Option<String>,
@@ -90,7 +90,7 @@ impl Header {
                 return Err(Reason::Type(typ));
             }
         }
-        // A token within a token.
+        // A nested token.
         if text("cty")?.is_some_and(|cty| cty.to_ascii_lowercase().ends_with("jwt")) {
             return Err(Reason::Extension("cty"));
         }
@@ -99,7 +99,7 @@ impl Header {
 }
 
 impl Claims {
-    /// A claim, whatever it is.
+    /// A claim of any type.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -119,8 +119,8 @@ impl Claims {
         &self.0
     }
 
-    /// The registered claims have to be of their types (RFC 7519, section 4.1); null counts as
-    /// absent. Verifying the token checks the values.
+    /// The registered claims must have their types (RFC 7519, section 4.1); null counts as absent.
+    /// The values are checked when the token is verified.
     fn check_types(&self) -> Result<(), Reason> {
         let is = |name: &str, kind: fn(&Value) -> bool| {
             self.0.get(name).is_none_or(|value| value.is_null() || kind(value))
@@ -142,8 +142,8 @@ fn is_audience(value: &Value) -> bool {
     value.is_string() || value.as_array().is_some_and(|all| all.iter().all(Value::is_string))
 }
 
-/// A base64url part that is a JSON object. No name may be there twice, at any depth: two parsers
-/// could take one each (RFC 7519, section 4).
+/// A base64url part that is a JSON object. Duplicate names are refused at any depth, because two
+/// parsers could use different values (RFC 7519, section 4).
 fn object(part: &str) -> Result<Map<String, Value>, Reason> {
     const NO_OBJECT: Reason = Reason::Malformed("a part is not a JSON object with unique names");
     let bytes = BASE64_URL_SAFE_NO_PAD

@@ -1,8 +1,8 @@
-//! Who is asking: a request's credentials become a [`User`](crate::authz::User).
+//! Authentication: a request's credentials become a [`User`](crate::authz::User).
 //!
-//! An [`Authenticate`] does that. [`Supabase`] and [`Oidc`] are those of this program; `token_cache`
-//! is what they share, and `jwks` verifies signatures here. Cheap checks only refuse; doubt is 503,
-//! never 401 and never entry.
+//! The trait is [`Authenticate`]. [`Supabase`] and [`Oidc`] are the implementations of this
+//! program; `token_cache` is what they share, and `jwks` verifies signatures here. Cheap checks
+//! only refuse; doubt is 503, never 401 and never admission.
 
 mod authenticate;
 mod bearer;
@@ -21,4 +21,4 @@ pub use bearer::BearerToken;
 pub use error::Error;
 pub use oidc::{NoIssuer, Oidc, ProviderEndpoints};
 pub use supabase::{JwtIssuer, Mode, Supabase, SupabaseOptions};
-pub(crate) use upstream::{describe, is_loopback, is_unprotected};
+pub(crate) use upstream::{causes, is_loopback, is_unprotected};

@@ -1,5 +1,5 @@
-//! Users of any OpenID Connect provider: its tokens are verified here, with the keys that its
-//! discovery document leads to.
+//! Users of any OpenID Connect provider. Its tokens are verified here, with the keys from its
+//! discovery document.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,22 +21,22 @@ use crate::authz::User;
 
 /// The authenticate handler for an OpenID Connect provider.
 ///
-/// Takes access tokens that are JWTs signed with ES256 or RS256, from this issuer and for this
-/// audience. They count until their end: a provider is not asked about them.
+/// It accepts access tokens that are JWTs signed with ES256 or RS256, from this issuer and for this
+/// audience, until they expire. The provider is not asked about them.
 #[derive(Debug)]
 pub struct Oidc {
     tokens: TokenVerifier<Verifier>,
 }
 
-/// The provider is away from what it says of itself, which says nothing about its users' tokens.
+/// A wrong setting or provider, which is no evidence against its users' tokens.
 const NO_KEYS: WithoutKeys = WithoutKeys::Misconfigured(
     "OIDC_ISSUER cannot verify any token: the provider publishes no ES256 or RS256 key, so every \
      request gets 503. Let the provider sign access tokens with one of these",
 );
 
 impl Oidc {
-    /// A handler for tokens of `issuer` (exactly as the claim `iss` spells it) for `audience`,
-    /// which remembers for `cache_ttl` whom it let in.
+    /// A handler for tokens of `issuer` (exactly as in the claim `iss`) for `audience`. It
+    /// remembers accepted tokens for `cache_ttl`.
     pub fn new(issuer: &str, audience: String, cache_ttl: Duration) -> Result<Oidc, NoIssuer> {
         let url = Url::parse(issuer).map_err(|_| NoIssuer::Url)?;
         let client = upstream::client(&url).map_err(NoIssuer::Client)?;
@@ -50,7 +50,7 @@ impl Oidc {
         Ok(Oidc { tokens: TokenVerifier::new(verifier, cache_ttl) })
     }
 
-    /// Fetches the provider's keys, and logs it if there are none.
+    /// Fetches the provider's keys, and logs a warning if there are none.
     pub async fn fetch_keys(&self) {
         self.tokens.verifier().0.fetch().await;
     }
@@ -59,10 +59,10 @@ impl Oidc {
 /// Why there is no handler for an issuer.
 #[derive(Debug, thiserror::Error)]
 pub enum NoIssuer {
-    /// The issuer is no URL.
+    /// The issuer is not a URL.
     #[error("the issuer is not a URL")]
     Url,
-    /// There is no HTTP client.
+    /// The HTTP client cannot be created.
     #[error(transparent)]
     Client(reqwest::Error),
 }
@@ -106,7 +106,7 @@ impl Verify for Verifier {
     }
 }
 
-/// Where a provider signs users in for a public client (`OpenID Connect Discovery 1.0` section 3).
+/// The endpoints of a provider for a public client (`OpenID Connect Discovery 1.0` section 3).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProviderEndpoints {
     #[serde(skip_serializing)]
@@ -120,7 +120,7 @@ pub struct ProviderEndpoints {
 }
 
 impl ProviderEndpoints {
-    /// Reads the discovery document of an issuer. The error is for the log.
+    /// Fetches the discovery document of an issuer. The error is for the log.
     pub async fn of(issuer: &str) -> Result<ProviderEndpoints, String> {
         let url = discovery_url(issuer);
         let parsed = Url::parse(&url).map_err(|_| format!("{url} is not a URL"))?;
@@ -130,7 +130,7 @@ impl ProviderEndpoints {
         Ok(endpoints)
     }
 
-    /// The origins that a page calls, which are not those that it navigates to.
+    /// The origins that a page calls, without those that it only navigates to.
     #[must_use]
     pub fn origins(&self) -> Vec<String> {
         let called = [Some(&self.token_endpoint), self.revocation_endpoint.as_ref()];
@@ -158,7 +158,7 @@ impl ProviderEndpoints {
     }
 }
 
-/// Where an issuer's discovery document is.
+/// The URL of an issuer's discovery document.
 fn discovery_url(issuer: &str) -> String {
     format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
 }
@@ -169,7 +169,7 @@ struct Provider {
     issuer: String,
 }
 
-/// What is read of a discovery document (`OpenID Connect Discovery 1.0` section 3).
+/// The parts of a discovery document that are used (`OpenID Connect Discovery 1.0` section 3).
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
@@ -189,13 +189,13 @@ impl KeySource for Provider {
 }
 
 impl Discovery {
-    /// Where the keys of an issuer are.
+    /// The URL of an issuer's keys.
     fn keys_of(&self, issuer: &str) -> Result<&str, &'static str> {
         if self.issuer != issuer {
             return Err("is the document of another issuer: check OIDC_ISSUER");
         }
         let is_https = |url: &str| Url::parse(url).is_ok_and(|url| url.scheme() == "https");
-        // Whoever can change the keys on their way can sign in as anybody.
+        // An attacker who can alter the keys in transit can sign in as any user.
         if is_https(issuer) && !is_https(&self.jwks_uri) {
             return Err("names keys that are not at an https:// address");
         }

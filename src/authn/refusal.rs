@@ -1,4 +1,4 @@
-//! Why a token is not accepted: for the client a status, for the operator a line in the log.
+//! Why a token is not accepted: a status for the client, a line in the log for the operator.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,42 +11,42 @@ use tracing::{info, warn};
 
 use super::error::Error;
 
-/// What clients are told to wait when the auth server names no time.
+/// The `Retry-After` if the auth server gives none.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// What a client gets for a token that is not accepted, whatever is wrong with it (D2).
+/// The answer for every token that is refused, regardless of the reason (D2).
 pub(super) const INVALID_TOKEN: Error =
     Error::InvalidToken("The access token is not valid or has expired");
 
-/// Least time between two lines in the log that say the same of tokens.
+/// Minimum time between two lines in the log with the same reason.
 pub(super) const QUIET: Duration = Duration::from_mins(1);
 
-/// Longest text of a token's claim in the log, in characters.
+/// Maximum characters of a claim in the log.
 const MAX_SHOWN: usize = 200;
 
 /// Why a token was not accepted. Shared by all requests that waited for the same verification.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// It is not valid, and never will be: 401.
+    /// The token is not valid and never will be: 401.
     BadToken(Reason),
-    /// It is not valid now: 401.
+    /// The token is not valid now: 401.
     Refused(Reason),
-    /// Nobody can tell now: 503.
+    /// The token can be neither accepted nor refused now: 503.
     Unavailable {
         /// How long the client should wait.
         retry_after: Duration,
-        /// What happened, for the log.
+        /// The cause, for the log.
         cause: Arc<str>,
     },
-    /// Nobody can tell as long as the settings are what they are: 503. The text is for the log,
-    /// once in [`QUIET`].
+    /// Tokens cannot be verified with the current settings: 503. The text is for the log, once in
+    /// [`QUIET`].
     Misconfigured(&'static str),
-    /// More tokens wait than can be verified soon: 503. The text is for the log, once in [`QUIET`],
+    /// Too many tokens wait to be verified: 503. The text is for the log, once in [`QUIET`],
     /// because a flood must not fill the log either.
     Crowded(&'static str),
 }
 
-/// What is wrong with a token. The text is for the log; clients are not told.
+/// Why a token is not valid. The text is only for the log, not for clients.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Reason {
     #[error("it is not a JWT: {0}")]
@@ -69,7 +69,7 @@ pub(super) enum Reason {
     Audience { found: String, expected: String },
     #[error("its sub is not the id of a user")]
     Subject,
-    #[error("its algorithm is {}, which no key in the key set is for", shown(.0))]
+    #[error("no key in the key set has its algorithm {}", shown(.0))]
     Algorithm(String),
     #[error("it names no key (kid)")]
     NoKeyId,
@@ -90,13 +90,13 @@ impl Refusal {
         Refusal::Unavailable { retry_after: RETRY_AFTER, cause: cause.into() }
     }
 
-    /// Whether it is settled that the token is not valid.
+    /// Whether the token is definitely not valid.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Refusal::BadToken(_) | Refusal::Refused(_))
     }
 }
 
-/// Writes reasons to the log, each kind of them at most once in [`QUIET`].
+/// Writes reasons to the log, each kind at most once in [`QUIET`].
 #[derive(Default)]
 pub(super) struct RefusalLog {
     reasons: Throttle<Discriminant<Reason>>,
@@ -104,7 +104,7 @@ pub(super) struct RefusalLog {
 }
 
 impl RefusalLog {
-    /// Logs why a token was not accepted, and answers what the client gets.
+    /// Logs why a token was not accepted, and returns the error for the client.
     pub(super) fn note(&self, refusal: &Refusal) -> Error {
         match refusal {
             Refusal::BadToken(reason) | Refusal::Refused(reason) => {
@@ -126,7 +126,7 @@ impl RefusalLog {
     }
 }
 
-/// Lets each of a few kinds of events pass at most once in [`QUIET`].
+/// Passes each kind of event at most once in [`QUIET`]. There are few kinds.
 pub(super) struct Throttle<K>(Mutex<HashMap<K, Instant>>);
 
 impl<K> Default for Throttle<K> {
@@ -151,7 +151,7 @@ fn issuer(issuer: Option<&str>) -> String {
     issuer.map_or_else(|| "none".to_owned(), shown)
 }
 
-/// What a token says, quoted and cut.
+/// A text from a token, quoted and truncated.
 fn shown(text: &str) -> String {
     let quoted = format!("{text:?}");
     match quoted.char_indices().nth(MAX_SHOWN) {

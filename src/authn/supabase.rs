@@ -1,8 +1,8 @@
 //! Users of a Supabase project.
 //!
-//! One rule stands behind every answer: only Supabase's own word that a token is bad is a 401.
-//! Everything that leaves the question open (unreachable, slow, confused, refusing *our* key) is a
-//! 503, because a 401 would sign users out (D3).
+//! One rule applies to every answer: the answer is 401 only if Supabase itself refuses the token.
+//! Every answer that leaves the question open (unreachable, slow, confused, refusing the server's
+//! own key) is a 503, because a 401 would sign users out (D3).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,11 +31,10 @@ use crate::metrics::metrics;
 /// The audience of the tokens of signed-in users.
 const AUDIENCE: &str = "authenticated";
 
-/// How long the keys are waited for where Supabase can be asked instead.
+/// Longest wait for the keys in a mode that can ask Supabase instead.
 const PATIENCE_WITH_KEYS: Duration = Duration::from_secs(2);
 
-/// Codes by which Supabase says that the token is the problem. [`BAD_JWT`] alone says that it will
-/// stay one.
+/// Error codes by which Supabase refuses a token. Only [`BAD_JWT`] is permanent.
 const TOKEN_REFUSALS: [&str; 6] = [
     "no_authorization",
     "session_not_found",
@@ -49,19 +48,20 @@ const BAD_JWT: &str = "bad_jwt";
 /// How tokens are verified (`SUPABASE_AUTH_MODE`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// By asking Supabase: sees sign-out, deletion and bans, and works on every project.
+    /// By Supabase. Sign-outs, deletions and bans take effect, and it works with every project.
     #[default]
     Remote,
-    /// Here, with the project's public keys: costs no call, goes on while Supabase is down, and
-    /// accepts a token until its end, whatever happened to its user. Not on projects that sign
-    /// with a shared secret.
+    /// Here, with the project's public keys. It needs no call, works while Supabase is down, and
+    /// accepts a token until it expires, even if its user has signed out or was deleted. It does
+    /// not work with projects that sign with a shared secret.
     Jwks,
-    /// Here first, then by asking. What the keys cannot judge is asked: tokens of a shared secret
-    /// or of an unknown algorithm, and all tokens while the keys cannot be fetched.
+    /// Here first, then by Supabase. Supabase alone verifies tokens that the keys cannot: tokens
+    /// with a shared secret or an unknown algorithm, and all tokens while the keys cannot be
+    /// fetched.
     JwksAndRemote,
 }
 
-/// The issuer that tokens must name where they are verified here (`SUPABASE_JWT_ISSUER`).
+/// The issuer that tokens must have if they are verified here (`SUPABASE_JWT_ISSUER`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum JwtIssuer {
     /// `<SUPABASE_URL>/auth/v1`.
@@ -69,11 +69,11 @@ pub enum JwtIssuer {
     OfUrl,
     /// Exactly this text.
     Exactly(String),
-    /// None: tokens that name an issuer are refused.
+    /// None: tokens with an issuer are refused.
     Absent,
 }
 
-/// What a [`Supabase`] handler is made of.
+/// The options of a [`Supabase`] handler.
 #[derive(Debug, Clone)]
 pub struct SupabaseOptions<'a> {
     /// `SUPABASE_URL`.
@@ -82,21 +82,21 @@ pub struct SupabaseOptions<'a> {
     pub api_key: Option<&'a SecretString>,
     /// How tokens are verified.
     pub mode: Mode,
-    /// The issuer that they must name, where they are verified here.
+    /// The issuer that tokens must have if they are verified here.
     pub issuer: &'a JwtIssuer,
-    /// How long an accepted token is not verified again. A sign-out counts after that time at the
-    /// latest.
+    /// How long an accepted token is not verified again. A sign-out takes effect after that time at
+    /// the latest.
     pub cache_ttl: Duration,
 }
 
-/// The authenticate handler for a Supabase project, or for anything that speaks its API.
+/// The authenticate handler for a Supabase project, or for any server with the same API.
 #[derive(Debug)]
 pub struct Supabase {
     tokens: TokenVerifier<Verifier>,
 }
 
 impl Supabase {
-    /// A handler for a project. The error is that there is no HTTP client.
+    /// A handler for a project. It fails if the HTTP client cannot be created.
     pub fn new(options: &SupabaseOptions<'_>) -> Result<Supabase, reqwest::Error> {
         let base = format!("{}/auth/v1", options.url.as_str().trim_end_matches('/'));
         let issuer = match options.issuer {
@@ -123,8 +123,8 @@ impl Supabase {
         Ok(Supabase { tokens: TokenVerifier::new(verifier, options.cache_ttl) })
     }
 
-    /// Fetches the project's keys, if tokens are verified with them, and logs it if there are
-    /// none.
+    /// Fetches the project's keys, if tokens are verified with them, and logs a warning if there
+    /// are none.
     pub async fn fetch_keys(&self) {
         match self.tokens.verifier() {
             Verifier::Remote(_) => {}
@@ -139,8 +139,8 @@ fn sensitive(key: &SecretString) -> Option<HeaderValue> {
     Some(key)
 }
 
-/// A project that signs with a shared secret publishes no keys. That is a wrong setting, which
-/// says nothing about its users' tokens.
+/// A project that signs with a shared secret publishes no keys. That is a wrong setting and no
+/// evidence against its users' tokens.
 const NO_KEYS: WithoutKeys = WithoutKeys::Misconfigured(
     "SUPABASE_AUTH_MODE=jwks cannot verify any token: the project publishes no ES256 or RS256 key, \
      so every request gets 503. Set SUPABASE_AUTH_MODE=remote, or give the project signing keys",
@@ -160,7 +160,7 @@ impl Authenticate for Supabase {
     }
 }
 
-/// One for each [`Mode`].
+/// The verifier of a [`Mode`].
 enum Verifier {
     Remote(Arc<Project>),
     Jwks(Jwks),
@@ -183,7 +183,7 @@ impl Verify for Verifier {
                     }
                 },
                 Verifier::Both(jwks, project) => {
-                    // Keys that do not come in time judge nothing either.
+                    // Keys that do not arrive in time cannot decide either.
                     let judged = tokio::time::timeout(PATIENCE_WITH_KEYS, jwks.verify(token)).await;
                     if let Ok(Err(Unverified::Refused(refusal))) = judged {
                         return Err(refusal);
@@ -195,7 +195,7 @@ impl Verify for Verifier {
     }
 }
 
-/// The user that a verified token speaks for.
+/// The user of a verified token.
 fn user_of(claims: &Claims) -> Result<User, Refusal> {
     let text = |name: &str| claims.text(name).unwrap_or_default();
     let identity = Uuid::parse_str(text("sub")).map_err(|_| Refusal::BadToken(Reason::Subject))?;
@@ -240,12 +240,12 @@ impl Project {
                 "Supabase answered for another user than the token's",
             ));
         }
-        // Supabase has accepted the token, so what it says of itself is true.
+        // Supabase has accepted the token, so its claims are valid.
         user.claims.clone_from(claims.all());
         Ok(user)
     }
 
-    /// One retry, because a single lost connection or restart upstream should not be seen.
+    /// Retries once, to hide a single lost connection or restart upstream.
     async fn ask_twice(&self, token: &BearerToken) -> Result<User, Refusal> {
         if let Answer::Final(answer) = self.ask(token).await {
             return answer;
@@ -269,8 +269,8 @@ impl Project {
         answer
     }
 
-    /// Forwards nothing of the client's but its token: an `X-JWT-AUD` would change what
-    /// Supabase checks, and a browser's `User-Agent` makes it refuse secret keys.
+    /// Forwards only the client's token: an `X-JWT-AUD` would change what Supabase checks, and a
+    /// browser's `User-Agent` makes it refuse secret keys.
     async fn ask_for_user(&self, token: &BearerToken) -> Answer {
         let Some(authorization) = token.to_header() else {
             return Answer::Final(Err(Refusal::BadToken(Reason::Malformed("not a header"))));
@@ -305,7 +305,7 @@ impl Project {
     }
 }
 
-/// What is read of Supabase's user object.
+/// The parts of Supabase's user object that are used.
 #[derive(Deserialize)]
 struct SupabaseUser {
     id: Uuid,
@@ -322,7 +322,7 @@ struct SupabaseUser {
 }
 
 impl SupabaseUser {
-    /// Older versions of Supabase Auth answer 200 for users who are gone or banned.
+    /// Older versions of Supabase Auth answer 200 for deleted and banned users.
     fn may_sign_in(&self) -> bool {
         let is_banned = self.banned_until.as_deref().is_some_and(|until| {
             chrono::DateTime::parse_from_rfc3339(until)
@@ -371,7 +371,7 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<User, Refusal> {
     }
 }
 
-/// Whether an error code can go to the log: the answer might be anything.
+/// Whether an error code can be logged, because the answer may contain any text.
 fn is_code(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

@@ -1,5 +1,5 @@
-//! What all verifiers of access tokens share: cheap refusals first, then one verification for all
-//! requests that wait with the same token, and a cache of its outcome that is short and bounded.
+//! The common part of all verifiers of access tokens: cheap refusals first, then one verification
+//! for all requests that wait with the same token, and a short, bounded cache of the results.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -18,29 +18,31 @@ use super::refusal::{INVALID_TOKEN, Reason, Refusal, RefusalLog};
 use crate::authz::User;
 use crate::metrics::metrics;
 
-/// For one verification, waiting for its turn included.
+/// Longest time of one verification, including the wait for its turn.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a bad token is remembered.
 const BAD_TOKEN_LIFE: Duration = Duration::from_secs(5);
-/// Accepted tokens that are remembered.
+/// Maximum number of remembered accepted tokens.
 const MAX_ACCEPTED: u64 = 10_000;
-/// Bound for the time until a token's own end, which may be any number.
+/// Limit of the time until a token's own expiry, which may be any number.
 const MAX_LIFE: Duration = Duration::from_hours(24);
-/// Bad tokens that are remembered, apart from the accepted, so that junk evicts no user.
+/// Maximum number of remembered bad tokens. They are stored separately, so that junk evicts no
+/// accepted token.
 const MAX_BAD: u64 = 1_000;
-/// Calls under way for tokens that were accepted within [`KNOWN_LIFE`].
+/// Maximum number of concurrent calls for tokens that were accepted within [`KNOWN_LIFE`].
 const MAX_KNOWN_CALLS: usize = 32;
-/// Calls under way for all other tokens, so that a flood of junk does not delay known users.
+/// Maximum number of concurrent calls for all other tokens, so that a flood of junk does not delay
+/// known users.
 const MAX_OTHER_CALLS: usize = 32;
-/// Tokens that wait for such a call. More get 503 at once: they would fill the server's
-/// `MAX_REQUESTS`, and known users would get 503.
+/// Maximum number of tokens that wait for such a call. Further ones get 503 at once, because they
+/// would fill `MAX_REQUESTS` and known users would get 503.
 const MAX_OTHER_WAITING: usize = 512;
 /// How long a token counts as known.
 const KNOWN_LIFE: Duration = Duration::from_hours(1);
 
-/// Finds out whether a token is valid, at some cost.
+/// Verifies tokens, at some cost.
 pub(super) trait Verify: Send + Sync + 'static {
-    /// Verifies a token. A call to the auth server takes a turn of `calls` first.
+    /// Verifies a token. A call to the auth server waits for a turn of `calls` first.
     fn verify<'a>(
         &'a self,
         token: &'a Token,
@@ -48,11 +50,11 @@ pub(super) trait Verify: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Verified, Refusal>>;
 }
 
-/// A token that was parsed, and proves nothing yet.
+/// A parsed token that is not verified yet.
 pub(super) struct Token {
     /// Its text.
     pub(super) text: BearerToken,
-    /// What the text says.
+    /// Its parsed parts.
     pub(super) jwt: Jwt,
 }
 
@@ -60,7 +62,7 @@ pub(super) struct Token {
 pub(super) struct Verified {
     /// The token's user.
     pub(super) user: User,
-    /// How long the outcome may be remembered at most.
+    /// Longest time for which the result may be remembered.
     pub(super) life: Duration,
 }
 
@@ -70,7 +72,7 @@ impl From<User> for Verified {
     }
 }
 
-/// Bounds the calls to an auth server that are under way, and what waits for one.
+/// Limits the concurrent calls to an auth server, and the tokens that wait for one.
 pub(super) struct CallLimit {
     calls: Semaphore,
     waiting: Semaphore,
@@ -81,7 +83,7 @@ impl CallLimit {
         CallLimit { calls: Semaphore::new(calls), waiting: Semaphore::new(waiting) }
     }
 
-    /// Waits for a turn. The call may last as long as the permit is held.
+    /// Waits for a turn. The turn ends when the permit is dropped.
     pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
         if let Ok(turn) = self.calls.try_acquire() {
             return Ok(turn);
@@ -94,19 +96,19 @@ impl CallLimit {
     }
 }
 
-/// SHA-256 of a token. Caches hold no tokens.
+/// SHA-256 of a token. Caches contain no tokens.
 type TokenHash = [u8; 32];
 
 /// A verifier with its cache.
 pub(super) struct TokenVerifier<V> {
     verifier: V,
-    /// `None`: nothing is remembered, every request is verified for itself.
+    /// `None`: nothing is remembered, and the token of every request is verified.
     accepted: Option<Cache<TokenHash, Accepted>>,
     bad: Cache<TokenHash, ()>,
     known: Cache<TokenHash, ()>,
     known_calls: CallLimit,
     other_calls: CallLimit,
-    /// Whether the last verification came to an end.
+    /// Whether the last verification had a result.
     available: RwLock<Option<bool>>,
     log: RefusalLog,
 }
@@ -131,7 +133,7 @@ impl Expiry<TokenHash, Accepted> for OwnLife {
 }
 
 impl<V: Verify> TokenVerifier<V> {
-    /// Remembers accepted tokens for `life`, zero for not at all.
+    /// Remembers accepted tokens for `life`; zero turns the cache off.
     pub(super) fn new(verifier: V, life: Duration) -> TokenVerifier<V> {
         let accepted = Cache::builder().max_capacity(MAX_ACCEPTED).time_to_live(life);
         let accepted = accepted.expire_after(OwnLife).build();
@@ -147,17 +149,17 @@ impl<V: Verify> TokenVerifier<V> {
         }
     }
 
-    /// What it verifies with.
+    /// The verifier.
     pub(super) fn verifier(&self) -> &V {
         &self.verifier
     }
 
-    /// Whether the last verification found out about its token. `None`: there was none.
+    /// Whether the last verification had a result. `None`: there was none.
     pub(super) fn is_available(&self) -> Option<bool> {
         *self.available.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The user whose token a request carries.
+    /// The user of a request's token.
     pub(super) async fn user_of(&self, headers: &HeaderMap) -> Result<Arc<User>, Error> {
         let text = BearerToken::from_headers(headers)?;
         let hash: TokenHash = Sha256::digest(text.text()).into();
@@ -185,7 +187,7 @@ impl<V: Verify> TokenVerifier<V> {
         metrics().auth_misses.increment(1);
         let verification = async {
             let verified = self.within_deadline(&token, hash).await?;
-            // What is left now: verification took its time.
+            // The remaining time, because the verification took some.
             let life = left().min(verified.life).min(MAX_LIFE);
             Ok(Accepted { user: Arc::new(verified.user), life })
         };
@@ -206,7 +208,7 @@ impl<V: Verify> TokenVerifier<V> {
             Err(Refusal::unavailable(format!("no answer from the auth server within {DEADLINE:?}")))
         });
         match &outcome {
-            // It says nothing of the auth server.
+            // This is no evidence about the auth server.
             Err(Refusal::Crowded(_)) => {}
             outcome => self.note(outcome.as_ref().err().is_none_or(Refusal::is_final)),
         }
@@ -230,14 +232,15 @@ impl<V> std::fmt::Debug for TokenVerifier<V> {
     }
 }
 
-/// The clock of this machine. Only token times are compared with it; all else asks Postgres.
+/// The clock of this machine. It is used only for the times of tokens; all other times come from
+/// Postgres.
 pub(super) fn seconds_since_1970() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
 }
 
 fn time_until(exp: f64) -> Duration {
     Duration::try_from_secs_f64(exp - seconds_since_1970()).unwrap_or_else(|_| {
-        // A time before now, or one too far away to count.
+        // A time in the past, or too far in the future.
         if exp > 1.0 + seconds_since_1970() { Duration::MAX } else { Duration::ZERO }
     })
 }

@@ -10,21 +10,22 @@ use url::Url;
 use crate::http_client;
 use crate::metrics::metrics;
 
-/// For a connection.
+/// Longest time for opening a connection.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
-/// For one call. The caller has a deadline over all its calls besides.
+/// Longest time of one call. The caller also limits the total time of its calls.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Largest answer that is read, in bytes.
+/// Maximum bytes of an answer.
 const MAX_ANSWER: usize = 1024 * 1024;
 
-/// A client that follows no redirects and keeps connections. `url` is where it will be used: a
-/// server on this machine is never asked through a proxy.
+/// A client that follows no redirects and keeps connections. `url` is its destination: a server on
+/// this machine is never called through a proxy.
 pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
     let client = http_client::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .timeout(DEADLINE)
         .pool_idle_timeout(Duration::from_secs(30))
-        // A connection that died without a word must not cost requests until the system notices.
+        // So that a silently lost connection does not fail requests until the operating system
+        // notices.
         .http2_keep_alive_interval(Duration::from_secs(5))
         .http2_keep_alive_timeout(Duration::from_secs(2))
         .redirect(redirect::Policy::none())
@@ -35,13 +36,13 @@ pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
 
 /// Why a body was not read.
 pub(super) enum Unreadable {
-    /// The connection broke off, which may not happen again.
+    /// The connection broke off, so a retry may succeed.
     BrokeOff(String),
-    /// It is larger than any honest one.
+    /// It is larger than any valid answer.
     TooLarge,
 }
 
-/// Reads a body up to a bound.
+/// Reads a body up to a limit.
 pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, Unreadable> {
     let mut body = Vec::new();
     loop {
@@ -57,10 +58,14 @@ pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, Unreadable> 
 }
 
 /// The chain of causes, without the URL.
-pub(crate) fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
+pub(super) fn describe(error: reqwest::Error) -> String {
+    causes(&error.without_url())
+}
+
+/// The text of an error and of its causes.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(": ");
         text.push_str(&cause.to_string());
@@ -69,8 +74,8 @@ pub(crate) fn describe(error: reqwest::Error) -> String {
     text
 }
 
-/// Fetches a JSON document that anybody may read: signing keys, and what leads to them. The other
-/// half of the answer is how long caches had kept it.
+/// Fetches a public JSON document, such as a key set. The second value is the time for which caches
+/// had stored it.
 pub(super) async fn fetch_json<T: DeserializeOwned>(
     client: &Client,
     url: &str,
@@ -87,7 +92,7 @@ async fn get_json<T: DeserializeOwned>(
     client: &Client,
     url: &str,
 ) -> Result<(T, Duration), String> {
-    // What is fetched is wanted as it is now. Not every cache listens to that.
+    // Requests the current version, although not every cache obeys.
     let request = client.get(url).header(header::CACHE_CONTROL, "no-cache");
     let response = request.send().await.map_err(describe)?;
     let status = response.status();
@@ -110,7 +115,7 @@ pub(super) fn seconds_in(response: &Response, name: &HeaderName) -> Option<Durat
     Some(Duration::from_secs(seconds))
 }
 
-/// Whether others on the way to a URL can read what is sent there: plain HTTP to anything but this
+/// Whether others in the network can read requests to this URL: plain HTTP to anything except this
 /// machine or a bare service name, which a container network resolves.
 pub(crate) fn is_unprotected(url: &Url) -> bool {
     let is_near = url.host().is_none_or(|host| match host {

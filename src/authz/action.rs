@@ -1,24 +1,25 @@
-//! What can be done with threads and with what an agent has, and what a handler is registered for.
+//! The actions on threads and on an agent's resources, and the slots that a handler is registered
+//! for.
 
-/// What kind of thing an action is about.
+/// The kind of resource that an action is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resource {
     /// Threads with their state and their runs.
     Threads,
-    /// Assistants of the agent that runs are forwarded to. A handler's refusal counts; its filter
-    /// does not, because the agent keeps what it is about.
+    /// Assistants of the agent that runs are forwarded to. A handler can refuse a request; its
+    /// filter has no effect, because the agent stores the assistants.
     Assistants,
-    /// Store items of that agent; a filter does not count here, either.
+    /// Store items of that agent. A filter has no effect here either.
     Store,
-    /// Crons of that agent; nor here.
+    /// Crons of that agent. A filter has no effect here either.
     Crons,
 }
 
-/// What is about to be done with threads. Names are those of the reference server's actions.
+/// An action on threads or other resources. Names are those of the reference server's actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A thread is made, anew or as a copy.
+    /// A thread is created, empty or as a copy.
     Create,
     /// One thread is read: itself, its state, its history or its stream.
     Read,
@@ -28,7 +29,7 @@ pub enum Action {
     Delete,
     /// Threads are searched or counted.
     Search,
-    /// A run of the agent begins, in one thread or in none.
+    /// A run of the agent is started, in one thread or in none.
     CreateRun,
     /// A store item is written.
     Put,
@@ -38,15 +39,15 @@ pub enum Action {
     ListNamespaces,
 }
 
-/// What a handler is registered for. Exactly one handler runs for an action: that of the
-/// resource and action, else of the resource, else of the action, else of everything.
+/// The slot of a handler. Exactly one handler runs for an action: that of the resource and action,
+/// else of the resource, else of the action, else of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
     resource: Option<Resource>,
     action: Option<Action>,
 }
 
-/// The slot of every action that has no more specific handler.
+/// The slot of every action without a more specific handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Everything;
 
@@ -74,7 +75,7 @@ impl From<(Resource, Action)> for Slot {
     }
 }
 
-/// A slot that has a handler already.
+/// A slot that already has a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is a handler for {0:?} already")]
+#[error("{0:?} already has a handler")]
 pub struct SlotTaken(pub Slot);

@@ -1,27 +1,28 @@
-//! What an on handler decides.
+//! The decision of an on handler.
 
 use http::StatusCode;
 
 use super::filter::Filter;
 use super::scope::Tenant;
 
-/// What an on handler decides.
+/// The decision of an on handler.
 #[derive(Debug)]
 pub enum Decision {
     /// The action may be taken, on any thread.
     Allow,
-    /// It may not.
+    /// The action is refused.
     Deny {
-        /// A 4xx status; anything else counts as a fault of the handler.
+        /// A 4xx status; any other status counts as a fault of the handler.
         status: StatusCode,
-        /// What the client reads.
+        /// The text for the client.
         detail: String,
     },
-    /// It may be taken on the threads that pass. To others the answer is as if there were none.
+    /// The action may be taken on the threads that pass the filter. Other threads are treated as
+    /// missing.
     Filter(Filter),
-    /// The same for a policy under which every thread that passes belongs to one tenant, so that no
-    /// statement looks anywhere else. A thread that is created under this decision gets the tenant
-    /// for life: all actions on it have to name the same one.
+    /// The same for a policy under which every thread that passes belongs to one tenant, so that
+    /// statements read only that tenant's rows. A thread that is created under this decision keeps
+    /// the tenant for life: the decisions for all later actions on it must name the same one.
     ///
     /// ```
     /// use thread_store::auth::{Decision, Event, Tenant};
@@ -38,7 +39,7 @@ pub enum Decision {
     /// }
     /// ```
     Within {
-        /// What the threads belong to.
+        /// The tenant of the threads.
         tenant: Tenant,
         /// The condition on their metadata.
         filter: Filter,
@@ -53,13 +54,13 @@ impl Decision {
     }
 }
 
-/// A refusal in a handler's own words.
+/// A refusal with a handler's own text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Denied {
-    /// A 4xx status; anything else counts as a fault of the handler.
+    /// A 4xx status; any other status counts as a fault of the handler.
     pub status: StatusCode,
-    /// What the client reads.
+    /// The text for the client.
     pub detail: String,
 }
 

@@ -1,44 +1,46 @@
-//! Conditions on a thread's metadata, answered by on handlers.
+//! Conditions on a thread's metadata, returned by on handlers.
 
 use crate::json::Raw;
+
+/// The key of a thread's owner in its metadata.
+pub(super) const OWNER: &str = "owner";
 
 /// A condition on a thread's metadata, compiled to SQL by the store in one place.
 ///
 /// Every variant has one meaning, and none matches because it was not understood (D19 in the
-/// README). A condition on a key that is not there does not hold, except under
-/// [`Filter::Not`].
+/// README). A condition on an absent key does not hold, except under [`Filter::Not`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
-    /// The key is there and holds exactly this value: 3 is not "3", missing is not null.
+    /// The key exists and has exactly this value: 3 is not "3", missing is not null.
     Equal {
         /// Top-level key of the metadata.
         key: String,
-        /// What it must hold.
+        /// The required value.
         value: Raw,
     },
-    /// The key holds a list, and this value is one of its items.
+    /// The value of the key is a list, and this value is one of its items.
     Contains {
         /// Top-level key of the metadata.
         key: String,
         /// The item, compared as by [`Filter::Equal`].
         value: Raw,
     },
-    /// The key holds one of these values. None of them: never.
+    /// The key has one of these values. An empty list never matches.
     In {
         /// Top-level key of the metadata.
         key: String,
-        /// What it may hold.
+        /// The allowed values.
         values: Vec<Raw>,
     },
-    /// The key is there, even if it holds null.
+    /// The key exists, even if its value is null.
     Exists {
         /// Top-level key of the metadata.
         key: String,
     },
-    /// All of these hold. An empty list never does: it is more likely a mistake than a wish to
-    /// show everything, which [`super::Decision::Allow`] says.
+    /// All of these hold. An empty list never holds, because it is more likely a mistake than a
+    /// wish to show everything, for which there is [`super::Decision::Allow`].
     All(Vec<Filter>),
-    /// One of these holds. An empty list never does.
+    /// One of these holds. An empty list never holds.
     Any(Vec<Filter>),
     /// This does not hold.
     Not(Box<Filter>),
@@ -67,7 +69,7 @@ impl Filter {
         Filter::Any(vec![self, other])
     }
 
-    /// Whether this condition leaves only threads with one certain value at `key`.
+    /// Whether all threads that meet this condition have the same value at `key`.
     #[must_use]
     pub fn fixes(&self, key: &str) -> bool {
         match self {
@@ -77,7 +79,7 @@ impl Filter {
         }
     }
 
-    /// Whether it follows from this condition that `key` holds `value`.
+    /// Whether all threads that meet this condition have `value` at `key`.
     #[must_use]
     pub fn implies(&self, key: &str, value: &Raw) -> bool {
         match self {

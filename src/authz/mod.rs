@@ -1,9 +1,9 @@
-//! What a user may do and see: decisions of on handlers, and the scope that they become.
+//! Authorization: decisions of on handlers, and the scope that they become.
 //!
 //! Handlers see the metadata that is about to be written or searched by, may change it, and allow,
-//! deny or answer with a [`Filter`]. The decision becomes a [`Scope`], which every statement of the
-//! store takes. Nothing else makes a `Scope`, so a query without an authorization decision does not
-//! compile. This module knows nothing of requests, of answers or of SQL.
+//! deny or return a [`Filter`]. The decision becomes a [`Scope`], which every statement of the
+//! store takes. No other code constructs a `Scope`, so a query without an authorization decision
+//! does not compile. This module depends on neither HTTP nor SQL.
 
 mod action;
 mod decision;

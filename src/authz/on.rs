@@ -1,4 +1,4 @@
-//! The on step: what a user may do with threads.
+//! The on step: the authorization of a user's action.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,11 +9,12 @@ use futures::future::{BoxFuture, ready};
 use super::action::{Everything, Slot, SlotTaken};
 use super::decision::{Decision, Denied};
 use super::event::Event;
+use super::filter::OWNER;
 use super::scope::{Scope, Tenant};
 use crate::json::Raw;
 
-/// An on handler. Functions of an [`Event`] are handlers; implement the trait for one that
-/// has to wait for something.
+/// An on handler. Functions of an [`Event`] are handlers; implement the trait for a handler that
+/// must wait for something.
 pub trait On: Send + Sync + 'static {
     /// Decides about an action.
     fn on<'a>(&'a self, event: &'a mut Event<'_>) -> BoxFuture<'a, Decision>;
@@ -33,7 +34,7 @@ where
 pub struct Handlers(HashMap<Slot, Box<dyn On>>);
 
 impl Handlers {
-    /// Registers a handler. A slot takes one.
+    /// Registers a handler. A slot has at most one.
     pub fn add(&mut self, slot: impl Into<Slot>, handler: impl On) -> Result<(), SlotTaken> {
         match self.0.entry(slot.into()) {
             Entry::Occupied(taken) => Err(SlotTaken(*taken.key())),
@@ -44,7 +45,7 @@ impl Handlers {
         }
     }
 
-    /// Asks the one handler that an action is for. An action without a handler is refused.
+    /// Calls the handler of an action. An action without a handler is refused.
     pub async fn decide(&self, mut event: Event<'_>) -> Result<Scope, Denied> {
         let (resource, action) = (event.resource, event.action);
         let slots: [Slot; 4] =
@@ -69,12 +70,12 @@ impl fmt::Debug for Handlers {
     }
 }
 
-/// Private threads, the rule of the tutorial: stamps `{"owner": identity}` over whatever the
-/// client sent, and gives the same as the filter. A thread belongs to its owner.
+/// Private threads, the rule of the tutorial: replaces the client's `owner` by `{"owner":
+/// identity}`, and returns the same as the filter. A thread belongs to its owner.
 pub fn add_owner(event: &mut Event<'_>) -> Decision {
     let identity = event.user.identity.as_str();
     let tenant = Tenant::of(identity);
-    Decision::Within { tenant, filter: event.stamp("owner", Raw::from(identity)) }
+    Decision::Within { tenant, filter: event.stamp(OWNER, Raw::from(identity)) }
 }
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
-//! The scope that no query can be written without.
+//! The scope that every query requires.
 
 use sha2::{Digest as _, Sha256};
 
-use super::filter::Filter;
+use super::filter::{Filter, OWNER};
 use super::user::User;
 use crate::shares::Holder;
 
-/// What a thread belongs to: every row of its threads is kept together, so that a store can be
-/// spread over many machines by it.
+/// The party that a thread belongs to. All rows of a tenant's threads are stored together, so that
+/// a store can be spread over many machines by tenant.
 ///
-/// 64 bits of a hash, which say where to look and decide nothing: the filter of the scope decides.
+/// It is 64 bits of a hash, which only select where to look: the filter of the scope decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tenant(i64);
 
 impl Tenant {
-    /// The tenant of a name: of a user, a team, a customer. Equal names have one tenant, in every
-    /// instance and release.
+    /// The tenant of a name, such as that of a user, a team or a customer. Equal names have the
+    /// same tenant, in every instance and release.
     #[must_use]
     pub fn of(name: &str) -> Tenant {
         let hash = Sha256::digest(name);
@@ -33,7 +33,7 @@ impl Tenant {
 /// What a user may see, as decided by an on handler.
 ///
 /// Every function of the store that answers a client takes a scope first. Only the on step can
-/// make one.
+/// construct one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
     tenant: Option<Tenant>,
@@ -49,7 +49,7 @@ impl Scope {
         Scope { tenant, filter, home, holder: Holder::user(&user.identity) }
     }
 
-    /// The tenant that all threads of this scope have. `None`: they may have any.
+    /// The tenant of all threads of this scope. `None`: they may have any tenant.
     #[must_use]
     pub fn tenant(&self) -> Option<Tenant> {
         self.tenant
@@ -67,13 +67,21 @@ impl Scope {
         self.filter.as_ref()
     }
 
-    /// On whose account the work for this scope is done.
+    /// Whether the filter is equality of the owner with the name that the tenant is made of. Then all
+    /// threads of the tenant pass it, but for those of a name with the same hash.
+    pub(crate) fn is_of_one_owner(&self) -> bool {
+        let Some(Filter::Equal { key, value }) = &self.filter else { return false };
+        let is_tenants = |name: String| self.tenant == Some(Tenant::of(&name));
+        key == OWNER && value.parse().is_ok_and(is_tenants)
+    }
+
+    /// The holder that the work for this scope is charged to.
     #[must_use]
     pub fn holder(&self) -> Holder {
         self.holder
     }
 
-    /// What is in both scopes, for a request that takes two actions.
+    /// The intersection of both scopes, for a request that takes two actions.
     #[must_use]
     pub fn and(self, other: Scope) -> Scope {
         let filter = match (self.filter, other.filter) {

@@ -1,4 +1,4 @@
-//! Somebody whose credentials were accepted.
+//! A user whose credentials were accepted.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ pub struct User {
     pub identity: String,
     /// The e-mail address; empty if there is none.
     pub email: String,
-    /// What the user may do beyond the ordinary. For Supabase the list `permissions` in
-    /// `app_metadata`, which users cannot write, unlike `user_metadata`. For OpenID Connect
-    /// the claim `permissions`, or the words of `scope`.
+    /// Additional permissions. For Supabase the list `permissions` in `app_metadata`, which users
+    /// cannot write, unlike `user_metadata`. For OpenID Connect the claim `permissions`, or the
+    /// words of `scope`.
     pub permissions: Vec<String>,
-    /// Whether the user signed in without saying who they are.
+    /// Whether the user signed in anonymously.
     pub is_anonymous: bool,
     /// The claims of the accepted token.
     pub claims: Map<String, Value>,
@@ -29,7 +29,7 @@ impl User {
     }
 }
 
-/// By hand, because claims and addresses must not reach a log.
+/// Written by hand, because claims and addresses must not reach a log.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User").field("identity", &self.identity).finish_non_exhaustive()

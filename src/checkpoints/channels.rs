@@ -16,20 +16,20 @@ use crate::json::Raw;
 pub struct Blob<'a> {
     /// Its channel.
     pub channel: &'a str,
-    /// How the bytes are to be read.
+    /// The type of the bytes.
     pub r#type: &'a str,
     /// The value.
     pub bytes: &'a [u8],
 }
 
-/// What a checkpoint says about its channels.
+/// The channels of a checkpoint.
 #[derive(Debug, Default)]
 pub struct Values {
-    /// The value of every channel that has one, as far as it can be read.
+    /// The readable values by channel.
     pub channels: IndexMap<String, Raw>,
-    /// The channels whose value cannot be shown, and why.
+    /// The channels with unreadable values, with the reasons.
     pub unreadable: BTreeMap<String, Unreadable>,
-    /// Channels that say which nodes have run, and are no state.
+    /// Channels that only mark which nodes have run, which are not state.
     marks: BTreeSet<String>,
 }
 
@@ -42,7 +42,7 @@ pub fn is_state_channel(name: &str) -> bool {
 }
 
 impl Values {
-    /// The values of a checkpoint: those inside of it, and over them its rows.
+    /// The values of a checkpoint: those in the document, overridden by those in its rows.
     ///
     /// The values of channels for which `is_wanted` is false are left out.
     #[must_use]
@@ -81,7 +81,7 @@ impl Values {
         values
     }
 
-    /// Says why the value of a channel is not shown.
+    /// Records why the value of a channel is unreadable.
     pub fn refuse(&mut self, channel: &str, why: Unreadable) {
         self.channels.shift_remove(channel);
         self.unreadable.insert(channel.to_owned(), why);

@@ -1,4 +1,4 @@
-//! Values that the encrypted serializer wrote: AES in EAX mode, a nonce and a tag of 16 bytes each
+//! Values of the encrypted serializer: AES in EAX mode, with a nonce and a tag of 16 bytes each
 //! before the ciphertext.
 
 use aes::{Aes128, Aes192, Aes256};
@@ -14,7 +14,7 @@ const BLOCK: usize = 16;
 pub struct AesKey(SecretSlice<u8>);
 
 impl AesKey {
-    /// A key of these bytes. `None`: there are too few or too many.
+    /// A key of these bytes. `None`: the length is not 16, 24 or 32.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<AesKey> {
         matches!(bytes.len(), 16 | 24 | 32).then(|| AesKey(bytes.to_vec().into()))
@@ -24,7 +24,7 @@ impl AesKey {
     pub(super) fn decrypt(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = bytes.split_at_checked(BLOCK)?;
         let (tag, text) = rest.split_at_checked(BLOCK)?;
-        // The library expects the tag behind the ciphertext.
+        // The library expects the tag after the ciphertext.
         let sealed = [text, tag].concat();
         macro_rules! open {
             ($aes:ty, $key:expr) => {

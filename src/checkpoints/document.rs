@@ -1,4 +1,4 @@
-//! The `checkpoint` column: where the values are, and which nodes have seen them.
+//! The `checkpoint` column: the versions of values, and which nodes have seen them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 
 type Fields<'a> = IndexMap<Cow<'a, str>, &'a RawValue>;
 
-/// A checkpoint without the values that are rows of their own.
+/// A checkpoint without the values that are in separate rows.
 #[derive(Debug, Deserialize)]
 pub struct Document<'a> {
     /// The version of the format: 4 now.
     #[serde(default)]
     pub v: i64,
-    /// When it was written, as the agent's clock says.
+    /// When it was written, by the agent's clock.
     #[serde(default)]
     pub ts: Option<String>,
     #[serde(borrow, default, deserialize_with = "or_empty")]
@@ -26,7 +26,7 @@ pub struct Document<'a> {
     pub(super) versions_seen: IndexMap<Cow<'a, str>, Fields<'a>>,
 }
 
-/// Null is as if it were not there: savers of some years have left maps out or written null.
+/// Null counts as absent, because older savers left maps out or wrote null.
 fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -34,7 +34,7 @@ fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 }
 
 impl<'a> Document<'a> {
-    /// Reads the text of the column. `None`: it is no checkpoint.
+    /// Parses the text of the column. `None`: it is not a checkpoint.
     #[must_use]
     pub fn read(text: &'a str) -> Option<Document<'a>> {
         serde_json::from_str(text).ok()
@@ -49,22 +49,22 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Whether a channel says that a node has run, as in checkpoints older than version 4: it has the
-    /// name of the node, and its value too.
+    /// Whether a channel only marks that a node has run, as in checkpoints older than version 4:
+    /// its name and its value are the name of the node.
     pub(super) fn is_mark(&self, channel: &str, value: Option<&str>) -> bool {
         let is_name = || value.is_some_and(|value| plain(value) == channel);
         self.v < 4 && (self.versions_seen.contains_key(channel) || is_name())
     }
 
-    /// The version of a channel, as the column `version` has it.
+    /// The version of a channel, in the form of the column `version`.
     #[must_use]
     pub fn version(&self, channel: &str) -> Option<Cow<'_, str>> {
         self.channel_versions.get(channel).map(|version| plain(version.get()))
     }
 }
 
-/// Python's versions are texts that sort by themselves, JavaScript's are numbers. Null is less than
-/// all, and numbers are less than texts.
+/// Compares versions. Python's versions are texts in sort order, JavaScript's are numbers. Null is
+/// less than all, and numbers are less than texts.
 fn compare(one: &str, other: &str) -> Ordering {
     let rank = |version: &str| match version.as_bytes().first() {
         Some(b'n') | None => 0,

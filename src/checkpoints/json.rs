@@ -1,15 +1,15 @@
-//! JSON of the JavaScript serializer and of old Python ones: LangChain objects are constructors with
-//! their arguments, and are shown by those.
+//! JSON of the JavaScript serializer and of old Python ones. LangChain objects are constructors
+//! with arguments, and are shown by their arguments.
 
 use serde_json::{Map, Value};
 
 use super::unreadable::Unreadable;
 use crate::json::Raw;
 
-/// The JSON text of a value. `None`: it stands for no value.
+/// The JSON text of a value. `None`: it means no value.
 pub(super) fn to_json(bytes: &[u8]) -> Result<Option<Raw>, Unreadable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unreadable::Malformed)?;
-    // Nearly all values are plain, and are copied as they are.
+    // Almost all values are plain, and are copied unchanged.
     if !text.contains("\"lc\"") && !text.contains("\\u0000") {
         return Raw::from_text(text).map(Some).map_err(|_| Unreadable::Malformed);
     }
@@ -18,7 +18,7 @@ pub(super) fn to_json(bytes: &[u8]) -> Result<Option<Raw>, Unreadable> {
     Raw::of(&value).map(Some).map_err(|_| Unreadable::Malformed)
 }
 
-/// What is shown of a value. `None`: it is `undefined`.
+/// The displayed form of a value. `None`: it is `undefined`.
 fn shown(value: Value) -> Option<Value> {
     match value {
         Value::Object(object) if object.contains_key("lc") => constructed(object),
@@ -57,7 +57,7 @@ fn constructed(mut object: Map<String, Value>) -> Option<Value> {
     {
         let mut kwargs = fields(kwargs);
         if let Some(r#type) = message_type(&class) {
-            // The reference server's JavaScript sets it over whatever is there.
+            // The reference server's JavaScript overwrites an existing one.
             kwargs.insert("type".to_owned(), r#type.into());
         }
         return Some(Value::Object(kwargs));

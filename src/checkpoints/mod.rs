@@ -1,11 +1,13 @@
-//! What LangGraph's own checkpointers write to Postgres, read without Python or JavaScript (D30).
+//! Decodes the data of LangGraph's own checkpointers in Postgres, without Python or JavaScript
+//! (D30).
 //!
-//! Nothing here knows SQL: rows come in as bytes and text, JSON text goes out. `stored` decodes one
-//! value by its type, `document` reads the `checkpoint` column, `channels` puts the values of a
-//! checkpoint together, `replay` those of delta channels, and `tasks` says what is to run next.
+//! This module contains no SQL: its input is bytes and text of rows, its output is JSON text.
+//! `stored` decodes one value by its type, `document` parses the `checkpoint` column, `channels`
+//! assembles the values of a checkpoint, `replay` those of delta channels, and `tasks` finds the
+//! next tasks.
 //!
-//! No object is ever built. A value that names a class is shown by its parts, as the reference server
-//! shows it, and the name of the class is skipped.
+//! No object is ever built. A value of a class is shown by its parts, as in the reference server,
+//! and the name of the class is skipped.
 
 mod channels;
 mod cipher;

@@ -1,7 +1,7 @@
-//! MessagePack as JSON text, as the reference server shows it.
+//! Converts MessagePack to the JSON text of the reference server.
 //!
-//! The Python serializer puts what MessagePack has no form for into extensions: a list of module,
-//! class and the parts. The third item is what is shown.
+//! The Python serializer stores objects without a MessagePack form as extensions: a list of module,
+//! class and parts. The third item is shown.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 
 /// Extension codes of the Python serializer.
 mod code {
-    /// A class that takes one argument.
+    /// A class with one argument.
     pub(super) const ONE_ARGUMENT: i8 = 0;
     /// The last one of a class and its parts.
     pub(super) const PYDANTIC_V2: i8 = 5;
@@ -25,7 +25,7 @@ mod code {
     pub(super) const DELTA_SNAPSHOT: i8 = 7;
 }
 
-/// The JSON text of one value, which must take all of the bytes.
+/// The JSON text of one value, which must use all of the bytes.
 pub(super) fn to_json(bytes: &[u8]) -> Result<Raw, Unreadable> {
     let mut out = String::with_capacity(bytes.len() + bytes.len() / 4);
     let mut reader = Reader { rest: bytes };
@@ -74,7 +74,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Writes a key, which is a text in JSON whatever it was.
+    /// Writes a key, which is always a string in JSON.
     fn key(&mut self, out: &mut String, depth: usize) -> Result<(), Unreadable> {
         let start = out.len();
         self.value(out, depth)?;
@@ -94,7 +94,7 @@ impl Item<'_> {
             Item::Bool(value) => write!(out, "{value}"),
             Item::Unsigned(number) => write!(out, "{number}"),
             Item::Signed(number) => write!(out, "{number}"),
-            // What is no number is null, as in all JSON of the reference server.
+            // NaN and infinities are null, as in all JSON of the reference server.
             Item::Float(number) => {
                 out.push_str(&serde_json::to_string(&number).unwrap_or_default());
                 Ok(())
@@ -124,7 +124,7 @@ impl Item<'_> {
     }
 }
 
-/// Writes what an extension stands for.
+/// Writes the value of an extension.
 fn extension(code: i8, payload: &[u8], out: &mut String, depth: usize) -> Result<(), Unreadable> {
     let mut reader = Reader { rest: payload };
     match code {
@@ -146,7 +146,7 @@ fn extension(code: i8, payload: &[u8], out: &mut String, depth: usize) -> Result
     }
 }
 
-/// Puts the hyphens into a UUID, which was stored as 32 digits.
+/// Inserts the hyphens into a UUID that was stored as 32 digits.
 fn hyphenate(out: &mut String, start: usize) {
     let digits = out.get(start..).unwrap_or_default().trim_matches('"');
     if let (32, Ok(id)) = (digits.len(), uuid::Uuid::try_parse(digits)) {

@@ -1,4 +1,4 @@
-//! The newest state of a thread, with what has been done of the step under way.
+//! The newest state of a thread, with the results of the current step so far.
 
 use super::channels::{Values, is_state_channel};
 use super::cipher::AesKey;
@@ -8,8 +8,8 @@ use super::tasks::{Run, Write};
 use super::unreadable::Unreadable;
 use crate::messages::CHANNEL as MESSAGES;
 
-/// Brings the values of a thread's newest checkpoint to what finished tasks of the step that is
-/// under way have written, as the library's `get_state` does. Reducers are not known: only those of
+/// Applies the writes of the current step's finished tasks to the values of a thread's newest
+/// checkpoint, as the library's `get_state` does. Reducers are the agent's code: only those of
 /// `messages` and of delta channels are applied, and other channels keep the checkpoint's value.
 pub fn newest_values(
     values: &mut Values,

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use super::reader::Reader;
 use super::unreadable::{MAX_DECODED, Unreadable};
 
-/// Most dimensions, as in numpy.
+/// Maximum number of dimensions, as in numpy.
 const MAX_DIMENSIONS: usize = 64;
 
-/// Most lists without items.
+/// Maximum number of empty lists.
 const MAX_EMPTY: usize = 65_536;
 
-/// Writes the array that a reader is at.
+/// Writes the array at a reader's position.
 pub(super) fn write(reader: &mut Reader<'_>, out: &mut String) -> Result<(), Unreadable> {
     if reader.list()? < 4 {
         return Err(Unreadable::Malformed);
@@ -31,7 +31,7 @@ pub(super) fn write(reader: &mut Reader<'_>, out: &mut String) -> Result<(), Unr
     if count != Some(bytes.len()) {
         return Err(Unreadable::Malformed);
     }
-    // Lists without items cost no bytes, however many they are.
+    // Empty lists need no input bytes, so their number must be limited.
     let lists = shape.iter().take_while(|of| **of > 0);
     if bytes.is_empty() && lists.fold(1, |lists: usize, of| lists.saturating_mul(*of)) > MAX_EMPTY {
         return Err(Unreadable::TooLarge);
@@ -40,7 +40,7 @@ pub(super) fn write(reader: &mut Reader<'_>, out: &mut String) -> Result<(), Unr
     Array { items, bytes, shape: &shape, strides: &strides }.write(0, 0, out)
 }
 
-/// How far apart the items of each dimension are, in items.
+/// The distance between the items of each dimension, in items.
 fn strides(shape: &[usize], is_fortran: bool) -> Vec<usize> {
     let mut strides = vec![1_usize; shape.len()];
     let mut step = 1_usize;
@@ -55,7 +55,7 @@ fn strides(shape: &[usize], is_fortran: bool) -> Vec<usize> {
     strides
 }
 
-/// What the items of an array are.
+/// The type of an array's items.
 #[derive(Clone, Copy)]
 struct Items {
     is_big_endian: bool,
@@ -64,7 +64,7 @@ struct Items {
 }
 
 impl Items {
-    /// Reads `<f8`, `|b1` and their like.
+    /// Parses a type such as `<f8` or `|b1`.
     fn of(name: &[u8]) -> Result<Items, Unreadable> {
         let [order, kind, size @ ..] = name else { return Err(Unreadable::Array) };
         let size = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok());

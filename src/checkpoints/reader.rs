@@ -4,12 +4,12 @@ use rmp::Marker;
 
 use super::unreadable::Unreadable;
 
-/// What is left to read.
+/// The unread bytes.
 pub(super) struct Reader<'a> {
     pub(super) rest: &'a [u8],
 }
 
-/// A value that has no others in it, or the head of one that has.
+/// A value without nested values, or the head of a value with nested ones.
 pub(super) enum Item<'a> {
     Nil,
     Bool(bool),
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
         Ok(Item::Extension(i8::from_be_bytes([code]), self.take(length)?))
     }
 
-    /// The value that begins here, or the head of one that has others in it.
+    /// The next value, or its head if it has nested values.
     pub(super) fn item(&mut self) -> Result<Item<'a>, Unreadable> {
         let [byte] = self.fixed()?;
         Ok(match Marker::from_u8(byte) {
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         self.extension(length)
     }
 
-    /// The number of items of a list that begins here.
+    /// The number of items of the list at this position.
     pub(super) fn list(&mut self) -> Result<usize, Unreadable> {
         match self.item()? {
             Item::List(length) => Ok(length),
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text or bytes that begin here.
+    /// The text or bytes at this position.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
         match self.item()? {
             Item::Text(bytes) | Item::Bytes(bytes) => Ok(bytes),
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number of items that begins here.
+    /// The number at this position, as a number of items.
     pub(super) fn count(&mut self) -> Result<usize, Unreadable> {
         match self.item()? {
             Item::Unsigned(number) => usize::try_from(number).map_err(|_| Unreadable::TooLarge),

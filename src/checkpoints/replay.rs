@@ -1,4 +1,4 @@
-//! Channels whose value is not stored: what was written since a snapshot is applied to it.
+//! Delta channels, whose value is not stored: the writes since a snapshot are applied to it.
 
 use std::collections::HashMap;
 
@@ -11,23 +11,23 @@ use super::unreadable::{MAX_DECODED, Unreadable};
 use crate::json::{Raw, for_each};
 use crate::messages::CHANNEL as MESSAGES;
 
-/// The channel of files of LangChain's agents, a map: null deletes a file.
+/// The channel of files of LangChain's agents, a map in which null deletes a file.
 const FILES: &str = "files";
 
-/// The id of a removal that stands for all messages.
+/// The id of a removal of all messages.
 const REMOVE_ALL: &str = "__remove_all__";
 
-/// Whether the reducer of a channel is known: that of `messages`, and that of the `files` of
+/// Whether the reducer of a channel is implemented: that of `messages`, and that of the `files` of
 /// LangChain's agents. All others are the agent's own code.
 #[must_use]
 pub fn is_replayed(channel: &str) -> bool {
     channel == MESSAGES || channel == FILES
 }
 
-/// What a channel is after some writes, the oldest first. `base`: what it was before; `None` if
-/// it was never written.
+/// The value of a channel after some writes, oldest first. `base`: its value before; `None` if it
+/// was never written.
 pub fn replay(channel: &str, base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
-    // The last value that replaces all before it is where to begin.
+    // Begins at the last value that replaces all earlier ones.
     let overwritten = writes.iter().rposition(|write| overwrite(write).is_some());
     let new_base = overwritten.and_then(|place| overwrite(writes.get(place)?));
     let base = if overwritten.is_some() { new_base.as_ref() } else { base };
@@ -39,7 +39,7 @@ pub fn replay(channel: &str, base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, 
     }
 }
 
-/// A value that a write puts in the place of all others.
+/// The value of a write that replaces all others.
 fn overwrite(write: &Raw) -> Option<Raw> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -56,7 +56,7 @@ fn overwrite(write: &Raw) -> Option<Raw> {
     (read.r#type == "__overwrite__").then(|| Raw::stored(read.value.get()))
 }
 
-/// What tells a message from others, and a removal from a message.
+/// The id of a message, and whether it is a removal.
 #[derive(Deserialize, Default)]
 struct Identity<'a> {
     #[serde(borrow, default)]
@@ -65,9 +65,9 @@ struct Identity<'a> {
     r#type: Option<std::borrow::Cow<'a, str>>,
 }
 
-/// Appends, replaces the message of the same id, drops what is removed.
+/// Appends messages, replaces those with the same id, and drops removed ones.
 fn messages(base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
-    // A place in the list belongs to an id for as long as the message is there.
+    // An index in the list belongs to an id until the message is removed.
     let mut list: Vec<Option<&str>> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     let mut add = |text| -> Result<(), Unreadable> {
@@ -102,7 +102,7 @@ fn messages(base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
     };
     for value in base.into_iter().chain(writes) {
         if !value.text().starts_with('[') {
-            // A single message is a list of one, and null is none.
+            // A single message counts as a list of one, and null as an empty list.
             if !value.is_null() {
                 add(value.text())?;
             }
@@ -113,7 +113,7 @@ fn messages(base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
     joined('[', list.into_iter().flatten(), ']')
 }
 
-/// Merges maps. Null deletes.
+/// Merges maps. A null value deletes its key.
 fn files(base: Option<&Raw>, writes: &[Raw]) -> Result<Raw, Unreadable> {
     let mut merged: IndexMap<String, &RawValue> = IndexMap::new();
     for map in base.into_iter().chain(writes).filter(|map| !map.is_null()) {

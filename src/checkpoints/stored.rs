@@ -8,7 +8,7 @@ use super::unreadable::{MAX_DECODED, Unreadable};
 use super::{json, msgpack};
 use crate::json::Raw;
 
-/// The JSON text of a stored value. `None`: there is none.
+/// The JSON text of a stored value. `None`: it has none.
 pub fn decode(r#type: &str, bytes: &[u8], key: Option<&AesKey>) -> Result<Option<Raw>, Unreadable> {
     if bytes.len() > MAX_DECODED {
         return Err(Unreadable::TooLarge);

@@ -1,8 +1,8 @@
-//! What is to run next at a checkpoint, what has run, and what waits for an answer.
+//! The next tasks at a checkpoint, the finished ones, and the open questions.
 //!
-//! The graph is not known. A node is to run if a channel that triggers it has a value and a version
-//! that the node has not seen: `branch:to:<node>`, `join:<a>+<b>:<node>`, `__start__`, and the
-//! messages to single nodes in `__pregel_tasks`.
+//! The graph itself is not available. A node is to run if a channel that triggers it has a value
+//! and a version that the node has not seen: `branch:to:<node>`, `join:<a>+<b>:<node>`,
+//! `__start__`, and the messages to single nodes in `__pregel_tasks`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use super::document::Document;
 use super::stored::decode;
 use crate::json::Raw;
 
-/// The task of what was written into a step and by none of its nodes.
+/// The task id of writes to a step that come from none of its nodes.
 const NULL_TASK_ID: &str = "00000000-0000-0000-0000-000000000000";
 const START: &str = "__start__";
 const SENDS: &str = "__pregel_tasks";
@@ -24,15 +24,15 @@ const PULL: &str = "__pregel_pull";
 const PUSH: &str = "__pregel_push";
 const INTERRUPT: &str = "__interrupt__";
 const ERROR: &str = "__error__";
-/// Channels that say what happened to a task, not what it made.
+/// Channels about the outcome of a task, not its output.
 const CONTROL: [&str; 4] = [ERROR, "__error_source_node__", INTERRUPT, "__resume__"];
 
 /// A row of `checkpoint_writes`. Rows of one task follow each other by `idx`.
 #[derive(Debug, Clone, Copy)]
 pub struct Write<'a> {
-    /// Who wrote it.
+    /// The task that wrote it.
     pub task_id: &'a str,
-    /// The task's place in the graph. Empty: the saver does not store it.
+    /// The task's path in the graph. Empty: the saver does not store it.
     pub task_path: &'a str,
     /// The channel that it was written to.
     pub channel: &'a str,
@@ -42,7 +42,7 @@ pub struct Write<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Where a checkpoint is, as far as ids of tasks depend on it.
+/// The parts of a checkpoint on which ids of tasks depend.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub(super) checkpoint_id: &'a str,
@@ -58,22 +58,22 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What is going on at a checkpoint.
+/// The state of the run at a checkpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
     /// The nodes to run next.
     pub next: Vec<String>,
-    /// The tasks of the step as the reference server shows them.
+    /// The tasks of the step, in the reference server's form.
     pub tasks: Vec<Value>,
-    /// What waits for an answer, by task.
+    /// The open questions, by task.
     pub interrupts: IndexMap<String, Vec<Value>>,
-    /// Whether a task of the step has failed and none has run since.
+    /// Whether a task of the step has failed and none has run since then.
     pub has_error: bool,
     finished: BTreeSet<String>,
 }
 
 impl Run {
-    /// All that waits for an answer.
+    /// All open questions.
     #[must_use]
     pub fn all_interrupts(&self) -> Vec<Value> {
         self.interrupts.values().flatten().cloned().collect()
@@ -84,11 +84,11 @@ impl Run {
     }
 }
 
-/// What is going on at a checkpoint.
+/// The state of the run at a checkpoint.
 ///
-/// `is_live`: as of now, so that tasks that have finished are not in `next`, and answered questions
-/// are not in `interrupts`. Otherwise it is the record of a step. `sends`: messages to single nodes
-/// that the checkpoint before holds, as in checkpoints older than version 4.
+/// `is_live`: the current state, without finished tasks in `next` and without answered questions in
+/// `interrupts`. Otherwise it is the record of a step. `sends`: messages to single nodes in the
+/// previous checkpoint, as in checkpoints older than version 4.
 #[must_use]
 pub fn run_of(
     document: &Document<'_>,
@@ -137,7 +137,7 @@ pub fn run_of(
     run
 }
 
-/// JavaScript numbers the versions of channels, Python spells them.
+/// Versions of channels are numbers in JavaScript and texts in Python.
 fn is_python(document: &Document<'_>) -> bool {
     document.channel_versions.values().any(|version| version.get().starts_with('"'))
 }
@@ -145,14 +145,14 @@ fn is_python(document: &Document<'_>) -> bool {
 /// A task of the next step.
 struct Planned {
     node: String,
-    /// The channel that triggers it. `None`: it was sent to.
+    /// The channel that triggers it. `None`: a message triggers it.
     trigger: Option<String>,
-    /// Which of the messages to single nodes it is.
+    /// The index of its message to a single node.
     index: usize,
 }
 
 impl Planned {
-    /// Whether this is the task that wrote something.
+    /// Whether this task is the writer of a row.
     fn is(&self, task_id: &str, task_path: &str, place: Place<'_>) -> bool {
         if task_path.is_empty() {
             return self.javascript_id(place).is_some_and(|id| id == task_id);
@@ -164,7 +164,7 @@ impl Planned {
         }
     }
 
-    /// The id that LangGraph in JavaScript gives to the task.
+    /// The id of the task in LangGraph for JavaScript.
     fn javascript_id(&self, place: Place<'_>) -> Option<String> {
         let namespace = Uuid::try_parse(place.checkpoint_id).ok()?;
         let Self { node, index, .. } = self;
@@ -195,7 +195,8 @@ fn planned(document: &Document<'_>, values: &Values, sends: &[Raw]) -> Vec<Plann
         .and_then(|sends| serde_json::from_str(sends.text()).ok())
         .unwrap_or_default();
     let sends = sends.iter().filter_map(|send| send.parse().ok());
-    let nodes: Vec<_> = own.into_iter().chain(sends).filter_map(|send| target(&send)).collect();
+    let nodes: Vec<_> =
+        without_seen(own).into_iter().chain(sends).filter_map(|send| target(&send)).collect();
     let mut planned: Vec<_> = nodes
         .into_iter()
         .enumerate()
@@ -211,7 +212,7 @@ fn planned(document: &Document<'_>, values: &Values, sends: &[Raw]) -> Vec<Plann
             pulled.entry(node.to_owned()).or_insert_with(|| channel.to_string());
         }
     }
-    // And an edge is the name of the node that it comes from, as its end has seen it before.
+    // The channel of an edge has the name of its source node, which its target has seen before.
     for (node, seen) in document.versions_seen.iter().filter(|_| document.v < 4) {
         let news = seen.keys().find(|channel| {
             let value = values.channels.get(&***channel).map(Raw::text);
@@ -230,7 +231,16 @@ fn planned(document: &Document<'_>, values: &Values, sends: &[Raw]) -> Vec<Plann
     planned
 }
 
-/// The node that a message is for.
+/// Old libraries store two lists for these messages: the seen ones, which is always empty, and the
+/// messages.
+fn without_seen(mut sends: Vec<Value>) -> Vec<Value> {
+    match sends.as_mut_slice() {
+        [Value::Array(seen), Value::Array(messages)] if seen.is_empty() => std::mem::take(messages),
+        _ => sends,
+    }
+}
+
+/// The target node of a message.
 fn target(send: &Value) -> Option<String> {
     let node = send.get("node").or_else(|| send.get(0))?;
     node.as_str().map(str::to_owned)
@@ -254,8 +264,8 @@ fn node_of(channel: &str) -> Option<&str> {
     channel.strip_prefix("join:").and_then(|join| Some(join.rsplit_once(':')?.1))
 }
 
-/// Whether the value of a channel triggers its node. A join waits for all of its names; a node that
-/// was put off has a pair of which the second must be true.
+/// Whether the value of a channel triggers its node. A join waits for all of its names; the value
+/// of a deferred node is a pair of which the second item must be true.
 fn is_available(channel: &str, value: &Raw) -> bool {
     let parsed: Option<Value> = value.parse().ok();
     let Some(names) = channel.strip_prefix("join:").and_then(|join| Some(join.rsplit_once(':')?.0))
@@ -277,18 +287,18 @@ fn is_available(channel: &str, value: &Raw) -> bool {
     seen == names.split('+').collect()
 }
 
-/// What a task has written.
+/// The writes of a task.
 #[derive(Default)]
 struct Status<'a> {
     path: &'a str,
-    /// What it made, by channel, in its order. Empty: it has not finished.
+    /// Its output by channel, in order. Empty: it has not finished.
     output: Vec<(&'a str, Value)>,
     interrupts: Vec<Value>,
     error: Option<Value>,
 }
 
 impl Status<'_> {
-    /// What it wrote to the channels of the state. Several writes to one channel are `$writes`.
+    /// Its writes to the channels of the state. Several writes to one channel are `$writes`.
     fn result(&self, document: &Document<'_>) -> Value {
         let mut result: IndexMap<&str, Vec<Value>> = IndexMap::new();
         for (channel, value) in self.output.iter().filter(|(name, value)| {
@@ -314,7 +324,7 @@ fn statuses<'a>(writes: &[Write<'a>], key: Option<&AesKey>) -> IndexMap<&'a str,
         if !write.task_path.is_empty() {
             status.path = write.task_path;
         }
-        // Values of channels that are no state are not shown.
+        // Values of channels that are not state are not shown.
         let is_shown = is_state_channel(write.channel) || CONTROL.contains(&write.channel);
         let value = if is_shown { shown(write, key) } else { Value::Null };
         match write.channel {
@@ -332,7 +342,7 @@ fn statuses<'a>(writes: &[Write<'a>], key: Option<&AesKey>) -> IndexMap<&'a str,
     statuses
 }
 
-/// The value of a write; a text that says why, where it cannot be read.
+/// The value of a write, or the reason why it cannot be read.
 fn shown(write: &Write<'_>, key: Option<&AesKey>) -> Value {
     match decode(write.r#type, write.bytes, key) {
         Ok(value) => value.and_then(|value| value.parse().ok()).unwrap_or_default(),
@@ -340,7 +350,7 @@ fn shown(write: &Write<'_>, key: Option<&AesKey>) -> Value {
     }
 }
 
-/// An interrupt as the reference server shows it: without a schema that nobody gave.
+/// An interrupt in the reference server's form, without an empty schema.
 fn interrupt(mut value: Value) -> Value {
     if let Some(object) = value.as_object_mut()
         && object.get("response_schema") == Some(&Value::Null)

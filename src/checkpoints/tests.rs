@@ -89,8 +89,8 @@ fn what_cannot_be_read_says_why() {
 
 #[test]
 fn damaged_bytes_are_an_error_wherever_they_end() {
-    // A list that says it has 4,000,000,000 items; a text that is longer than what is there; a value
-    // behind the value; a code that MessagePack does not use.
+    // A list that says it has 4,000,000,000 items; a text that is longer than what is there; a
+    // value behind the value; a code that MessagePack does not use.
     for hex in ["ddee6b2800", "dbffffffff61", "c0c0", "c1", "", "9193", "c7ff05", "81a161"] {
         assert_eq!(read("msgpack", hex), Err(Unreadable::Malformed), "{hex}");
     }

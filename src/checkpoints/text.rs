@@ -5,6 +5,12 @@ use std::fmt::Write as _;
 /// Writes a JSON string. U+0000 becomes U+FFFD, as on the reference server: `jsonb` cannot hold it.
 pub(super) fn push_text(out: &mut String, value: &str) {
     out.push('"');
+    // Almost all texts have nothing to escape, which is checked for many bytes at a time.
+    if !value.bytes().fold(false, |found, byte| found | is_escaped(byte)) {
+        out.push_str(value);
+        out.push('"');
+        return;
+    }
     let mut plain = 0;
     for (index, byte) in value.bytes().enumerate() {
         let escape = match byte {
@@ -30,4 +36,8 @@ pub(super) fn push_text(out: &mut String, value: &str) {
     }
     out.push_str(value.get(plain..).unwrap_or_default());
     out.push('"');
+}
+
+fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }

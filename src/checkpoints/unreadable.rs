@@ -1,9 +1,9 @@
-//! What is not shown of a stored value, and why.
+//! Why stored values cannot be shown.
 
-/// Most levels of lists, maps and extensions in each other.
+/// Maximum nesting of lists, maps and extensions.
 pub const MAX_DEPTH: usize = 512;
 
-/// Most bytes of JSON that one value may become.
+/// Maximum bytes of one value as JSON.
 pub const MAX_DECODED: usize = 64 * 1024 * 1024;
 
 /// Why a stored value cannot be shown.
@@ -12,34 +12,34 @@ pub enum Unreadable {
     /// It is a Python pickle, which is a program.
     #[error("a pickle, which only Python can read")]
     Pickle,
-    /// It is encrypted, and there is no key.
+    /// The value is encrypted, and there is no key.
     #[error("encrypted, and LANGGRAPH_AES_KEY is not set")]
     NoKey,
-    /// It is encrypted with another key, or was changed.
+    /// The value is encrypted with another key, or was altered.
     #[error("encrypted with another key than LANGGRAPH_AES_KEY")]
     WrongKey,
-    /// A serializer that is not known.
-    #[error("of the type {0}, which is not known")]
+    /// An unknown serializer.
+    #[error("of the unknown type {0}")]
     Type(String),
-    /// An extension of MessagePack that is not known.
-    #[error("with an extension of MessagePack that is not known: {0}")]
+    /// An unknown extension of MessagePack.
+    #[error("with an unknown extension of MessagePack: {0}")]
     Extension(i8),
-    /// An array of numpy whose items are no plain numbers.
-    #[error("an array of numpy of a type that is not known")]
+    /// An array of numpy whose items are not plain numbers.
+    #[error("a numpy array of an unknown type")]
     Array,
-    /// The bytes are not what the type says.
+    /// The bytes do not match the type.
     #[error("damaged")]
     Malformed,
-    /// More levels than [`MAX_DEPTH`].
+    /// Nested deeper than [`MAX_DEPTH`].
     #[error("nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
     /// More than [`MAX_DECODED`].
     #[error("larger than {MAX_DECODED} bytes")]
     TooLarge,
-    /// A delta channel between two snapshots whose reducer is the agent's own.
-    #[error("a delta channel whose reducer is not known")]
+    /// A delta channel between two snapshots, with the agent's own reducer.
+    #[error("a delta channel with an unknown reducer")]
     Reducer,
-    /// A delta channel of which a part is missing.
+    /// A delta channel with missing writes.
     #[error("a delta channel with a gap in its history")]
     Gap,
 }

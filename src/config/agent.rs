@@ -23,8 +23,8 @@ pub(super) struct AgentArguments {
     #[arg(value_name = "URL", value_parser = http_url)]
     url: Option<Url>,
 
-    /// Key that is sent to the agent as `x-api-key`, so that it can refuse requests that did not
-    /// come from here
+    /// Key that is sent to the agent as `x-api-key`, so that it can refuse requests that do not
+    /// come from this server
     #[arg(long = "agent-api-key", env = "AGENT_API_KEY", hide_env_values = true)]
     #[arg(value_name = "KEY", value_parser = api_key)]
     api_key: Option<SecretString>,
@@ -35,26 +35,26 @@ pub(super) struct AgentArguments {
     #[arg(value_name = "BOOLEAN", value_parser = choice(&[("true", true), ("false", false)]))]
     forward_token: bool,
 
-    /// What is forwarded although it names no thread, separated by commas: `assistants` (writing
-    /// them), `store`, `crons`, `cancel` (by status). Only for an agent that keeps users apart by
-    /// `X-Forwarded-User`. Unset: none of it
+    /// Routes that are forwarded although they name no thread, separated by commas: `assistants`
+    /// (writing them), `store`, `crons`, `cancel` (by status). Only for an agent that separates
+    /// users by `X-Forwarded-User`. Unset: none
     #[arg(long = "agent-forward", env = "AGENT_FORWARD")]
     #[arg(value_name = "AREAS", value_parser = areas)]
     forward: Option<Areas>,
 
-    /// Key of a run's metadata and configuration that holds the id of the user whose run it is.
-    /// What a client sends under it is replaced
+    /// Key in a run's metadata and configuration for the id of the run's user. It replaces a value
+    /// that the client sends
     #[arg(long = "agent-owner-key", env = "AGENT_OWNER_KEY", default_value = "user_id")]
     #[arg(value_name = "KEY", value_parser = owner_key)]
     owner_key: String,
 }
 
-/// Parts of an agent's API. A type of its own, because `clap` takes a `Vec` for several values.
+/// Parts of an agent's API. A separate type, because `clap` treats a `Vec` as several values.
 #[derive(Debug, Clone)]
 struct Areas(Vec<Area>);
 
 impl AgentArguments {
-    /// The agent, if there is one. `own` is whether a URL is that of this server.
+    /// The agent, if there is one. `own` tells whether a URL is that of this server.
     pub(super) fn agent(self, own: impl Fn(&Url) -> bool) -> Result<Option<Options>, ConfigError> {
         let Some(url) = self.url else {
             return match (self.api_key, self.forward, self.forward_token) {
@@ -101,7 +101,7 @@ fn areas(text: &str) -> Result<Areas, String> {
     text.split(',').map(area).collect::<Result<_, _>>().map(Areas)
 }
 
-/// A key that says nothing else to an agent.
+/// A key without another meaning to an agent.
 fn owner_key(text: &str) -> Result<String, &'static str> {
     let key = text.trim();
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);

@@ -1,4 +1,4 @@
-//! The command line, and what each command takes of it.
+//! The command line, and the settings of each command.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,13 +19,13 @@ use super::values::{choice, host, number, seconds};
 use super::{Command, Config, ConfigError, wrong};
 use crate::store::Pooler;
 
-/// The command line. Each value is right by itself; [`Arguments::read`] checks them together.
+/// The command line. Each value is valid by itself; [`Arguments::read`] checks them together.
 #[derive(Parser)]
 #[command(name = "thread-store", version, about, max_term_width = 100)]
-#[command(after_help = "Flags win over the environment, the environment over `.env`. An empty \
-                        value counts as unset.")]
+#[command(after_help = "Flags override the environment, and the environment overrides `.env`. An \
+                        empty value counts as unset.")]
 pub(super) struct Arguments {
-    /// What to do; without a command the server runs
+    /// Command to run; without one the server runs
     #[command(subcommand)]
     command: Option<Subcommands>,
 
@@ -59,7 +59,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "FORM", value_parser = choice(&LOG_USERS))]
     log_users: LogUsers,
 
-    /// Separate port for `/metrics`, which `PORT` then does not serve, 0 to 65535; 0 takes a free one
+    /// Separate port for `/metrics`, which `PORT` then does not serve, 0 to 65535; 0 takes a free
+    /// one
     #[arg(long, env = "METRICS_PORT")]
     #[arg(value_name = "PORT", value_parser = number::<u16, 0, 65_535>)]
     metrics_port: Option<u16>,
@@ -74,7 +75,8 @@ pub(super) struct Arguments {
     limits: Limits,
 
     /// How long to keep threads that are created without a `ttl`: a number of minutes, or JSON such
-    /// as `{"strategy": "delete", "default_ttl": 43200, "sweep_interval_minutes": 5}`. Unset: forever
+    /// as `{"strategy": "delete", "default_ttl": 43200, "sweep_interval_minutes": 5}`. Unset:
+    /// forever
     #[arg(long, env = "LANGGRAPH_THREAD_TTL")]
     #[arg(value_name = "TTL", value_parser = thread_ttl)]
     langgraph_thread_ttl: Option<ThreadTtl>,
@@ -82,8 +84,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     checkpoints: CheckpointArguments,
 
-    /// Seconds for which a server that was told to stop keeps serving, with `/readyz` at 503, 0
-    /// to 600: for load balancers to notice
+    /// Seconds for which a stopping server keeps serving while `/readyz` is 503, so that load
+    /// balancers notice, 0 to 600
     #[arg(long, env = "SHUTDOWN_DELAY", default_value = "0")]
     #[arg(value_name = "SECONDS", value_parser = seconds::<0, 600>)]
     shutdown_delay: Duration,
@@ -94,17 +96,20 @@ pub(super) struct Arguments {
 enum Subcommands {
     /// Serve the API (the default)
     Serve,
-    /// Ask the server on HOST and PORT whether it is ready: exit code 0 if it is, 1 if not
+    /// Check whether the server on HOST and PORT is ready: exit code 0 if it is, 1 if not
     Healthcheck,
     /// Bring the schema of `DATABASE_URL` up to date, over `DATABASE_DIRECT_URL` if it is set
     Migrate,
-    /// Spread the tables of `DATABASE_URL` over the nodes of its Citus cluster. Stop all servers first
+    /// Rebuild titles, previews and the text that is searched from all threads
+    Reindex,
+    /// Spread the tables of `DATABASE_URL` over the nodes of its Citus cluster. Stop all servers
+    /// first
     Distribute,
     /// Copy threads with their history from one server to another, over the public API of both
     Import(Box<ImportArguments>),
     /// Serve the threads of an agent that writes to `DATABASE_URL` with LangGraph's `PostgresSaver`
     Attach(AttachArguments),
-    /// Undo `attach`. The agent's tables become what they were, and threads stay
+    /// Undo `attach`: restore the agent's tables, and keep the threads
     Detach,
 }
 
@@ -117,6 +122,7 @@ impl Arguments {
             None | Some(Subcommands::Serve) => Command::Serve(Box::new(self.server()?)),
             Some(Subcommands::Healthcheck) => Command::Healthcheck(Box::new(self.server()?)),
             Some(Subcommands::Migrate) => Command::Migrate(self.database.database_to_migrate()?),
+            Some(Subcommands::Reindex) => Command::Reindex(Box::new(self.server()?)),
             Some(Subcommands::Distribute) => {
                 Command::Distribute(self.database.database_to_migrate()?)
             }
@@ -149,13 +155,13 @@ impl Arguments {
         if sign_in.is_local() && schema == Schema::Check {
             return Err(wrong(
                 "DATABASE_MIGRATE",
-                "must be `true` with the local sign-in, which makes tables of its own",
+                "must be `true` with the local sign-in, which creates its own tables",
             ));
         }
         if sign_in.is_local() && pooler == Pooler::Transaction && database.has_no_direct_url() {
             return Err(wrong(
                 "DATABASE_DIRECT_URL",
-                "is required with the local sign-in behind a transaction pooler: it makes tables",
+                "is required with the local sign-in behind a transaction pooler: it creates tables",
             ));
         }
         Ok(Config {

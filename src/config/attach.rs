@@ -9,8 +9,8 @@ use crate::checkpoints::AesKey;
 /// How agents' values are read.
 #[derive(Args)]
 pub(super) struct CheckpointArguments {
-    /// Key of values that agents have encrypted, 16, 24 or 32 bytes: the one that LangGraph's
-    /// `EncryptedSerializer` was given
+    /// Key of agents' encrypted values, 16, 24 or 32 bytes: the key of LangGraph's
+    /// `EncryptedSerializer`
     #[arg(long, env = "LANGGRAPH_AES_KEY", hide_env_values = true)]
     #[arg(value_name = "KEY", value_parser = aes_key)]
     pub(super) langgraph_aes_key: Option<AesKey>,
@@ -23,19 +23,21 @@ pub(super) struct AttachArguments {
     #[arg(long, value_name = "SCHEMA", default_value = "public", value_parser = text)]
     schema: String,
 
-    /// Key in the metadata of checkpoints that names a thread's owner, as the sign-in names users
-    #[arg(long, value_name = "KEY", default_value = "user_id", value_parser = text)]
+    /// Key in the metadata of checkpoints for the id of a thread's owner, as in the sign-in. Runs
+    /// that are forwarded to the agent use the same key
+    #[arg(long, env = "AGENT_OWNER_KEY", value_name = "KEY", default_value = "user_id")]
+    #[arg(value_parser = text)]
     owner_key: String,
 }
 
 /// Tables to attach.
 #[derive(Debug, Clone)]
 pub struct Attach {
-    /// Where they are.
+    /// The database that contains them.
     pub database: Database,
     /// Their schema.
     pub schema: String,
-    /// The key in the metadata of checkpoints that names the owner.
+    /// The key in the metadata of checkpoints for the id of the owner.
     pub owner_key: String,
     /// The key of encrypted values.
     pub aes_key: Option<AesKey>,

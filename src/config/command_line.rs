@@ -1,5 +1,5 @@
-//! From the words of the command line and the environment to [`Arguments`], and from `clap`'s
-//! errors, which are pages, to one line that names the setting.
+//! Parses the command line and the environment into [`Arguments`], and shortens `clap`'s errors of
+//! several lines to one line that names the setting.
 
 use std::ffi::{OsStr, OsString};
 
@@ -22,7 +22,7 @@ pub(super) fn parse(words: impl Iterator<Item = OsString>) -> Result<Arguments, 
         Err(error) => error,
     };
     if !error.use_stderr() {
-        // Again with all of its variables, which it names.
+        // Parsed again with all variables, because the help text lists them.
         Arguments::command().get_matches_from(&words);
     }
     Err(one_line(&error))
@@ -82,7 +82,7 @@ fn is_blank(value: &OsStr) -> bool {
 
 const NOT_A_COMMAND: &str = "is not a command, see `thread-store --help`";
 
-/// What is wrong, without the value, which may be a secret.
+/// The problem, without the value, which may be a secret.
 fn one_line(error: &clap::Error) -> ConfigError {
     let flag = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(flag)) => flag.as_str(),
@@ -113,7 +113,7 @@ fn one_line(error: &clap::Error) -> ConfigError {
     }
 }
 
-/// The variable of a flag, which is what a setting is called by.
+/// The variable of a flag, which is the name of its setting.
 fn variable_of(flag: &str) -> Option<String> {
     let name = flag.strip_prefix("--")?;
     let command = Arguments::command();

@@ -13,8 +13,7 @@ pub enum CorsOrigins {
 }
 
 impl CorsOrigins {
-    /// Whether this is an origin that the setting names, alone or among its subdomains: `*` names
-    /// none.
+    /// Whether the setting lists this origin, exactly or by its domain: `*` lists none.
     #[cfg(feature = "local-auth")]
     pub(crate) fn names(&self, origin: &HeaderValue) -> bool {
         matches!(self, CorsOrigins::These(these) if these.iter().any(|o| o.matches(origin)))
@@ -26,11 +25,11 @@ impl CorsOrigins {
 pub enum Origin {
     /// This one, spelled as browsers send it: `https://app.example`.
     Exact(HeaderValue),
-    /// Those of every subdomain, `https://*.app.example`.
+    /// The origins of every subdomain, `https://*.app.example`.
     Subdomains {
-        /// What stands before the `*`: `https://`.
+        /// The part before the `*`: `https://`.
         before: String,
-        /// What stands behind it: `.app.example`, with the port if there is one.
+        /// The part after the `*`: `.app.example`, with the port if there is one.
         behind: String,
     },
 }
@@ -95,8 +94,8 @@ fn is_origin(text: &str) -> bool {
     })
 }
 
-/// Whether the subdomains of what is behind a star have something in common: those of `.com` do
-/// not, but a computer's own `.localhost`. `.0.0.1` has none.
+/// Whether the part after a star is a domain whose subdomains may belong to one owner. `.com` is
+/// not, `.localhost` of this computer is. `.0.0.1` has no subdomains.
 fn is_domain(behind: &str) -> bool {
     let name = behind.trim_start_matches('.').split(':').next().unwrap_or_default();
     let is_name = matches!(Host::parse(name), Ok(Host::Domain(_)));

@@ -23,14 +23,14 @@ pub(super) struct DatabaseArguments {
     #[arg(value_name = "URL", value_parser = address)]
     database_url: Option<Address>,
 
-    /// The same database without a transaction pooler in between, for migrations and for news of
-    /// other servers. Unset: `DATABASE_URL`
+    /// The same database without a transaction pooler in between, for migrations and for
+    /// notifications from other servers. Unset: `DATABASE_URL`
     #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
     #[arg(value_name = "URL", value_parser = address)]
     database_direct_url: Option<Address>,
 
     /// Whether the server brings the schema up to date when it starts: `true`, or `false` to
-    /// refuse a schema that is behind. Then `thread-store migrate` does it
+    /// refuse an outdated schema, which `thread-store migrate` updates
     #[arg(long, env = "DATABASE_MIGRATE", default_value = "true")]
     #[arg(value_name = "BOOLEAN", value_parser = choice(&SCHEMA))]
     pub(super) database_migrate: Schema,
@@ -40,8 +40,8 @@ pub(super) struct DatabaseArguments {
     #[arg(value_name = "NUMBER", value_parser = number::<u32, 1, 1000>)]
     pub(super) database_max_connections: u32,
 
-    /// Maximum number of them for one user's requests that do not share a statement with others, 1 to
-    /// 1000. Further ones wait. Unset: a quarter of `DATABASE_MAX_CONNECTIONS`
+    /// Maximum number of connections for one user's requests that do not share a statement with
+    /// others, 1 to 1000. Further requests wait. Unset: a quarter of `DATABASE_MAX_CONNECTIONS`
     #[arg(long, env = "DATABASE_CONNECTIONS_PER_USER")]
     #[arg(value_name = "NUMBER", value_parser = number::<u32, 1, 1000>)]
     pub(super) database_connections_per_user: Option<u32>,
@@ -51,7 +51,7 @@ pub(super) struct DatabaseArguments {
     #[arg(value_name = "SECONDS", value_parser = seconds::<1, 3600>)]
     pub(super) database_timeout: Duration,
 
-    /// What is between this server and Postgres: `none`, also for a pooler in session mode, or
+    /// Pooler between this server and Postgres: `none`, also for a pooler in session mode, or
     /// `transaction` for one in transaction mode (PgBouncer, Supabase's on port 6543)
     #[arg(long, env = "DATABASE_POOLER", default_value = "none")]
     #[arg(value_name = "MODE", value_parser = choice(&POOLERS))]
@@ -75,7 +75,7 @@ pub(super) struct DatabaseArguments {
     postgres_archive_url: Option<Url>,
 }
 
-/// What a start does about a schema that is behind (`DATABASE_MIGRATE`).
+/// What the server does with an outdated schema when it starts (`DATABASE_MIGRATE`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
     /// Brings it up to date.
@@ -91,11 +91,11 @@ const POOLERS: [(&str, Pooler); 2] = [("none", Pooler::None), ("transaction", Po
 /// Where threads are kept.
 #[derive(Clone)]
 pub enum Database {
-    /// A Postgres that somebody else runs.
+    /// A Postgres that this program does not run.
     External {
         /// `DATABASE_URL`.
         url: Box<PgConnectOptions>,
-        /// `DATABASE_DIRECT_URL`: the same database, for what needs a session of its own.
+        /// `DATABASE_DIRECT_URL`: the same database, for work that needs a session.
         direct: Option<Box<PgConnectOptions>>,
     },
     /// A private Postgres in `DATA_DIR/pg`, started and stopped by this program.
@@ -109,7 +109,7 @@ pub enum Database {
 }
 
 impl Database {
-    /// A Postgres that somebody else runs, with no pooler before it.
+    /// A Postgres that this program does not run, without a pooler.
     #[must_use]
     pub fn external(url: PgConnectOptions) -> Database {
         Database::External { url: Box::new(url), direct: None }
@@ -119,7 +119,7 @@ impl Database {
         matches!(self, Database::External { .. })
     }
 
-    /// Whether what needs a session has no way around the pooler.
+    /// Whether there is no connection that bypasses the pooler, for work that needs a session.
     pub(super) fn has_no_direct_url(&self) -> bool {
         matches!(self, Database::External { direct: None, .. })
     }
@@ -144,7 +144,7 @@ impl fmt::Debug for Database {
     }
 }
 
-/// A database's place without user and password, for people: `db.example:5432/threads`.
+/// The address of a database without user and password, for messages: `db.example:5432/threads`.
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let host = match (options.get_socket(), options.get_host()) {
         (Some(directory), _) => directory.display().to_string(),
@@ -156,7 +156,7 @@ pub(crate) fn place(options: &PgConnectOptions) -> String {
 }
 
 impl DatabaseArguments {
-    /// The database, after the settings of it were checked together.
+    /// The database, after its settings were checked together.
     pub(super) fn database(&self) -> Result<Database, ConfigError> {
         let database = match self.external()? {
             Some(database) => database,
@@ -228,7 +228,7 @@ impl DatabaseArguments {
 
     #[cfg(feature = "embedded")]
     fn private(&self) -> Result<Database, ConfigError> {
-        // The one variable of libpq's that the driver cannot be told to leave alone.
+        // The only variable of libpq that the driver cannot be told to ignore.
         if super::postgres_options::read("PGOPTIONS")?.is_some() {
             return Err(wrong("PGOPTIONS", "must not be set unless DATABASE_URL is set"));
         }
@@ -243,5 +243,5 @@ impl DatabaseArguments {
     }
 }
 
-/// Most connections to the private Postgres, which takes 100 in all.
+/// Maximum number of connections to the private Postgres, which accepts 100 in total.
 const MOST_PRIVATE: u32 = 80;

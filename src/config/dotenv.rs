@@ -1,8 +1,8 @@
 //! The file `.env` of the working directory.
 //!
-//! It can name programs to run (`POSTGRES_BIN`) and servers to trust, so write access to it is control
-//! of the program. Files of parent directories are not read, and neither is one that another
-//! user owns or may write: the working directory may be shared, such as `/tmp`.
+//! It can name programs to run (`POSTGRES_BIN`) and servers to trust, so write access to it is
+//! control of the program. Files of parent directories are not read, and neither is one that
+//! another user owns or may write: the working directory may be shared, such as `/tmp`.
 
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
@@ -30,16 +30,18 @@ pub(super) fn load() -> Result<(), ConfigError> {
     let file = File::open(FILE).map_err(cannot_be_read)?;
     let opened = file.metadata().map_err(cannot_be_read)?;
     if !is_ours(&link) || !is_ours(&opened) {
-        return Err(refused("is not read: it must be owned by the user who runs this, or by root"));
+        return Err(refused(
+            "is not read: it must belong to the user who runs the program, or to root",
+        ));
     }
     if opened.mode() & 0o022 != 0 {
         return Err(refused("is not read: others may write it, run `chmod go-w .env`"));
     }
     match dotenvy::from_read(file) {
         Ok(()) => Ok(()),
-        // Its message repeats the line.
+        // The message of the error contains the line.
         Err(dotenvy::Error::LineParse(..)) => {
-            Err(refused("must have nothing but lines of the form NAME=value"))
+            Err(refused("must have only lines of the form NAME=value"))
         }
         Err(_) => Err(refused("must be a text file in UTF-8")),
     }

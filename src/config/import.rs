@@ -1,7 +1,8 @@
-//! Settings of the `import` sub-command. Secrets are named, never given: the command line of a
-//! process can be read by others.
+//! Settings of the `import` sub-command. The command line names the variables of secrets instead of
+//! the secrets, because other users can read the command line of a process.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::Args;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
@@ -14,28 +15,33 @@ use crate::json::Object;
 /// The command line of `import`, before validation.
 #[derive(Args)]
 pub(super) struct ImportArguments {
-    /// Server whose threads are read: its base URL
+    /// Base URL of the source, the server whose threads are copied
     #[arg(long, value_name = "URL", value_parser = http_url)]
-    from: Url,
+    from: Option<Url>,
 
-    /// Variable that holds the access token for it
+    /// File with exported threads, to use as the source instead of a server
+    #[arg(long, value_name = "PATH", conflicts_with = "from")]
+    from_file: Option<PathBuf>,
+
+    /// Variable that holds the access token for the source
     #[arg(long, value_name = "VARIABLE")]
     from_token_env: Option<String>,
 
-    /// Header to send to it, and the variable that holds its value: `x-api-key=LANGSMITH_API_KEY`.
+    /// Header for the source, and the variable that holds its value: `x-api-key=LANGSMITH_API_KEY`.
     /// May be given several times
     #[arg(long, value_name = "HEADER=VARIABLE")]
     from_header_env: Vec<String>,
 
-    /// Server to which they are written: its base URL
+    /// Base URL of the destination, the server that the threads are written to
     #[arg(long, value_name = "URL", value_parser = http_url)]
     to: Url,
 
-    /// Variable that holds the access token for it. Threads become its user's
+    /// Variable that holds the access token for the destination. Its user becomes the owner
     #[arg(long, value_name = "VARIABLE")]
     to_token_env: Option<String>,
 
-    /// Header to send to it, and the variable that holds its value. May be given several times
+    /// Header for the destination, and the variable that holds its value. May be given several
+    /// times
     #[arg(long, value_name = "HEADER=VARIABLE")]
     to_header_env: Vec<String>,
 
@@ -43,11 +49,11 @@ pub(super) struct ImportArguments {
     #[arg(long, value_name = "JSON", value_parser = object)]
     metadata: Option<Object>,
 
-    /// Node to write every state as. Unset: the one that the source names, if it names one
+    /// Node to write every state as. Unset: the node in the source, if there is one
     #[arg(long, value_name = "NODE", value_parser = text)]
     as_node: Option<String>,
 
-    /// Threads that are copied at the same time, 1 to 32
+    /// Number of threads that are copied at the same time, 1 to 32
     #[arg(long, value_name = "NUMBER", default_value = "4", value_parser = number::<usize, 1, 32>)]
     concurrency: usize,
 }
@@ -55,16 +61,25 @@ pub(super) struct ImportArguments {
 /// Threads to copy from one server to another.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// The server to read from.
-    pub from: Peer,
+    /// The source.
+    pub from: ImportFrom,
     /// The server to write to.
     pub to: Peer,
     /// Only threads whose metadata contains this.
     pub metadata: Object,
     /// The node to write every state as.
     pub as_node: Option<String>,
-    /// Threads that are copied at the same time.
+    /// Number of threads that are copied at the same time.
     pub concurrency: usize,
+}
+
+/// Where threads are read from.
+#[derive(Debug, Clone)]
+pub enum ImportFrom {
+    /// A server.
+    Server(Peer),
+    /// A file that a server exported.
+    File(PathBuf),
 }
 
 /// A server and the credentials for it.
@@ -74,11 +89,11 @@ pub struct Peer {
     pub url: Url,
     /// Sent with every request.
     pub headers: HeaderMap,
-    /// The variables that the headers came from, for messages.
+    /// The variables that the headers come from, for messages.
     pub variables: Vec<String>,
 }
 
-/// By hand, so that the values of headers cannot print.
+/// Written by hand, so that the values of headers are not printed.
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
@@ -92,8 +107,15 @@ impl ImportArguments {
     pub(super) fn validate(self) -> Result<Import, ConfigError> {
         let from = ["--from-token-env", "--from-header-env"];
         let to = ["--to-token-env", "--to-header-env"];
+        let source = match (self.from, self.from_file) {
+            (Some(url), _) => {
+                ImportFrom::Server(peer(from, url, self.from_token_env, &self.from_header_env)?)
+            }
+            (None, Some(path)) => ImportFrom::File(path),
+            (None, None) => return Err(wrong("--from", "is required, or --from-file")),
+        };
         Ok(Import {
-            from: peer(from, self.from, self.from_token_env, &self.from_header_env)?,
+            from: source,
             to: peer(to, self.to, self.to_token_env, &self.to_header_env)?,
             metadata: self.metadata.unwrap_or_default(),
             as_node: self.as_node,
@@ -118,7 +140,7 @@ fn peer(
     let (mut headers, mut variables) = (HeaderMap::new(), Vec::new());
     if let Some(variable) = token {
         let token = value_of(token_flag, &variable)?;
-        // A variable may hold the whole header by habit.
+        // Some variables contain the whole header.
         let token = token.strip_prefix("Bearer ").unwrap_or(&token).trim();
         headers.insert(AUTHORIZATION, secret(token_flag, &variable, &format!("Bearer {token}"))?);
         variables.push(variable);
@@ -138,7 +160,7 @@ fn peer(
 
 #[expect(clippy::disallowed_methods, reason = "this is `config`, and the name is the user's")]
 fn value_of(flag: &'static str, variable: &str) -> Result<String, ConfigError> {
-    // What cannot be the name of a variable may be the secret itself: it is not repeated.
+    // A word that cannot be the name of a variable may be the secret itself, so the error omits it.
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if variable.is_empty() || variable.len() > 100 || !variable.chars().all(is_name) {
         return Err(wrong(flag, "must be the name of a variable, not its value"));
@@ -198,7 +220,8 @@ mod tests {
         let arguments = ["--from-token-env", "PATH", "--to-header-env", "x-api-key=PATH"];
         let asked = import(&arguments).unwrap();
         let path = asked.to.headers["x-api-key"].to_str().unwrap();
-        let debug = format!("{asked:?} {:?}", asked.from.headers);
+        let super::ImportFrom::Server(from) = &asked.from else { panic!("{asked:?}") };
+        let debug = format!("{asked:?} {:?}", from.headers);
         assert!(debug.contains("PATH") && !debug.contains(path), "{debug}");
     }
 }

@@ -1,10 +1,10 @@
-//! What is logged, and how.
+//! Which lines are logged, and in which form.
 
 use tracing_subscriber::filter::Targets;
 
 use super::values::choice;
 
-/// What is logged, and how.
+/// Which lines are logged, and in which form.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Logging {
     /// Log lines to write, as `tracing` filters such as `info` or `thread_store=debug`
@@ -21,9 +21,9 @@ pub struct Logging {
 /// Form of the log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// For reading in a terminal.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -32,7 +32,7 @@ const FORMATS: [(&str, LogFormat); 2] = [("pretty", LogFormat::Pretty), ("json",
 /// How the line of a request names its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogUsers {
-    /// By a hash of the id: the lines of one user can be found, and do not tell who it is.
+    /// By a hash of the id: the lines of one user can be found, but do not contain the id.
     Hash,
     /// By the id.
     Plain,

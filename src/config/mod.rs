@@ -3,7 +3,7 @@
 //! This is the only module that reads the environment. A setting is a field with a `clap`
 //! attribute, which holds its flag, its variable, its default and its parser, and whose doc
 //! comment is its line in `--help`. `.env.example` and `docs/settings.md` repeat those lines, and
-//! `tests/documents` holds the three together. A wrong value is a [`ConfigError`]: one line
+//! `tests/documents` checks that they agree. A wrong value is a [`ConfigError`]: one line
 //! that names the setting and what it must be, exit code 64.
 
 mod agent;
@@ -36,14 +36,14 @@ pub use attach::Attach;
 pub use cors::{CorsOrigins, Origin};
 pub(crate) use database::place;
 pub use database::{Database, Schema};
-pub use import::{Import, Peer};
+pub use import::{Import, ImportFrom, Peer};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogUsers, Logging};
 pub use page::Page;
 pub use sign_in::SignIn;
 pub use thread_ttl::ThreadTtl;
 
-/// What the program was asked to do, with the settings for it.
+/// The command to run, with its settings.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Serve the API.
@@ -52,13 +52,15 @@ pub enum Command {
     Healthcheck(Box<Config>),
     /// Bring the schema of this database up to date.
     Migrate(Database),
+    /// Rebuild the digests of threads for lists and searches, with a server's settings.
+    Reindex(Box<Config>),
     /// Spread the tables of this database over the nodes of its cluster.
     Distribute(Database),
     /// Copy threads from one server to another.
     Import(Box<Import>),
     /// Serve the threads of an agent.
     Attach(Box<Attach>),
-    /// Serve them no more.
+    /// Stop serving the threads of an agent.
     Detach(Database),
 }
 
@@ -71,17 +73,17 @@ pub struct Config {
     pub port: u16,
     /// Where threads are kept.
     pub database: Database,
-    /// What a start does about a schema that is behind.
+    /// What the server does with an outdated schema when it starts.
     pub schema: Schema,
     /// Maximum number of connections in the database pool.
     pub database_max_connections: u32,
-    /// Maximum number of them for the single requests of one user.
+    /// Maximum number of them for one user's requests outside of batches.
     pub database_connections_per_user: u32,
     /// Longest time that a request may spend on the database.
     pub database_timeout: Duration,
-    /// What is between this server and Postgres.
+    /// The kind of pooler between this server and Postgres.
     pub database_pooler: Pooler,
-    /// What signs users in.
+    /// The sign-in.
     pub sign_in: SignIn,
     /// The page at `/app`; `None`: there is none.
     pub page: Option<Page>,
@@ -97,17 +99,17 @@ pub struct Config {
     pub metrics_port: Option<u16>,
     /// Origins that browsers may call from.
     pub cors: CorsOrigins,
-    /// What clients may take up.
+    /// Limits on the resources that clients may occupy.
     pub limits: Limits,
-    /// How long threads are kept whose creator does not say.
+    /// The default ttl of threads.
     pub thread_ttl: ThreadTtl,
     /// The key of values that agents have encrypted.
     pub aes_key: Option<AesKey>,
-    /// How long a server that was told to stop keeps serving while it reports not to be ready.
+    /// How long a stopping server keeps serving while `/readyz` is 503.
     pub shutdown_delay: Duration,
 }
 
-/// A setting that cannot be used. Its text is one line and never holds a secret.
+/// A setting that cannot be used. Its text is one line and never contains a secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting}: {problem}")]
 pub struct ConfigError {
@@ -118,7 +120,7 @@ pub struct ConfigError {
 impl Command {
     /// Reads `.env`, the environment and the command line.
     ///
-    /// `--help` and `--version` print what they ask for and end the process with exit code 0.
+    /// `--help` and `--version` print and end the process with exit code 0.
     pub fn from_environment() -> Result<(Command, Logging), ConfigError> {
         dotenv::load()?;
         command_line::parse(std::env::args_os())?.read()
@@ -130,8 +132,8 @@ impl Config {
     /// sign-in, on a database that the test started. It opens at most 8 connections, because
     /// many test servers share one Postgres.
     ///
-    /// Nothing of the environment of the test is read, and nothing is weaker than in a server
-    /// that `cargo run` starts.
+    /// It does not read the environment of the test, and no setting is weaker than with
+    /// `cargo run`.
     #[cfg(feature = "local-auth")]
     #[doc(hidden)]
     pub fn for_test(

@@ -16,7 +16,7 @@ pub struct Page {
     pub supabase_public_url: Option<Url>,
     /// The key of the Supabase project that is meant for browsers, if the settings have one.
     pub publishable_key: Option<String>,
-    /// The client that the page is at the OpenID Connect provider.
+    /// The page's client at the OpenID Connect provider.
     pub oidc_client_id: Option<String>,
 }
 
@@ -28,14 +28,14 @@ pub(super) struct PageArguments {
     #[arg(value_name = "SWITCH", action = clap::ArgAction::Set, value_parser = choice(&SWITCH))]
     app: bool,
 
-    /// Address of the Supabase project for the page at `/app`, if browsers reach it at another one
-    /// than the server. Unset: `SUPABASE_URL`
+    /// Address of the Supabase project for browsers, which the page at `/app` uses, if it differs
+    /// from `SUPABASE_URL`. Unset: `SUPABASE_URL`
     #[arg(long, env = "SUPABASE_PUBLIC_URL")]
     #[arg(value_name = "URL", value_parser = http_url)]
     supabase_public_url: Option<Url>,
 
-    /// Public client at the OpenID Connect provider, with PKCE, as which the page at `/app` signs
-    /// users in. Unset: the page has no sign-in
+    /// Public client (with PKCE) of the page at `/app` at the OpenID Connect provider. Unset: the
+    /// page has no sign-in
     #[arg(long, env = "OIDC_CLIENT_ID")]
     #[arg(value_name = "ID", value_parser = text)]
     oidc_client_id: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct PageArguments {
 const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 
 impl PageArguments {
-    /// The page of a server with this sign-in and these API keys, if there is to be one.
+    /// The page of a server with this sign-in and these API keys. `None`: it is off.
     pub(super) fn page<'a>(
         &self,
         sign_in: &SignIn,
@@ -68,14 +68,14 @@ impl PageArguments {
     }
 }
 
-/// What is read of a key that is a JWT.
+/// The claims that are read from a key that is a JWT.
 #[derive(Deserialize)]
 struct Claims {
     role: String,
 }
 
 /// Whether an API key of a Supabase project is for browsers: a publishable key, or a JWT whose role
-/// is `anon`. What is neither is taken for a secret, whatever the name of its setting.
+/// is `anon`. Any other key counts as a secret, whatever the name of its setting.
 fn is_publishable(key: &str) -> bool {
     if let Some(rest) = key.strip_prefix("sb_publishable_") {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -88,7 +88,7 @@ fn is_publishable(key: &str) -> bool {
         return false;
     };
     let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok();
-    // Two roles in one token are an error of this parser.
+    // A token with two roles is an error in this parser.
     let claims = claims.and_then(|claims| serde_json::from_slice::<Claims>(&claims).ok());
     claims.is_some_and(|claims| claims.role == "anon")
 }

@@ -1,9 +1,9 @@
-//! From a URL and libpq's variables to what the driver connects with.
+//! From a URL and libpq's variables to the driver's connect options.
 //!
 //! libpq's variables supply what `DATABASE_URL` leaves out, as for `psql`: `PGPASSWORD` or
 //! `PGPASSFILE` keep a password out of the URL. The driver reads some of them itself and ignores
-//! invalid values, so all of them are read and checked here first. Only the driver reads `PGPASSFILE`
-//! (else `~/.pgpass`), and it appends `options` to `PGOPTIONS`.
+//! invalid values, so all of them are read and checked here first. Only the driver reads
+//! `PGPASSFILE` (else `~/.pgpass`), and it appends `options` to `PGOPTIONS`.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -16,8 +16,8 @@ use super::postgres_url::Address;
 use super::values::one_of;
 use super::{ConfigError, wrong};
 
-/// The values of `sslmode`. There is no TLS without a chance of one, so `allow`, which asks for
-/// it last, is `prefer`, which asks for it first.
+/// The values of `sslmode`. The driver has no mode that tries TLS last, so `allow` is treated as
+/// `prefer`, which tries TLS first.
 const SSL_MODES: [(&str, PgSslMode); 5] = [
     ("disable", PgSslMode::Disable),
     ("allow", PgSslMode::Prefer),
@@ -26,7 +26,7 @@ const SSL_MODES: [(&str, PgSslMode); 5] = [
     ("verify-full", PgSslMode::VerifyFull),
 ];
 
-/// Settings that the driver takes as they are, where the URL has them.
+/// Parameters that are passed to the driver unchanged if the URL has them.
 const PLAIN: [&str; 4] = ["user", "password", "application_name", "options"];
 
 /// The variables of libpq that are set.
@@ -42,7 +42,7 @@ pub(super) fn environment() -> Result<Address, ConfigError> {
     Ok(environment)
 }
 
-/// A variable that is set and not empty.
+/// The value of a variable that is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "this is `config`, which reads the environment")]
 pub(super) fn read(variable: &'static str) -> Result<Option<String>, ConfigError> {
     let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty()) else {
@@ -51,7 +51,7 @@ pub(super) fn read(variable: &'static str) -> Result<Option<String>, ConfigError
     value.into_string().map(Some).map_err(|_| wrong(variable, "must be UTF-8"))
 }
 
-/// What the driver connects with. `setting` is the one that holds the URL.
+/// The driver's connect options. `setting` is the name of the setting that holds the URL.
 pub(super) fn connect_options(
     setting: &'static str,
     url: &Address,
@@ -77,15 +77,15 @@ pub(super) fn connect_options(
     // Its message may hold the password.
     let mut options = options.map_err(|_| wrong(setting, "cannot be used"))?;
     if given.get("sslrootcert") == Some("system") {
-        // No more than the authorities that the program has built in.
+        // Trusts only the authorities that are built into the program.
         options = options.ssl_root_cert_from_pem(Vec::new());
     }
-    // As libpq: there is no TLS to a socket of the file system.
+    // As in libpq, a Unix socket has no TLS.
     let is_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
     Ok(options.ssl_mode(if is_socket { PgSslMode::Disable } else { mode }))
 }
 
-/// A URL and what fills in what it leaves out.
+/// A URL, and the variables that supply what it leaves out.
 #[derive(Clone, Copy)]
 struct Given<'a> {
     setting: &'static str,
@@ -146,7 +146,7 @@ impl<'a> Given<'a> {
         })
     }
 
-    /// A certificate that would not be looked at is a belief in a security that is not there.
+    /// Refuses a certificate that would not be used, because it suggests security that is missing.
     fn check_certificates(self, mode: PgSslMode) -> Result<(), ConfigError> {
         if self.get("sslrootcert").is_some() && !matches!(mode, PgSslMode::VerifyFull) {
             return Err(self.wrong("sslrootcert", "has no effect without sslmode=verify-full"));
@@ -168,7 +168,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// A URL for the driver that is nothing but a query, in which every value has one spelling.
+/// A URL for the driver that consists only of a query, in which every value has one spelling.
 struct Query(String);
 
 impl Query {

@@ -1,9 +1,9 @@
-//! Every connection parameter of libpq, and those of other clients that are often found in a
+//! Every connection parameter of libpq, and those of other clients that are common in a
 //! `DATABASE_URL`: what this program does with each, and the variable that libpq reads it from.
 //!
-//! The driver knows few of them and ignores the others. A parameter that asks for security which the
-//! driver does not have must not be ignored, and an unknown one may be such a parameter misspelled.
-//! So every parameter is listed here, and others are refused.
+//! The driver supports few of them and ignores the others. A parameter for a security feature that
+//! the driver does not have must not be ignored, and an unknown parameter may be a misspelled one
+//! of these. So every parameter is listed here, and others are refused.
 
 use super::values::one_of;
 
@@ -11,17 +11,18 @@ use super::values::one_of;
 pub(super) struct Parameter {
     /// Its name in a URL.
     pub(super) name: &'static str,
-    /// The variable that libpq reads it from where a URL does not have it.
+    /// The variable that libpq reads it from if a URL does not have it.
     pub(super) variable: Option<&'static str>,
     rule: Rule,
 }
 
 enum Rule {
-    /// Does what libpq does with it.
+    /// Works as in libpq.
     Used,
-    /// Has no effect, and is not needed for what it asks for.
+    /// Has no effect, and needs none.
     Ignored,
-    /// Asks for something that this program does not do, unless it has one of these values.
+    /// Requires something that this program does not support, unless it has one of these values.
+    /// The text is the reason or the alternative.
     Only(&'static [&'static str], &'static str),
 }
 
@@ -31,7 +32,7 @@ const fn parameter(name: &'static str, variable: &'static str, rule: Rule) -> Pa
     Parameter { name, variable: Some(variable), rule }
 }
 
-/// One that only URLs have.
+/// A parameter that only URLs have.
 const fn in_url(name: &'static str, rule: Rule) -> Parameter {
     Parameter { name, variable: None, rule }
 }
@@ -55,7 +56,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     // Security that the driver does not have.
     parameter("channel_binding", "PGCHANNELBINDING", Only(&["disable", "prefer"], VERIFY_FULL)),
     parameter("require_auth", "PGREQUIREAUTH", Only(&[], VERIFY_FULL)),
-    parameter("requirepeer", "PGREQUIREPEER", Only(&[], "use a socket directory of its own")),
+    parameter("requirepeer", "PGREQUIREPEER", Only(&[], "use a separate socket directory")),
     parameter("gssencmode", "PGGSSENCMODE", Only(&["disable", "prefer"], VERIFY_FULL)),
     parameter("requiressl", "PGREQUIRESSL", Only(&["0"], VERIFY_FULL)),
     parameter("sslnegotiation", "PGSSLNEGOTIATION", Only(&["postgres"], VERIFY_FULL)),
@@ -63,13 +64,17 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     parameter("sslcrl", "PGSSLCRL", Only(&[], "revocation lists are not read")),
     parameter("sslcrldir", "PGSSLCRLDIR", Only(&[], "revocation lists are not read")),
     parameter("sslsni", "PGSSLSNI", Only(&["1"], "the name is always sent")),
-    parameter("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Only(TLS, "1.2 is the least")),
+    parameter(
+        "ssl_min_protocol_version",
+        "PGSSLMINPROTOCOLVERSION",
+        Only(TLS, "1.2 is the minimum"),
+    ),
     parameter("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Only(&["TLSv1.3"], TLS_1_3)),
-    in_url("sslpassword", Only(&[], "take a key without a passphrase")),
-    in_url("sslkeylogfile", Only(&[], "keys of sessions are not written")),
+    in_url("sslpassword", Only(&[], "use a key without a passphrase")),
+    in_url("sslkeylogfile", Only(&[], "session keys are not written")),
     in_url("scram_client_key", Only(&[], "set a password")),
     in_url("scram_server_key", Only(&[], "set a password")),
-    // Which server, or which kind of connection, it must be.
+    // Requirements for the server or the kind of connection.
     parameter("service", "PGSERVICE", Only(&[], "service files are not read")),
     parameter("servicefile", "PGSERVICEFILE", Only(&[], "service files are not read")),
     parameter("target_session_attrs", "PGTARGETSESSIONATTRS", Only(&["any"], ONE_HOST)),
@@ -102,11 +107,11 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     in_url("ssl", Only(&[], "set sslmode")),
 ];
 
-const VERIFY_FULL: &str = "set sslmode=verify-full, which proves that it is the right server";
+const VERIFY_FULL: &str = "set sslmode=verify-full, which authenticates the server";
 const ONE_HOST: &str = "the URL names one host, which must take writes";
-const PROTOCOL: &str = "protocol 3.0 is spoken";
+const PROTOCOL: &str = "protocol 3.0 is used";
 const TLS: &[&str] = &["TLSv1", "TLSv1.1", "TLSv1.2"];
-const TLS_1_3: &str = "TLS 1.2 and 1.3 are spoken";
+const TLS_1_3: &str = "TLS 1.2 and 1.3 are used";
 
 impl Parameter {
     pub(super) fn of(name: &str) -> Option<&'static Parameter> {

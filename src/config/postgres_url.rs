@@ -1,7 +1,7 @@
 //! `postgres://` URLs, read as libpq reads them.
 //!
 //! The driver's own parser fails on IPv6 addresses and on empty hosts, and logs the values of
-//! parameters that it does not know. It only gets what this parser has read and checked.
+//! unknown parameters. It only gets parameters that this parser has read and checked.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const ENCODE: &str = "percent-encode special characters of the user name and the
 pub(super) struct Address(pub(super) BTreeMap<&'static str, String>);
 
 impl Address {
-    /// The value of a parameter. One that is empty counts as not given, as in libpq.
+    /// The value of a parameter. An empty value counts as absent, as in libpq.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -35,7 +35,7 @@ impl Address {
     }
 }
 
-/// Parses a URL. The error holds nothing of it but names of parameters.
+/// Parses a URL. The error contains no part of it except names of parameters.
 pub(super) fn address(text: &str) -> Result<Address, String> {
     let text = text.trim();
     let (scheme, rest) = text.split_once("://").ok_or(MUST_BE)?;
@@ -47,7 +47,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
     if host.contains(',') {
         return Err("must name one host".to_owned());
     }
-    // As in `postgres://user@/database?host=/directory`, which is no URL for others.
+    // As in `postgres://user@/database?host=/directory`, which other parsers refuse.
     let has_no_host = host.is_empty() || host.starts_with(':');
     let url = if has_no_host {
         let behind = rest.get(authority.len()..).unwrap_or_default();
@@ -83,12 +83,12 @@ fn host_of(url: &Url) -> Result<String, String> {
     }
 }
 
-/// The query's parameters that are used. They outrank what stands before the `?`.
+/// The used parameters of the query. They take precedence over the part before the `?`.
 fn parameters(url: &Url) -> Result<BTreeMap<&'static str, String>, String> {
     let mut parameters = BTreeMap::new();
     let pairs = url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     for pair in pairs {
-        // Not as forms are read: libpq takes a plus for a plus.
+        // Not decoded as a form: in libpq a plus is a plus.
         let (name, value) = pair.split_once('=').ok_or("has a parameter without `=`")?;
         let name = decoded("a parameter", name)?;
         let parameter = Parameter::of(&name).ok_or_else(|| unknown(&name))?;
@@ -103,13 +103,13 @@ fn parameters(url: &Url) -> Result<BTreeMap<&'static str, String>, String> {
     Ok(parameters)
 }
 
-/// Names are shown, unless it may be something else: a password with a `?` looks like one.
+/// The error shows the name unless it may be part of a password that contains a `?`.
 fn unknown(name: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.len() <= 40 && name.chars().all(is_name) {
-        format!("`{name}` is not a connection parameter that this program knows")
+        format!("`{name}` is not a known connection parameter")
     } else {
-        "has a parameter that this program does not know".to_owned()
+        "has an unknown parameter".to_owned()
     }
 }
 

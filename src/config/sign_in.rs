@@ -31,7 +31,7 @@ pub enum SignIn {
         /// `OIDC_AUDIENCE`.
         audience: String,
     },
-    /// The development sign-in of this server.
+    /// The local sign-in of this server, for development.
     #[cfg(feature = "local-auth")]
     Local,
 }
@@ -72,26 +72,26 @@ pub(super) struct SignInArguments {
     #[arg(value_name = "KEY", value_parser = api_key)]
     supabase_publishable_key: Option<SecretString>,
 
-    /// How Supabase's tokens are verified: `remote` (ask Supabase), `jwks` (here, with its
-    /// public keys: a sign-out counts when the token ends) or `jwks+remote` (both)
+    /// How Supabase's tokens are verified: `remote` (by Supabase), `jwks` (here, with its public
+    /// keys: a sign-out takes effect when the token expires) or `jwks+remote` (both)
     #[arg(long, env = "SUPABASE_AUTH_MODE", default_value = "remote")]
     #[arg(value_name = "MODE", value_parser = choice(&MODES))]
     supabase_auth_mode: Mode,
 
-    /// Issuer (`iss`) that Supabase's tokens must name in the modes with `jwks`, exactly. `none`:
-    /// they must name none. Unset: `SUPABASE_URL` with `/auth/v1`
+    /// Exact issuer (`iss`) that Supabase's tokens must have in the modes with `jwks`. `none`: they
+    /// must have none. Unset: `SUPABASE_URL` with `/auth/v1`
     #[arg(long, env = "SUPABASE_JWT_ISSUER")]
     #[arg(value_name = "ISSUER", value_parser = jwt_issuer)]
     supabase_jwt_issuer: Option<JwtIssuer>,
 
-    /// Seconds for which an accepted token is not verified again, 0 to 3600. A sign-out counts
-    /// after that time at the latest
+    /// Seconds for which an accepted token is not verified again, 0 to 3600. A sign-out takes
+    /// effect after that time at the latest
     #[arg(long, env = "SUPABASE_AUTH_CACHE_TTL", default_value = "10")]
     #[arg(value_name = "SECONDS", value_parser = seconds::<0, 3600>)]
     pub(super) supabase_auth_cache_ttl: Duration,
 
     /// OpenID Connect provider that signs users in, instead of Supabase: its issuer URL, exactly
-    /// as its tokens spell it
+    /// as in its tokens
     #[arg(long, env = "OIDC_ISSUER")]
     #[arg(value_name = "URL", value_parser = issuer)]
     oidc_issuer: Option<String>,
@@ -106,7 +106,7 @@ const MODES: [(&str, Mode); 3] =
     [("remote", Mode::Remote), ("jwks", Mode::Jwks), ("jwks+remote", Mode::JwksAndRemote)];
 
 impl SignInArguments {
-    /// What signs users in at a server on this address.
+    /// The sign-in of a server on this address.
     pub(super) fn sign_in(&self, host: IpAddr, port: u16) -> Result<SignIn, ConfigError> {
         let mode = self.supabase_auth_mode;
         match (&self.supabase_url, self.oidc()?) {
@@ -135,7 +135,7 @@ impl SignInArguments {
         self.keys().next().cloned()
     }
 
-    /// The API keys of the project that are set, the one to send first.
+    /// The API keys of the project that are set. The first is the one to send.
     pub(super) fn keys(&self) -> impl Iterator<Item = &SecretString> {
         let keys = [
             &self.supabase_service_key,
@@ -198,7 +198,7 @@ fn api_key(text: &str) -> Result<SecretString, &'static str> {
     }
 }
 
-/// `none`, or what tokens say of their issuer, which is compared letter by letter.
+/// `none`, or the issuer in tokens, which is compared byte by byte.
 fn jwt_issuer(text: &str) -> Result<JwtIssuer, &'static str> {
     match text.trim() {
         "none" => Ok(JwtIssuer::Absent),
@@ -209,7 +209,7 @@ fn jwt_issuer(text: &str) -> Result<JwtIssuer, &'static str> {
     }
 }
 
-/// Kept as it is spelled, because tokens spell it so.
+/// Kept exactly as given, because tokens contain it in this spelling.
 fn issuer(text: &str) -> Result<String, String> {
     http_url(text).map(|_| text.trim().to_owned())
 }

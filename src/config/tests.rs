@@ -1,4 +1,4 @@
-//! Settings as a whole, without what is read from the environment.
+//! Settings as a whole, without the environment.
 
 use secrecy::ExposeSecret as _;
 

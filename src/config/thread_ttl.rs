@@ -1,6 +1,5 @@
-//! How long threads are kept whose creator does not say (`LANGGRAPH_THREAD_TTL`), in the
-//! reference server's own two forms: a number of minutes, or what `langgraph.json` has under
-//! `checkpointer.ttl`.
+//! The default ttl of threads (`LANGGRAPH_THREAD_TTL`), in the two forms of the reference server: a
+//! number of minutes, or the object of `langgraph.json` under `checkpointer.ttl`.
 
 use std::time::Duration;
 
@@ -8,17 +7,16 @@ use serde::Deserialize;
 
 use crate::store::{Strategy, Ttl};
 
-/// How long threads are kept whose creator does not say, and how often those are looked for whose
-/// time is over.
+/// The default ttl of threads, and how often the server looks for expired threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ThreadTtl {
-    /// What a thread gets that is made without a ttl.
+    /// The ttl of a thread that is created without one.
     pub default: Option<Ttl>,
-    /// Pause between two sweeps of expired threads. Readers do not see them in any case.
+    /// Pause between two sweeps of expired threads. Readers never see an expired thread.
     pub sweep_interval: Duration,
 }
 
-/// For a server for which nothing is set.
+/// Without the setting.
 impl Default for ThreadTtl {
     fn default() -> ThreadTtl {
         ThreadTtl { default: None, sweep_interval: Duration::from_secs(30) }
@@ -36,7 +34,7 @@ struct Form {
     #[serde(default)]
     sweep_interval_minutes: Option<f64>,
     #[serde(default)]
-    #[expect(dead_code, reason = "a sweep goes on until nothing is left, in bounded batches")]
+    #[expect(dead_code, reason = "a sweep continues until nothing is left, in bounded batches")]
     sweep_limit: Option<u64>,
 }
 

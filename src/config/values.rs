@@ -1,6 +1,6 @@
-//! Parsers of single values, for `value_parser`. Their errors say what a value must be; the
-//! command line puts the name of the setting before it. None repeats the value, which may be a
-//! secret that was given to the wrong setting.
+//! Parsers of single values, for `value_parser`. Their errors say what a value must be, and
+//! `command_line` adds the name of the setting. No error contains the value, which may be a secret
+//! that was given to the wrong setting.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A path, without the white space that `.env` files leave around values.
+/// A path, without the whitespace that `.env` files leave around values.
 #[expect(clippy::unnecessary_wraps, reason = "a `value_parser`")]
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text.trim()))

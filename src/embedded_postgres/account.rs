@@ -1,4 +1,4 @@
-//! Who runs Postgres: we do, unless we are root, whom Postgres refuses.
+//! The user who runs Postgres: the user of this program, unless it is root, which Postgres refuses.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -10,21 +10,21 @@ use tokio::process::Command;
 
 use super::Error;
 
-/// The user under whom Postgres's programs run.
+/// The user of Postgres's programs.
 #[derive(Debug)]
 pub(super) enum Account {
     /// The user of this program.
     Ourselves,
-    /// This program is root and runs them as somebody else.
+    /// This program is root and runs them as another user.
     Other { name: String, uid: u32, gid: u32 },
 }
 
-/// All that Postgres's programs see of our environment: no `PG*` variable may steer
-/// them, and no secret of ours should be readable in theirs.
+/// The environment variables that are passed to Postgres's programs: no `PG*` variable may affect
+/// them, and no secret may be readable in theirs.
 const PASSED_ON: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
 impl Account {
-    /// The owner of the cluster if there is one already, else `postgres`, else `nobody`.
+    /// The owner of an existing cluster, else `postgres`, else `nobody`.
     pub(super) fn choose(cluster: &Path) -> Result<Self, Error> {
         let us = rustix::process::geteuid();
         let owner = std::fs::metadata(cluster).ok();
@@ -59,8 +59,8 @@ impl Account {
         }
     }
 
-    /// A command under this account, in no directory that could be closed to it, with
-    /// messages and times that do not depend on where this program was started.
+    /// A command under this account, in a directory that it can enter, with messages and times that
+    /// do not depend on the environment of this program.
     #[expect(
         clippy::disallowed_methods,
         reason = "what child programs inherit, no setting of ours"
@@ -80,7 +80,7 @@ impl Account {
         command
     }
 
-    /// Hands a file or directory over to this account.
+    /// Changes the owner of a file or directory to this account.
     pub(super) fn own(&self, path: &Path) -> Result<(), Error> {
         match self {
             Self::Ourselves => Ok(()),
@@ -90,8 +90,8 @@ impl Account {
         }
     }
 
-    /// Fails with the outermost directory on the way to `path` that this account may
-    /// not pass. `setting` is what the reader can change to avoid it.
+    /// Fails with the outermost directory in `path` that this account may not enter. `setting` is
+    /// the setting that avoids it.
     pub(super) fn check_may_enter(&self, path: &Path, setting: &'static str) -> Result<(), Error> {
         let Self::Other { name, uid, gid } = self else {
             return Ok(());
@@ -126,7 +126,7 @@ fn named(name: &str) -> Option<Account> {
     Some(Account::Other { name: name.to_owned(), uid: number("-u")?, gid: number("-g")? })
 }
 
-/// Not `/etc/passwd`, which does not list every user everywhere.
+/// `/etc/passwd` is not used, because it does not list all users on every system.
 fn ask_id(arguments: &[&str]) -> Option<String> {
     let output = std::process::Command::new("id").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();

@@ -1,8 +1,8 @@
-//! The last resort: one pinned Postgres, downloaded once into the data directory.
+//! Downloads one pinned version of Postgres into the data directory, as the last resort.
 //!
-//! From GitHub, the archive has to have the SHA-256 in this file. The sums were taken
-//! from other projects that pin the same release (several, which agree), and the live
-//! assets were never fetched by the tests of this project.
+//! An archive from GitHub must have the SHA-256 in this file. The sums come from several other
+//! projects that pin the same release and agree. The tests of this project never download the
+//! archives.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
@@ -39,17 +39,17 @@ const SHA256: [(&str, &str); 4] = [
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("POSTGRES_ARCHIVE_URL takes an http or https URL")]
+    #[error("POSTGRES_ARCHIVE_URL must be an http or https URL")]
     Base,
     #[error("downloading {url} failed: {because}")]
     Fetch { url: String, because: String },
-    #[error("{url} has SHA-256 {found}, not {expected}, and was thrown away")]
+    #[error("{url} has SHA-256 {found}, not {expected}, and was discarded")]
     Checksum { url: String, found: String, expected: String },
     #[error("{url} could not be unpacked: {because}")]
     Unpack { url: String, because: String },
 }
 
-/// The directory of programs of the pinned Postgres, downloaded if it is not there.
+/// The directory of the pinned Postgres's programs, which are downloaded if they are missing.
 pub(super) async fn unpacked(base: Option<&Url>, data_dir: &Path) -> Result<PathBuf, Error> {
     let home = data_dir.join(format!("postgres-{VERSION}"));
     if !home.is_dir() {
@@ -64,7 +64,7 @@ async fn download(base: Option<&Url>, home: &Path) -> Result<(), Failure> {
     let url = asset(base)?;
     tracing::info!("downloading PostgreSQL {VERSION} from {}", shown(&url));
     let start = Instant::now();
-    // A mirror vouches for its own archives, GitHub does not.
+    // A mirror's own sums are trusted, those on GitHub are not.
     let pinned = if base.is_none() { pinned() } else { None };
     let expected = match pinned {
         Some(sum) => sum.to_owned(),
@@ -95,7 +95,7 @@ fn asset(base: Option<&Url>) -> Result<Url, Failure> {
         .ok_or(Failure::Base)
 }
 
-/// The name of this machine's kind in the releases: a target triple of Rust.
+/// The name of this platform in the releases: a target triple of Rust.
 fn target() -> String {
     let system = match std::env::consts::OS {
         "macos" => "apple-darwin",
@@ -118,7 +118,7 @@ async fn published_sum(archive: &Url) -> Result<String, Failure> {
     let sum = text.split_whitespace().next().filter(|sum| sum.len() == 64);
     sum.map(str::to_lowercase).ok_or_else(|| Failure::Fetch {
         url: shown(&url),
-        because: "it holds no SHA-256".to_owned(),
+        because: "it contains no SHA-256".to_owned(),
     })
 }
 
@@ -148,22 +148,22 @@ fn verify(url: &Url, archive: &[u8], expected: &str) -> Result<(), Failure> {
     Err(Failure::Checksum { url: shown(url), found, expected: expected.to_owned() })
 }
 
-/// Unpacks beside the final place and renames, so that a killed run leaves nothing that
-/// looks complete.
+/// Unpacks beside the final directory and renames, so that a killed run leaves no incomplete
+/// directory.
 fn unpack(archive: &[u8], home: &Path) -> Result<(), String> {
     let draft = home.with_added_extension("new");
     let unpacked = remove_if_there(&draft)
         .and_then(|()| Archive::new(GzDecoder::new(archive)).unpack(&draft))
         .and_then(|()| std::fs::read_dir(&draft)?.collect::<Result<Vec<_>, _>>());
-    // Everything is in one directory.
+    // The archive has one directory.
     let tree = match unpacked.map_err(|error| said(&error))?.as_slice() {
         [tree] => tree.path(),
-        _ => return Err("it is not one directory".to_owned()),
+        _ => return Err("it does not consist of one directory".to_owned()),
     };
     if !tree.join("bin/postgres").is_file() {
-        return Err("it holds no bin/postgres".to_owned());
+        return Err("it contains no bin/postgres".to_owned());
     }
-    // When we are root, the server's user has to enter it as well.
+    // If this program is root, the server's user must be able to enter it too.
     std::fs::set_permissions(&tree, Permissions::from_mode(0o755))
         .and_then(|()| std::fs::rename(&tree, home))
         .and_then(|()| remove_if_there(&draft))
@@ -185,7 +185,7 @@ fn shown(url: &Url) -> String {
     url.into()
 }
 
-/// The error with its causes: reqwest's own line only says that a request failed.
+/// The error with its causes, because reqwest's own line only says that a request failed.
 fn said(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,5 +1,5 @@
-//! Which Postgres to run: the one that was asked for, else an installed one, else a
-//! downloaded one; one that fits the cluster, if there is a cluster.
+//! Selects the Postgres to run: the configured one, else an installed one, else a downloaded one.
+//! If there is a cluster, its version must fit.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use super::{Error, Options, archive};
 
 const MAJORS: std::ops::RangeInclusive<u32> = 14..=18;
 
-/// Where distributions put one directory per version: the parent and what the names
-/// in it begin with. Debian, Red Hat, Homebrew three times, Postgres.app.
+/// The directories of distributions with one directory per version: the parent and the prefix of
+/// the names in it. Debian, Red Hat, Homebrew three times, Postgres.app.
 const HOMES: [(&str, &str); 6] = [
     ("/usr/lib/postgresql", ""),
     ("/usr", "pgsql-"),
@@ -95,7 +95,7 @@ impl Binaries {
 }
 
 impl Version {
-    /// From what `postgres --version` says: `postgres (Postgres) 15.18 (Debian …)`.
+    /// Parses the output of `postgres --version`: `postgres (Postgres) 15.18 (Debian …)`.
     fn parse(said: &str) -> Option<Self> {
         let mut numbers = said.split_whitespace().nth(2)?.split('.').map(leading_number);
         let major = numbers.next()??;
@@ -117,7 +117,7 @@ async fn asked_for(directory: &Path, account: &Account) -> Result<Binaries, Erro
     Binaries::at(&absolute, account).await.ok_or_else(wrong)
 }
 
-/// What the PATH offers, in its order, then what else is installed, newest first.
+/// The versions on the PATH, in its order, then other installed ones, newest first.
 #[expect(clippy::disallowed_methods, reason = "where programs are installed, no setting of ours")]
 async fn installed(account: &Account) -> Vec<Binaries> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The life of the cluster: made, brought up or taken over, stopped.
+//! Creates the cluster, starts its server or takes over a running one, and stops it.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -18,15 +18,15 @@ use super::{Durability, Error};
 pub(super) const DATABASE: &str = "thread_store";
 const USER: &str = "postgres";
 
-/// How long a start is tried again while the processes of a killed run go away: until
-/// they do, the pid file looks alive and the shared memory is taken.
+/// How long a start is retried while the processes of a killed run end: until then the pid file
+/// looks valid and the shared memory is in use.
 const WAIT_FOR_THE_DEAD: Duration = Duration::from_secs(15);
-/// How long a server may replay its log after it was killed.
+/// Longest time for a killed server's recovery.
 const WAIT_FOR_RECOVERY: Duration = Duration::from_mins(5);
-/// A server that was suspended takes the connection and says nothing.
+/// A suspended server accepts the connection but does not answer.
 const WAIT_FOR_AN_ANSWER: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
-/// What a server says that finds such processes.
+/// Parts of the server's messages about such processes.
 const TRACES_OF_THE_DEAD: [&str; 2] = ["lock file", "shared memory block"];
 
 /// A cluster and everything needed to run it.
@@ -39,15 +39,15 @@ pub(super) struct Cluster {
     pub(super) durability: Durability,
 }
 
-/// What the socket says. The pid file is not asked: right after everything was killed
-/// it names a process that may linger as a zombie, or by now is somebody else's.
+/// The condition of the socket. The pid file is not used: after a kill it may name a zombie or a
+/// process of another program.
 enum Socket {
     Silent,
     Busy(sqlx::Error),
     Answers,
 }
 
-/// The major version that made the cluster; `None` if there is none yet.
+/// The major version of the cluster. `None`: there is no cluster yet.
 pub(super) fn made_by(home: &Path) -> Result<Option<u32>, Error> {
     let path = home.join("PG_VERSION");
     let not_a_cluster = || Error::NotACluster { path: home.to_owned() };
@@ -62,12 +62,12 @@ pub(super) fn made_by(home: &Path) -> Result<Option<u32>, Error> {
 }
 
 impl Cluster {
-    /// Makes the cluster beside its place and renames it, so that a killed `initdb`
-    /// leaves nothing that looks like a cluster.
+    /// Creates the cluster beside its final directory and renames it, so that a killed `initdb`
+    /// leaves no incomplete cluster.
     pub(super) async fn create(&self) -> Result<(), Error> {
         let data_dir = self.home.parent().unwrap_or(&self.home);
         remove_drafts(data_dir);
-        // A number of its own: the orphan of a killed run may still be writing.
+        // With a unique number, because the orphan of a killed run may still be writing.
         let draft = data_dir.join(format!("{DRAFT}{}", std::process::id()));
         std::fs::create_dir(&draft).map_err(Error::directory(&draft))?;
         self.account.own(&draft)?;
@@ -94,7 +94,7 @@ impl Cluster {
         if output.status.success() { Ok(()) } else { Err(failed(complaint(&output))) }
     }
 
-    /// Until the server answers: takes over one that runs, starts one otherwise.
+    /// Takes over a running server or starts one, and waits until it answers.
     pub(super) async fn bring_up(&self) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
@@ -152,9 +152,9 @@ impl Cluster {
         }))
     }
 
-    /// `pg_ctl` passes these through a shell; `directory` saw to it that the path of the
-    /// socket needs no quotes. Errors of statements are not logged: the client gets them,
-    /// and they would fill the log with what users sent.
+    /// `pg_ctl` passes these through a shell; `directory` ensures that the path of the socket needs
+    /// no quotes. Errors of statements are not logged, because the client gets them, and they would
+    /// fill the log with users' data.
     fn server_options(&self) -> String {
         let mut options = format!(
             "-p 5432 -k {} -c listen_addresses='' -c jit=off \
@@ -172,7 +172,7 @@ impl Cluster {
         options
     }
 
-    /// Makes the database if it is missing; the server's version.
+    /// Creates the database if it is missing. Returns the server's version.
     pub(super) async fn prepare_database(&self) -> Result<String, Error> {
         let prepare = async {
             let mut connection =
@@ -201,14 +201,14 @@ impl Cluster {
             .ssl_mode(PgSslMode::Disable)
     }
 
-    /// Fast, which ends sessions and writes everything down; immediate, which leaves
-    /// that to the next start, if that takes too long.
+    /// Stops fast, which ends sessions and writes all data. If that takes too long it stops
+    /// immediately, and the next start recovers.
     pub(super) async fn stop(&self) -> Result<(), Error> {
         if let Err(slow) = self.stop_in(Duration::from_secs(30), "fast").await {
             tracing::warn!(error = %slow, "stopping PostgreSQL at once");
             self.stop_in(Duration::from_secs(10), "immediate").await?;
         }
-        // Nothing of ours should stay in /tmp; a directory that is not empty stays.
+        // Removes this program's directory in /tmp if it is empty.
         let _ = std::fs::remove_dir(&self.sockets);
         Ok(())
     }
@@ -224,8 +224,8 @@ impl Cluster {
         if gone { Ok(()) } else { Err(Error::Stop { because }) }
     }
 
-    /// In a process group of its own: Ctrl-C in the terminal has to reach this program
-    /// first, which then stops the server in its own time.
+    /// In a separate process group, so that Ctrl-C in the terminal reaches only this program, which
+    /// then stops the server.
     fn pg_ctl(&self, action: &str, timeout: Duration) -> tokio::process::Command {
         let mut command = self.account.command(self.binaries.program("pg_ctl"));
         command
@@ -240,7 +240,7 @@ impl Cluster {
 
 const DRAFT: &str = "pg.new.";
 
-/// What killed runs left. Best effort: what cannot be removed is in nobody's way.
+/// Removes the drafts of killed runs. Failures are ignored, because a draft does no harm.
 fn remove_drafts(data_dir: &Path) {
     for entry in std::fs::read_dir(data_dir).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(DRAFT) {
@@ -259,7 +259,7 @@ fn read_log(path: &Path) -> String {
         .map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
 }
 
-/// The line of a failed program that says why.
+/// The line with the reason in a failed program's output.
 fn complaint(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());

@@ -11,16 +11,17 @@ use sha2::{Digest as _, Sha256};
 use super::Error;
 use super::account::Account;
 
-/// The address of a Unix socket has 104 bytes on macOS and 108 on Linux.
+/// Maximum bytes of a socket's path. The address of a Unix socket has 104 bytes on macOS and 108 on
+/// Linux.
 const LONGEST_SOCKET: usize = 100;
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Makes the data directory if it is missing; its absolute path.
+/// Creates the data directory if it is missing. Returns its absolute path.
 pub(super) fn prepare(data_dir: &Path) -> Result<PathBuf, Error> {
     let failed = || Error::directory(data_dir);
     if !data_dir.try_exists().map_err(failed())? {
         std::fs::create_dir_all(data_dir).map_err(failed())?;
-        // Root runs PostgreSQL under another user, who has to get through.
+        // Root runs PostgreSQL under another user, which must be able to enter.
         let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
         std::fs::set_permissions(data_dir, Permissions::from_mode(mode)).map_err(failed())?;
     }
@@ -30,7 +31,7 @@ pub(super) fn prepare(data_dir: &Path) -> Result<PathBuf, Error> {
     if path.to_str().is_some_and(quotable) { Ok(path) } else { Err(Error::Unquotable { path }) }
 }
 
-/// Makes the directory of the socket, which nobody but the server's user may enter.
+/// Creates the directory of the socket, which only the server's user may enter.
 pub(super) fn sockets(data_dir: &Path, account: &Account) -> Result<PathBuf, Error> {
     let path = sockets_path(data_dir);
     match DirBuilder::new().mode(0o700).create(&path) {
@@ -42,8 +43,8 @@ pub(super) fn sockets(data_dir: &Path, account: &Account) -> Result<PathBuf, Err
     Ok(path)
 }
 
-/// In the data directory, unless the path is too long for a socket or has a character
-/// that would need quoting twice, for the shell and for the list Postgres reads.
+/// It is in the data directory, unless the path is too long for a socket or has a character that
+/// would need quoting, both for the shell and for Postgres's list.
 fn sockets_path(data_dir: &Path) -> PathBuf {
     let path = data_dir.join("socket");
     let bytes = path.as_os_str().as_bytes();
@@ -51,13 +52,13 @@ fn sockets_path(data_dir: &Path) -> PathBuf {
     if plain && bytes.len() + "/".len() + SOCKET.len() <= LONGEST_SOCKET {
         return path;
     }
-    // Not TMPDIR: the server of a killed run must be found from another environment.
+    // Not in TMPDIR, because the server of a killed run must be found from another environment.
     let hash = Sha256::digest(data_dir.as_os_str().as_bytes());
     let short = hash.first_chunk().copied().map_or(0, u64::from_be_bytes);
     PathBuf::from(format!("/tmp/thread-store-{short:016x}"))
 }
 
-/// In `/tmp` somebody else may have been there first, with a directory or a link.
+/// In `/tmp` another user may have created a directory or a link with this name.
 fn check_ours(path: &Path, account: &Account) -> Result<(), Error> {
     let found = path.symlink_metadata().map_err(Error::directory(path))?;
     let ours = [account.uid(), rustix::process::geteuid().as_raw()].contains(&found.uid());

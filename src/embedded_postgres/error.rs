@@ -1,4 +1,4 @@
-//! Why the embedded database did not start, each in one line that says what to do.
+//! Why the embedded database did not start, each in one line with the remedy.
 
 use std::path::PathBuf;
 
@@ -10,22 +10,22 @@ pub enum Error {
     InUse {
         /// The data directory.
         data_dir: PathBuf,
-        /// The process that wrote itself down as the holder.
+        /// The process that the lock file names.
         owner: Option<u32>,
     },
 
-    /// A file or directory could not be read, made or changed.
-    #[error("cannot use {}: {because}; set DATA_DIR to a directory this program may write", path.display())]
+    /// A file or directory could not be read, created or changed.
+    #[error("cannot use {}: {because}; set DATA_DIR to a directory that this program can write to", path.display())]
     Directory {
-        /// What could not be used.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         because: std::io::Error,
     },
 
-    /// `pg_ctl` hands the path to a shell in double quotes, where these mean something.
+    /// `pg_ctl` passes the path to a shell in double quotes, in which these characters are special.
     #[error(
-        "DATA_DIR {} has a character PostgreSQL's pg_ctl cannot take (one of \" $ ` \\, \
+        "DATA_DIR {} contains a character that PostgreSQL's pg_ctl does not accept (one of \" $ ` \\, \
          a control character, or not UTF-8): set another DATA_DIR",
         path.display()
     )]
@@ -34,9 +34,9 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// `pg` in the data directory holds something else.
+    /// `pg` in the data directory is not a cluster.
     #[error(
-        "{} is not empty and not a PostgreSQL cluster (it has no PG_VERSION): \
+        "{} is not empty, and not a PostgreSQL cluster (it has no PG_VERSION): \
          move it away or set another DATA_DIR",
         path.display()
     )]
@@ -45,38 +45,38 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The cluster was made under another user of this machine.
+    /// The cluster belongs to another user of this machine.
     #[error("{} belongs to another user of this machine: run as that user or set another DATA_DIR", path.display())]
     Foreign {
         /// The cluster.
         path: PathBuf,
     },
 
-    /// Root may not run Postgres, and there is no one else to run it.
+    /// Root may not run Postgres, and there is no other user to run it.
     #[error(
-        "PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it: \
+        "PostgreSQL refuses to run as root, and neither user postgres nor user nobody exists: \
          run as another user or set DATABASE_URL"
     )]
     NoAccount,
 
-    /// A directory on the way is closed to the user who has to run Postgres.
+    /// The user who must run Postgres may not enter a directory in the path.
     #[error(
-        "{} is closed to user {account}, who has to run PostgreSQL because root may not: \
-         open it (chmod o+x) or set {setting} to a place outside it",
+        "{} is closed to user {account}, which runs PostgreSQL because root may not: \
+         open it (chmod o+x) or set {setting} to a path outside it",
         directory.display()
     )]
     Closed {
         /// The outermost closed directory.
         directory: PathBuf,
-        /// The user who has to pass it.
+        /// The user who must enter it.
         account: String,
-        /// The setting that leads there.
+        /// The setting of the path.
         setting: &'static str,
     },
 
-    /// `POSTGRES_BIN` is not what it should be.
+    /// `POSTGRES_BIN` is not a directory with the needed programs.
     #[error(
-        "POSTGRES_BIN {} takes a directory that holds postgres, initdb and pg_ctl \
+        "POSTGRES_BIN {} must be a directory with postgres, initdb and pg_ctl \
          of PostgreSQL 14 to 18",
         path.display()
     )]
@@ -85,9 +85,9 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The cluster is older or newer than what this program supports; nothing was touched.
+    /// The cluster's version is not supported; nothing was changed.
     #[error(
-        "{} was made by PostgreSQL {made_by}, and thread-store takes 14 to 18: \
+        "{} was created by PostgreSQL {made_by}, and thread-store supports 14 to 18: \
          set another DATA_DIR, or set DATABASE_URL",
         path.display()
     )]
@@ -98,10 +98,10 @@ pub enum Error {
         made_by: u32,
     },
 
-    /// The cluster cannot be run by the programs at hand; nothing was touched.
+    /// The available programs cannot run the cluster; nothing was changed.
     #[error(
-        "{} was made by PostgreSQL {made_by}, which is not here (found: {found}): install it, \
-         set POSTGRES_BIN to its directory of programs, or set another DATA_DIR",
+        "{} was created by PostgreSQL {made_by}, which was not found (found: {found}): install it, \
+         set POSTGRES_BIN to the directory of its programs, or set another DATA_DIR",
         path.display()
     )]
     WrongVersion {
@@ -109,22 +109,22 @@ pub enum Error {
         path: PathBuf,
         /// Its major version.
         made_by: u32,
-        /// What was found in its place.
+        /// The available versions.
         found: String,
     },
 
-    /// Nothing to run: neither installed nor downloadable.
+    /// No Postgres is installed or can be downloaded.
     #[error(
-        "no PostgreSQL to run: {because}. Install it (apt install postgresql, or \
-         brew install postgresql), or run docker compose up, or set DATABASE_URL"
+        "no usable PostgreSQL was found or downloaded: {because}. Install it (apt install postgresql, \
+         or brew install postgresql), run docker compose up, or set DATABASE_URL"
     )]
     NoPostgres {
-        /// Why the last resort failed.
+        /// Why the download failed.
         because: String,
     },
 
-    /// The directory of the socket is someone else's.
-    #[error("{} is not a directory that only {account} may enter: remove it", path.display())]
+    /// The directory of the socket belongs to another user.
+    #[error("{} must be a directory that only {account} may enter: remove it", path.display())]
     Sockets {
         /// The directory.
         path: PathBuf,
@@ -135,30 +135,30 @@ pub enum Error {
     /// `initdb` failed.
     #[error("PostgreSQL's initdb failed: {because}")]
     Create {
-        /// What it said last.
+        /// Its last message.
         because: String,
     },
 
-    /// The server did not come up.
+    /// The server did not start.
     #[error("PostgreSQL did not start: {because} (more in {})", log.display())]
     Start {
-        /// What it said last.
+        /// Its last message.
         because: String,
         /// The server's log.
         log: PathBuf,
     },
 
-    /// The server is up and cannot be used.
+    /// The server runs but cannot be used.
     #[error("the embedded PostgreSQL cannot be used: {because}")]
     Connect {
-        /// What the driver said.
+        /// The error of the driver.
         because: sqlx::Error,
     },
 
-    /// The server did not end.
+    /// The server did not stop.
     #[error("PostgreSQL did not stop: {because}")]
     Stop {
-        /// What `pg_ctl` said.
+        /// The message of `pg_ctl`.
         because: String,
     },
 }

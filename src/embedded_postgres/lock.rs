@@ -1,5 +1,5 @@
-//! One program per data directory: a lock the operating system drops when its holder
-//! dies, however it dies.
+//! A lock for one program per data directory, which the operating system releases when its holder
+//! ends in any way.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use super::Error;
 /// The exclusive right to a data directory, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -29,14 +29,38 @@ impl Lock {
             }
             TryLockError::Error(because) => Error::directory(&path)(because),
         })?;
-        // The number only serves the message above; the lock itself is the kernel's.
+        // The number is only for the message above; the lock itself is the kernel's.
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(Error::directory(&path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that another thread has just forked has a copy of
+        // it until it executes its program.
+        let _ = self.file.unlock();
     }
 }
 
 fn holder(path: &Path) -> Option<u32> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_holder_though_a_forked_child_has_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = Lock::acquire(directory.path()).unwrap();
+        let in_child = lock.file.try_clone().unwrap();
+        assert!(matches!(Lock::acquire(directory.path()), Err(Error::InUse { .. })));
+        drop(lock);
+        Lock::acquire(directory.path()).unwrap();
+        drop(in_child);
+    }
 }

@@ -1,12 +1,12 @@
 //! The database of `cargo run`: a private Postgres in `DATA_DIR/pg`.
 //!
-//! [`Embedded::start`] finds Postgres's programs (or downloads them), makes the
-//! cluster on the first run, starts the server or takes over the one that a killed
-//! run left behind. The server listens on a Unix socket in a directory that only its
-//! own user may enter, so it needs no password. Unix only.
+//! [`Embedded::start`] finds Postgres's programs (or downloads them), creates the cluster on the
+//! first run, and starts the server or takes over the server of a killed run. The server listens on
+//! a Unix socket in a directory that only its own user may enter, so it needs no password. Unix
+//! only.
 //!
-//! An acknowledged write survives the death of this program and of every server
-//! process: durability is Postgres's own, nothing is relaxed outside tests.
+//! An acknowledged write survives a kill of this program and of every server process: durability is
+//! Postgres's own, and is reduced only in tests.
 
 mod account;
 mod archive;
@@ -28,33 +28,33 @@ use lock::Lock;
 
 pub use error::Error;
 
-/// What the embedded database is made from and where it lives.
+/// The options of the embedded database.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Setting `DATA_DIR`. The cluster goes to `pg` in it, made on the first start.
+    /// Setting `DATA_DIR`. The cluster is in its directory `pg`, which the first start creates.
     pub data_dir: PathBuf,
-    /// Setting `POSTGRES_BIN`: the directory of `postgres`, `initdb` and `pg_ctl`.
-    /// With none, the installed ones are looked for.
+    /// Setting `POSTGRES_BIN`: the directory of `postgres`, `initdb` and `pg_ctl`. `None`:
+    /// installed ones are searched for.
     pub bin_dir: Option<PathBuf>,
-    /// Setting `POSTGRES_ARCHIVE_URL`: where the archives of
-    /// theseus-rs/postgresql-binaries are, in place of GitHub. Whoever sets it asks
-    /// for that archive, so it outranks an installed Postgres (not `POSTGRES_BIN`).
+    /// Setting `POSTGRES_ARCHIVE_URL`: the location of the archives of
+    /// theseus-rs/postgresql-binaries, instead of GitHub. It requests that archive explicitly, so
+    /// it takes precedence over an installed Postgres (but not over `POSTGRES_BIN`).
     pub archive_url: Option<Url>,
-    /// How much a power cut may cost.
+    /// The data that a power cut may lose.
     pub durability: Durability,
 }
 
-/// How much a power cut may cost.
+/// The data that a power cut may lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Nothing that was acknowledged.
+    /// No acknowledged write.
     Durable,
-    /// Everything: no write is forced to disk. For tests only.
+    /// All data, because no write is forced to disk. Only for tests.
     Test,
 }
 
-/// A running private Postgres, which no other program can start on the same
-/// directory while this value lives.
+/// A running private Postgres. No other program can start one on the same directory while this
+/// value exists.
 ///
 /// Dropping it leaves the server running, for the next start to take over;
 /// [`Embedded::stop`] ends it.
@@ -67,8 +67,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts the server, or takes over one that is still running, and makes the
-    /// cluster and the database `thread_store` if they do not exist.
+    /// Starts the server, or takes over a running one, and creates the cluster and the database
+    /// `thread_store` if they do not exist.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let data_dir = directory::prepare(&options.data_dir)?;
         let lock = Lock::acquire(&data_dir)?;
@@ -105,8 +105,8 @@ impl Embedded {
         format!("PostgreSQL {} in {}", self.version, self.shown_directory.display())
     }
 
-    /// Ends the server after the running statements were cut short and everything
-    /// was written down; without that, when it takes too long. Nothing is lost either way.
+    /// Stops the server: cancels running statements and writes all data, or stops at once if that
+    /// takes too long. Nothing is lost either way.
     pub async fn stop(self) -> Result<(), Error> {
         self.cluster.stop().await
     }

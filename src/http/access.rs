@@ -1,4 +1,4 @@
-//! What a handler gets of the authorization: the user, and the way to ask for a scope.
+//! Authorization in handlers: the user, and the way to get a scope.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,12 +24,12 @@ pub struct Access {
 }
 
 impl Access {
-    /// Asks the on handlers about an action on threads that writes no metadata.
+    /// Calls the on handler of an action on threads that writes no metadata.
     pub async fn on(&self, action: Action, thread_ids: &[Uuid]) -> Result<Scope, Error> {
         self.on_metadata(action, thread_ids, &mut Object::default()).await
     }
 
-    /// Asks the on handlers about an action with metadata, which they may change.
+    /// Calls the on handler of an action with metadata, which the handler may change.
     pub async fn on_metadata(
         &self,
         action: Action,
@@ -39,7 +39,7 @@ impl Access {
         self.on_resource(Resource::Threads, action, thread_ids, metadata).await
     }
 
-    /// The same for things of any kind.
+    /// The same for resources of any kind.
     pub async fn on_resource(
         &self,
         resource: Resource,
@@ -52,27 +52,27 @@ impl Access {
         Ok(self.app.auth.decide(event).await?)
     }
 
-    /// The same for the user that the credentials stand for by now, asked of the authenticate
-    /// handler: the user may have gone, or have other permissions.
+    /// The same user after another authentication of the credentials, because the user may have
+    /// been deleted or have other permissions.
     pub async fn renewed(&self, credentials: &Credentials) -> Result<Access, Error> {
         let user = self.app.auth.authenticate(&credentials.0).await?;
         Ok(Access { user, app: Arc::clone(&self.app), path: self.path.clone() })
     }
 
-    /// On whose account the request is served.
+    /// The holder that the request is charged to.
     #[must_use]
     pub fn holder(&self) -> Holder {
         Holder::user(&self.user.identity)
     }
 
-    /// Who is asking.
+    /// The user.
     #[must_use]
     pub fn user(&self) -> &User {
         &self.user
     }
 }
 
-/// What a request authenticated with, to be checked again while its answer goes on.
+/// The credentials of a request, to be checked again during its answer.
 #[derive(Clone)]
 pub struct Credentials(Arc<Parts>);
 
@@ -99,9 +99,9 @@ impl FromRequestParts<Arc<App>> for Access {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let user = parts.extensions.get::<Arc<User>>().cloned();
-        // Only a route outside the authenticate middleware can get here without a user.
+        // Only a route outside the authenticate middleware has no user here.
         let user = user.ok_or_else(|| {
-            Error::Internal("a route asks for a user without authenticating".into())
+            Error::Internal("a route needs a user but does not authenticate".into())
         })?;
         Ok(Access { user, app: Arc::clone(app), path: parts.uri.path().to_owned() })
     }

@@ -1,8 +1,9 @@
 //! Bodies of answers: written in chunks of bounded size, and counted until the client has taken
 //! them.
 //!
-//! Each chunk holds a part of the permit that its bytes were reserved with. The permit returns when
-//! the connection has written the chunk, so a client that does not read keeps what it holds.
+//! Each chunk holds a part of the permit that its bytes were reserved with. The permit is returned
+//! when the connection has written the chunk, so unread bytes stay charged to a client that does
+//! not read.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,10 +21,10 @@ use crate::shares::{Holder, Kind, Permit, Shares};
 
 /// Bytes of the first chunk: enough for a thread or a page of them.
 const FIRST: usize = 4 * 1024;
-/// Most bytes of any other. Each is larger than the one before.
+/// Maximum bytes of the other chunks, which grow in size.
 const MAX: usize = 64 * 1024;
 
-/// A body that is being written. A large one is not copied as it grows.
+/// A body that is being written. It is not copied as it grows.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     full: VecDeque<Bytes>,
@@ -35,7 +36,7 @@ impl Chunks {
         Chunks { full: VecDeque::new(), last: Vec::with_capacity(FIRST) }
     }
 
-    /// What was written.
+    /// The written bytes, as a body.
     pub(crate) fn into_body(mut self) -> Body {
         self.full.push_back(self.last.into());
         Body::new(Unsent { chunks: self.full })
@@ -57,12 +58,26 @@ impl Write for Chunks {
         Ok(now.len())
     }
 
+    // Most writes are a few bytes of JSON.
+    #[inline]
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() <= self.room() {
+            self.last.extend_from_slice(bytes);
+            return Ok(());
+        }
+        while !bytes.is_empty() {
+            let written = self.write(bytes)?;
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The memory that was reserved for an answer before it was made, as an extension of the response.
+/// The memory that was reserved for an answer in advance, as an extension of the response.
 #[derive(Clone)]
 pub(crate) struct Reserved(std::sync::Arc<std::sync::Mutex<Option<Permit>>>);
 
@@ -76,8 +91,8 @@ impl Reserved {
     }
 }
 
-/// Counts the bytes of an answer as `holder`'s until they are taken. If the holder has too many
-/// already, the answer is replaced by a refusal. Streams count theirs event by event.
+/// Charges the bytes of an answer to `holder` until they are taken. If the holder has too many
+/// already, the answer is replaced by a refusal. Streams charge their bytes event by event.
 pub(crate) fn counted(mut response: Response, shares: &Shares, holder: Holder) -> Response {
     let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) else {
         return response;
@@ -107,7 +122,7 @@ pub(crate) fn counted_bytes(bytes: Bytes, permit: Permit) -> Bytes {
     Bytes::from_owner(Owned { bytes, _permit: permit })
 }
 
-/// A body of known length, each chunk of which takes its part of the permit along.
+/// A body of known length, each chunk of which holds its part of the permit.
 struct Counted {
     body: Body,
     permit: Permit,
@@ -139,7 +154,7 @@ impl HttpBody for Counted {
     }
 }
 
-/// What has not been sent yet.
+/// The part that has not been sent yet.
 struct Unsent {
     chunks: VecDeque<Bytes>,
 }

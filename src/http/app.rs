@@ -1,4 +1,4 @@
-//! What every handler shares.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -13,57 +13,58 @@ use crate::store::{Store, Ttl};
 
 /// The parts of a running server, shared by its handlers.
 pub struct App {
-    /// Where threads are kept.
+    /// The store of threads.
     pub store: Store,
-    /// Who is asking, and what they may see.
+    /// Authentication and authorization.
     pub auth: Auth,
-    /// What clients may take up.
+    /// Limits on the resources that clients may occupy.
     pub limits: Limits,
     /// The ttl of threads that are created without one.
     pub default_ttl: Option<Ttl>,
     /// The agent that runs are forwarded to.
     pub(crate) agent: Option<Arc<Agent>>,
-    /// What is taken up.
+    /// The resources in use.
     pub shares: AppShares,
-    /// Cancelled when the server was told to stop: it serves, and says that it is not ready.
+    /// Cancelled by the signal to stop: the server still serves, and reports that it is not ready.
     pub draining: CancellationToken,
     /// Cancelled when the server begins to stop: open streams end.
     pub stopping: CancellationToken,
 }
 
-/// What users have shares of, beside database connections.
+/// The shares of users, except those of database connections.
 #[derive(Debug, Clone)]
 pub struct AppShares {
-    /// Requests that are worked on: from the end of the body to the head of the answer.
+    /// Active requests: from the end of the body to the head of the answer.
     pub requests: Shares,
     /// Open streams.
     pub streams: Shares,
-    /// Requests whose body is read or worked on.
+    /// Requests whose body is in memory.
     pub bodies: Shares,
     /// Bytes of these bodies beyond the first 64 KiB of each.
     pub body_bytes: Shares,
-    /// Requests with large bodies that are worked on, each in a thread of its own.
+    /// Active requests with large bodies, each in its own thread.
     pub large_bodies: Shares,
-    /// Bytes of answers that are made, or that the client has not taken.
+    /// Bytes of answers that are being made or that clients have not taken.
     pub answer_bytes: Shares,
     /// Requests whose token is being verified.
     pub verifications: Shares,
 }
 
 impl AppShares {
-    /// As the limits say.
+    /// The shares for these limits.
     #[must_use]
     pub fn new(limits: &Limits) -> AppShares {
         let Limits { requests, requests_per_user, streams, streams_per_user, .. } = *limits;
-        // Enough for what one person does, and little enough to leave the server to the others.
+        // Enough for one person, and little enough for the other users.
         let part = |all: u64, user: Option<u64>, part: u64| {
             Shares::new(all, user.unwrap_or_else(|| (all / part).max(1)))
         };
-        // The largest body that is allowed has to fit.
+        // The largest allowed body must fit.
         let body = limits.body_bytes as u64;
         let bodies = limits.body_memory.max(body);
         let bodies_of_user = limits.body_memory_per_user.unwrap_or(bodies / 4).max(body);
-        // A thread for each processor, so that the system divides the time between these and others.
+        // One thread per processor, so that the operating system divides the time between these and
+        // other threads.
         let threads =
             std::thread::available_parallelism().map_or(2, |number| number.get().max(2)) as u64;
         AppShares {
@@ -91,17 +92,18 @@ impl AppShares {
         }
     }
 
-    /// Takes some of a kind, or refuses the request.
+    /// Takes units of a kind, or refuses the request.
     pub fn take(&self, kind: Kind, holder: Holder, amount: u64) -> Result<Permit, Error> {
         self.of(kind).try_take(holder, amount).map_err(|full| Error::full(kind, full))
     }
 }
 
-/// Requests of strangers that wait for the verification of their tokens. They hold nothing else.
+/// Maximum number of strangers' requests that wait for the verification of their tokens. They hold
+/// nothing else.
 const MAX_VERIFICATIONS: u64 = 4096;
 
 impl App {
-    /// The parts of a server that has just started.
+    /// The state of a server that has just started.
     #[must_use]
     pub fn new(store: Store, auth: Auth, limits: Limits, shares: AppShares) -> App {
         App {

@@ -1,4 +1,4 @@
-//! JSON request bodies, which are read in place.
+//! JSON request bodies, which are parsed in place.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::error::Error;
 use crate::json::{self, Members, excerpt, without_position};
 
-/// A JSON request body. `Content-Type` is never looked at, as on the reference server.
+/// A JSON request body. `Content-Type` is ignored, as on the reference server.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
@@ -23,7 +23,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// A JSON request body to be read in place, so that what it holds is not copied until it is typed.
+/// A JSON request body to be parsed in place, so that its values are not copied before they have
+/// their types.
 #[derive(Debug)]
 pub struct JsonBody(JsonText);
 
@@ -44,7 +45,7 @@ impl JsonBody {
         self.0.text
     }
 
-    /// Reads the body.
+    /// Parses the body.
     pub fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
         self.0.read().map_err(|_| self.0.explain::<T>())
     }
@@ -58,19 +59,19 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Error;
 
     async fn from_request(mut request: Request, _: &S) -> Result<Self, Error> {
-        // Also where there is no body, of which `admit` looks at nothing.
+        // Also without a body, which `admit` does not inspect.
         refuse_encodings(request.headers())?;
         let received = request.extensions_mut().remove::<Received>();
         JsonBody::new(received.map(|Received(bytes)| bytes.into()).unwrap_or_default())
     }
 }
 
-/// The JSON text of an object that is read into a struct. Of equal keys the last counts, where serde
-/// left to itself refuses them.
+/// The JSON text of an object that is parsed into a struct. Of duplicate keys the last counts,
+/// where serde by itself refuses them.
 #[derive(Debug)]
 pub(crate) struct JsonText<S = String> {
     text: S,
-    /// The text with the last of equal keys, once there was a need for it.
+    /// The text with only the last of duplicate keys, made when it is needed.
     rewritten: OnceLock<String>,
 }
 
@@ -79,12 +80,12 @@ impl<S: AsRef<str>> JsonText<S> {
         JsonText { text, rewritten: OnceLock::new() }
     }
 
-    /// Whether it is an object, and no list with the values of the fields, which serde takes too.
+    /// Whether it is an object. serde also accepts a list with the values of the fields.
     pub(crate) fn is_object(&self) -> bool {
         self.text.as_ref().trim_ascii_start().starts_with('{')
     }
 
-    /// Reads the object in place.
+    /// Parses the object in place.
     pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         if let Ok(value) = serde_json::from_str(self.text.as_ref()) {
             return Ok(value);
@@ -93,7 +94,7 @@ impl<S: AsRef<str>> JsonText<S> {
         serde_json::from_str(self.rewritten.get_or_init(|| rewritten))
     }
 
-    /// Reads it again after it was refused, and this time keeps track of where it goes wrong.
+    /// Parses it again after a refusal, and finds the field that is wrong.
     fn explain<'a, T: Deserialize<'a>>(&'a self) -> Error {
         let text = self.rewritten.get().map_or(self.text.as_ref(), String::as_str);
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -110,7 +111,7 @@ impl<S: AsRef<str>> JsonText<S> {
     }
 }
 
-/// Refuses a body in a `Content-Encoding`: the limits count what is sent.
+/// Refuses a body with a `Content-Encoding`, because the limits are for the bytes that are sent.
 pub(crate) fn refuse_encodings(headers: &HeaderMap) -> Result<(), Error> {
     for value in headers.get_all(header::CONTENT_ENCODING) {
         let codings = String::from_utf8_lossy(value.as_bytes());

@@ -1,8 +1,8 @@
 //! The one place that chooses status codes.
 //!
-//! Every refusal is an [`Error`], and every error body is `{"detail": "..."}`. What went
-//! wrong inside stays inside: a 5xx body names no internals, and its cause travels as a
-//! response extension ([`Cause`]) to the access log, which writes it once.
+//! Every refusal is an [`Error`], and every error body is `{"detail": "..."}`. A 5xx body names no
+//! internals. Its cause is passed as a response extension ([`Cause`]) to the access log, which
+//! writes it once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,49 +19,49 @@ use crate::metrics::metrics;
 use crate::shares::{Full, Kind};
 use crate::store;
 
-/// Why a request was not served. The text is what the client reads in `detail`.
+/// Why a request was not served. The text is the client's `detail`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request has no user.
     #[error(transparent)]
     Unauthenticated(authn::Error),
-    /// What an authenticate or on handler answers for itself.
+    /// A refusal with the text of an authenticate or on handler.
     #[error(transparent)]
     Denied(Denied),
-    /// A thread that is missing or belongs to somebody else: deliberately not told apart (D6).
+    /// A missing or foreign thread, which are deliberately not distinguished (D6).
     #[error("Thread with ID {0} not found")]
     ThreadNotFound(Uuid),
-    /// One of several threads that is missing or belongs to somebody else.
+    /// One of several threads is missing or foreign.
     #[error("At least one thread not found or not authorized")]
     SomeThreadNotFound,
-    /// A checkpoint to write onto that the thread does not have, as the client has spelled it.
+    /// A missing checkpoint to write onto, in the client's spelling.
     #[error("Checkpoint with ID {0} not found")]
     CheckpointNotFound(String),
     /// A part of the LangGraph Server that this server does not have (D23).
     #[error("thread-store stores threads and does not run graphs: {0} are not served")]
     NotServed(&'static str),
-    /// A part of the agent's API under which all users are one.
-    #[error("{0} are not forwarded to the agent, which knows this server's users as one")]
+    /// A part of the agent's API that does not separate users.
+    #[error("{0} are not forwarded to the agent, which may not separate this server's users")]
     NotForwarded(&'static str),
-    /// A run that does not belong to the thread, as far as this server knows.
+    /// A run without a record that it belongs to the thread.
     #[error("Run not found")]
     RunNotFound,
-    /// A path segment that is no run id.
+    /// A path segment that is not a run id.
     #[error("Invalid run ID: must be a UUID")]
     InvalidRunId,
-    /// The agent has not answered as it should.
+    /// A failure of the agent.
     #[error(transparent)]
     Agent(#[from] agent::Error),
     /// A client-chosen id that is in use.
     #[error("Thread with ID {0} already exists")]
     ThreadExists(Uuid),
-    /// A path segment that is no thread id.
+    /// A path segment that is not a thread id.
     #[error("Invalid thread ID: must be a UUID")]
     InvalidThreadId,
-    /// A body that is not JSON or holds what cannot be stored (D10).
+    /// A body that is not JSON or cannot be stored (D10).
     #[error(transparent)]
     Unstorable(#[from] Unstorable),
-    /// A field with a value that the API does not take. The text names the field.
+    /// A field with an invalid value. The text names the field.
     #[error("{0}")]
     Invalid(String),
     /// A body over the limit.
@@ -72,7 +72,7 @@ pub enum Error {
     },
     /// A body in a `Content-Encoding` other than `identity`.
     #[error(
-        "Content-Encoding {0} is not supported: send the body without (Accept-Encoding: identity)"
+        "Content-Encoding {0} is not supported: send an unencoded body (Accept-Encoding: identity)"
     )]
     UnsupportedEncoding(String),
     /// A body that did not arrive in time.
@@ -84,7 +84,7 @@ pub enum Error {
     /// A path that does not exist.
     #[error("Not Found")]
     NotFound,
-    /// A path that exists, asked with a method that it does not take.
+    /// A path that exists, with a method that it does not support.
     #[error("Method Not Allowed")]
     MethodNotAllowed,
     /// The server has not opened its database yet.
@@ -93,30 +93,30 @@ pub enum Error {
     /// The server was told to stop.
     #[error("The server is stopping, try again shortly")]
     Stopping,
-    /// The user has all of what one user may take up of a kind.
+    /// The user's share of a kind is exhausted.
     #[error("You have too many {0} at once, try again when some have ended")]
     OverShare(Kind),
-    /// All users together have everything that there is of a kind.
+    /// The total of a kind is exhausted.
     #[error("The server is busy, try again shortly")]
     Busy(Kind),
-    /// The store refused, or could not do it.
+    /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A bug of ours. The text is for the log.
+    /// A bug in this server. The text is for the log.
     #[error("Internal Server Error")]
     Internal(String),
 }
 
-/// The cause of a 5xx, for the access log alone.
+/// The cause of a 5xx, only for the access log.
 #[derive(Clone, Debug)]
 pub struct Cause(pub Arc<str>);
 
 impl Error {
-    /// A refusal because there is no room.
+    /// The refusal for an exhausted share or total.
     pub(crate) fn full(kind: Kind, full: Full) -> Error {
         metrics().refused(kind, full).increment(1);
         match full {
-            // Strangers are one holder, and none of them is to blame.
+            // Strangers are one holder, and no single client has exceeded a share.
             Full::Share if kind != Kind::Verifications => Error::OverShare(kind),
             Full::Share | Full::Total => Error::Busy(kind),
         }
@@ -151,7 +151,7 @@ impl Error {
         }
     }
 
-    /// What the client reads.
+    /// The text for the client.
     fn detail(&self) -> String {
         match self {
             Error::Store(store::Error::Unavailable(_) | store::Error::Overloaded) => {
@@ -176,7 +176,7 @@ impl Error {
         }
     }
 
-    fn cause(&self) -> Option<String> {
+    pub(crate) fn cause(&self) -> Option<String> {
         match self {
             Error::Unauthenticated(authn::Error::Unavailable { cause, .. }) => {
                 (!cause.is_empty()).then(|| cause.clone())
@@ -206,7 +206,7 @@ fn status_of(error: &store::Error) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         E::CheckpointNotFound(_) => StatusCode::NOT_FOUND,
-        // No status that a client would repeat the request after: time does not help.
+        // A status after which clients do not retry, because waiting does not help.
         E::TooManyThreads(_) | E::StateTooLarge(_) => StatusCode::FORBIDDEN,
         E::WrittenByAgent | E::DeltaChannels => StatusCode::CONFLICT,
         E::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -222,7 +222,7 @@ impl From<authn::Error> for Error {
     }
 }
 
-/// A refusal by a handler. One that is no 4xx counts as the handler's fault.
+/// A refusal by a handler. A status other than 4xx counts as the handler's fault.
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Error {
         let Denied { status, detail } = &denied;
@@ -256,7 +256,7 @@ impl IntoResponse for Error {
                 let identity = HeaderValue::from_static("identity");
                 response.headers_mut().insert(header::ACCEPT_ENCODING, identity);
             }
-            // The rest of the body would be read as another request.
+            // The rest of the body would be parsed as another request.
             Error::BodyTooSlow(_) => {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);

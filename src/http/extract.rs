@@ -1,4 +1,4 @@
-//! What handlers take from the path and the query of a request, parsed once.
+//! Extractors for the path and the query of a request.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::Error;
 
-/// The query string: names with values, in order. Unknown names are ignored by all routes.
+/// The query string: names with values, in order. All routes ignore unknown names.
 #[derive(Debug)]
 pub struct Query(Vec<(String, String)>);
 
@@ -39,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     }
 }
 
-/// The thread id of the path, in any of the spellings that the reference server takes: upper
+/// The thread id of the path, in any of the spellings that the reference server accepts: upper
 /// case, without dashes, in braces, as `urn:uuid:`.
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadId(pub Uuid);
@@ -72,7 +72,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-/// Reads a UUID in any spelling.
+/// Parses a UUID in any spelling.
 #[must_use]
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     Uuid::parse_str(text).ok()

@@ -1,4 +1,4 @@
-//! Fields of request bodies, read more strictly than serde does by itself.
+//! Fields of request bodies, parsed more strictly than serde does by itself.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use super::body::JsonText;
 use crate::json::{Raw, without_position};
 
-/// A struct that is only read from a JSON object. Left to itself serde also takes a list with the
+/// A struct that is only parsed from a JSON object. By itself serde also accepts a list with the
 /// values of the fields.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectOf<T>(pub T);
@@ -26,8 +26,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for ObjectOf<T> {
     }
 }
 
-/// For optional fields: absent is `None`, and an explicit `null` is as wrong as any other
-/// value of the wrong type, as on the reference server.
+/// For optional fields: absent is `None`, and an explicit `null` is refused like any other value of
+/// the wrong type, as on the reference server.
 pub fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -36,8 +36,8 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-/// Like [`present`], for names out of a fixed set. Left to itself serde also takes an object
-/// with the name as its only key.
+/// Like [`present`], for names of a fixed set. By itself serde also accepts an object with the name
+/// as its only key.
 pub fn name<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -56,8 +56,8 @@ where
     Ok(Some(names.into_iter().map(|Name(name)| name).collect()))
 }
 
-/// A value that is read from a string and nothing else, where it stands in the body: a long list of
-/// short names takes no memory for each text.
+/// A value that is parsed only from a string, in place, so that a long list of short names needs no
+/// memory for each text.
 pub(crate) struct Name<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Name<T> {

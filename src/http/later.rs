@@ -1,18 +1,18 @@
-//! Answers that take their own time.
+//! Answers without a deadline.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::response::Response;
 use futures::future::BoxFuture;
 
-/// An answer that takes its own time, as an extension of the response that a handler gives instead.
-/// `admit` awaits it without a place among the requests and without a deadline, so it holds what it
-/// takes up by itself.
+/// An answer without a deadline, as an extension of the response that a handler returns instead.
+/// `admit` awaits it without a request slot, so the answer itself must hold units for the resources
+/// that it occupies.
 #[derive(Clone)]
 pub(crate) struct Later(Arc<Mutex<Option<BoxFuture<'static, Response>>>>);
 
 impl Later {
-    /// What a handler answers whose answer comes later.
+    /// The response of a handler whose answer comes later.
     pub(crate) fn answer(answer: impl Future<Output = Response> + Send + 'static) -> Response {
         let mut response = Response::default();
         let answer: BoxFuture<'static, Response> = Box::pin(answer);

@@ -1,7 +1,7 @@
-//! What every endpoint shares: the parts of a request, bodies, answers and errors.
+//! The common parts of all endpoints: extractors, bodies, answers and errors.
 //!
-//! [`Error`] is the one place that chooses status codes. A handler gets its user and its scopes from
-//! [`Access`], and everything else of the server from [`App`].
+//! Only [`Error`] chooses status codes. A handler gets its user and its scopes from [`Access`], and
+//! all other state of the server from [`App`].
 
 mod access;
 pub(crate) mod answer;

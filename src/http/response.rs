@@ -8,7 +8,7 @@ use super::answer::{Chunks, Reserved};
 use super::error::Error;
 use crate::store::Held;
 
-/// A success: compact JSON with `content-type: application/json`.
+/// A success, as compact JSON with `content-type: application/json`.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 

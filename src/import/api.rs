@@ -1,4 +1,4 @@
-//! Requests and answers of the threads API, as far as an import needs them.
+//! The requests and answers of the threads API that an import needs.
 
 use chrono::{DateTime, FixedOffset};
 use serde::{Deserialize, Serialize};
@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::json::{Object, Raw};
 
-/// A thread as the source has it.
+/// A thread of the source.
 #[derive(Debug, Deserialize)]
 pub(super) struct Thread {
     /// An object, or null.
     pub(super) metadata: Option<Raw>,
     pub(super) values: Option<Raw>,
-    /// Only with `include=ttl`, and only if it ends.
+    /// Only with `include=ttl`, and only if the thread has one.
     ttl: Option<Ttl>,
 }
 
@@ -24,7 +24,7 @@ struct Ttl {
 }
 
 impl Thread {
-    /// The request that makes it in the destination. Its ttl begins anew.
+    /// The request that creates it in the destination. Its ttl starts again.
     pub(super) fn to_create(&self, thread_id: Uuid) -> NewThread<'_> {
         let ttl = self.ttl.as_ref().and_then(|ttl| {
             Some(NewTtl { ttl: ttl.ttl_minutes?, strategy: ttl.strategy.as_deref() })
@@ -52,8 +52,8 @@ struct NewTtl<'a> {
     strategy: Option<&'a str>,
 }
 
-/// A body for `POST /threads/search`. By id, because ids are in one order only, and what is new
-/// comes at the end as a rule.
+/// A body for `POST /threads/search`. Sorted by id, because that order is stable, and new threads
+/// usually come last.
 #[derive(Serialize)]
 pub(super) struct Search<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// When it was updated last. `None`: the source does not say.
+    /// Its `updated_at`. `None`: the source does not give it.
     pub(super) fn updated_at(&self) -> Option<DateTime<FixedOffset>> {
         DateTime::parse_from_rfc3339(self.updated_at.as_deref()?).ok()
     }
@@ -98,7 +98,7 @@ pub(super) struct Update<'a> {
     pub(super) checkpoint_id: Option<&'a str>,
 }
 
-/// What a server answers to an [`Update`].
+/// The answer to an [`Update`].
 #[derive(Deserialize)]
 pub(super) struct Written {
     checkpoint_id: Option<String>,
@@ -116,7 +116,7 @@ impl Written {
     }
 }
 
-/// A body for `POST /threads/{id}/history`, with `before` in the one form that every server takes.
+/// A body for `POST /threads/{id}/history`, with `before` in the form that every server accepts.
 pub(super) fn page_of_history(before: Option<&str>, limit: usize) -> serde_json::Value {
     match before {
         None => json!({ "limit": limit }),

@@ -1,4 +1,4 @@
-//! Why a request got no answer to work with, and for how long it is tried again.
+//! Failures of requests, and their retries.
 
 use std::time::Duration;
 
@@ -7,40 +7,40 @@ use serde::Deserialize;
 
 use crate::json::MAX_ECHO;
 
-/// Tries of a request before a server counts as not available.
+/// Maximum number of tries of a request before a server counts as unavailable.
 const MAX_TRIES: u32 = 8;
-/// Wait before the first retry, doubled each time.
+/// Pause before the first retry, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// Longest wait that the server does not ask for.
+/// Longest pause without a `Retry-After`.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// Longest wait that a server may ask for.
+/// Longest accepted `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// Why a request got no answer to work with.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// Nothing else will go better: the import ends.
+    /// Other requests would fail too, so the import ends.
     #[error("{0}")]
     Fatal(String),
-    /// The server does not take this request.
+    /// The server refuses this request.
     #[error("{detail} ({status})")]
     Refused {
-        /// A status that is no success.
+        /// The status of the refusal.
         status: StatusCode,
-        /// What the server said.
+        /// The server's reason.
         detail: String,
     },
-    /// The same request may succeed later. It is not known whether it was carried out.
+    /// The same request may succeed later. Whether it was carried out is unknown.
     #[error("{cause}")]
     Transient {
-        /// What happened.
+        /// The cause.
         cause: String,
-        /// How long the server asks to wait.
+        /// The server's `Retry-After`.
         retry_after: Option<Duration>,
     },
 }
 
-/// Not found is an answer.
+/// Turns 404 into `None`.
 pub(super) fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match outcome {
         Err(Failure::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
@@ -48,7 +48,7 @@ pub(super) fn found<T>(outcome: Result<T, Failure>) -> Result<Option<T>, Failure
     }
 }
 
-/// Waits between tries, and when to stop trying.
+/// The pauses between tries, and their limit.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     tries: u32,
@@ -64,7 +64,7 @@ impl Backoff {
         self.tries += 1;
         if self.tries >= MAX_TRIES {
             return Err(Failure::Fatal(format!(
-                "{cause}. Run the same command again later, and it goes on from here"
+                "{cause}. Run the same command again later to continue from here"
             )));
         }
         let own = FIRST_PAUSE.saturating_mul(1 << (self.tries - 1)).min(MAX_PAUSE);
@@ -80,7 +80,7 @@ struct ErrorBody {
     detail: String,
 }
 
-/// What a server said, as one line that cannot do anything to a terminal.
+/// The server's reason as one line without control characters, which could affect a terminal.
 pub(super) fn detail(body: &str) -> String {
     let said = serde_json::from_str::<ErrorBody>(body).map_or(body.to_owned(), |body| body.detail);
     let line: Vec<_> = said.split(|c: char| c.is_whitespace() || c.is_control()).collect();

@@ -1,4 +1,4 @@
-//! The states of a thread of the source, as they are to be in the destination.
+//! The states of a thread of the source, in the form for the destination.
 
 use std::collections::HashMap;
 
@@ -8,26 +8,27 @@ use super::snapshot::{Found, Snapshot};
 use super::values::{Interner, Values};
 use crate::messages::MAX_PER_REQUEST;
 
-/// A state of the source, as it is to be in the destination.
+/// A state of the source, in the form for the destination.
 #[derive(Debug)]
 pub(super) struct State {
     id: String,
-    /// The place of the state that it is written onto, which comes before it.
+    /// The index of the state that it is written onto, which precedes it.
     pub(super) parent: Option<usize>,
     pub(super) as_node: Option<String>,
     pub(super) values: Values,
 }
 
-/// What cannot be as it was in the source.
+/// The differences from the source that cannot be avoided.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Losses {
-    /// Messages that were given an id, counted in every state.
+    /// Number of messages that were given an id, counted in every state.
     pub(super) ids_given: usize,
-    /// Keys that a state had lost and has again.
+    /// Number of keys that a state no longer had and that were kept.
     pub(super) keys_kept: usize,
-    /// States whose parent is not in the history, written onto the one before.
+    /// Number of states whose parent is not in the history and that were written onto the previous
+    /// state.
     pub(super) parents_changed: usize,
-    /// States that were added, because one update holds only so many messages.
+    /// Number of states that were added because of the maximum number of messages in one update.
     pub(super) parts_added: usize,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct History {
     pub(super) losses: Losses,
 }
 
-/// A history that is being read, newest first.
+/// A history during reading, newest first.
 #[derive(Debug)]
 pub(super) struct Reading {
     thread_id: Uuid,
@@ -56,7 +57,7 @@ impl Reading {
         self.newest_first.is_empty()
     }
 
-    /// Takes the next older state.
+    /// Adds the next older state.
     pub(super) fn take(&mut self, snapshot: &Snapshot, texts: &mut Interner) -> Result<(), String> {
         let id = snapshot.id().unwrap_or_default().to_owned();
         let read = Values::read(snapshot.values.as_ref(), self.thread_id, texts);
@@ -68,16 +69,16 @@ impl Reading {
         Ok(())
     }
 
-    /// Says of each state what it is written onto, and what it comes out as then.
+    /// Determines for each state its parent and its resulting values.
     pub(super) fn end(self) -> History {
         let mut losses = Losses { ids_given: self.ids_given, ..Losses::default() };
         let mut states: Vec<State> = Vec::with_capacity(self.newest_first.len());
         let mut places: HashMap<String, usize> = HashMap::new();
         for (mut state, parent_id) in self.newest_first.into_iter().rev() {
             let known = parent_id.as_ref().and_then(|id| places.get(id)).copied();
-            // Only the first state of a thread can be written onto nothing.
+            // Only the first state of a thread can have no parent.
             state.parent = known.or(states.len().checked_sub(1));
-            // The oldest may well have had a parent that was pruned since.
+            // The parent of the oldest state may have been pruned.
             if known.is_none() && !states.is_empty() {
                 losses.parents_changed += 1;
             }
@@ -99,9 +100,8 @@ impl Reading {
 }
 
 impl History {
-    /// Checks that the destination has the first of these states and nothing else, or all of them
-    /// and whatever was written there since. Both oldest first. The error is the first place that
-    /// differs.
+    /// Checks that the destination has only the first ones of these states, or all of them and
+    /// possibly later ones. Both are oldest first. The error is the first position that differs.
     pub(super) fn begins_with(&self, found: &[Found]) -> Result<(), usize> {
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (place, (state, found)) in self.states.iter().zip(found).enumerate() {

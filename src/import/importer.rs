@@ -1,4 +1,4 @@
-//! The import itself: what is read, compared and written for each thread.
+//! The import itself: reads, compares and writes each thread.
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -8,26 +8,26 @@ use uuid::Uuid;
 use super::api::{Thread, Update};
 use super::failure::{Backoff, Failure};
 use super::history::{History, Reading, State};
-use super::listing;
 use super::report::{Done, Outcome, Report};
 use super::server::Server;
 use super::snapshot::{Found, Snapshot};
+use super::source::Source;
 use super::turns::{Turn, Turns};
 use super::values::{Interner, Values};
 use crate::config::Import;
 use crate::json::{self, Object, Raw};
 use crate::progress::{Progress, say};
 
-/// Metadata that is not compared: the owner is the destination's user, and the rest is about runs.
+/// Metadata that is not compared: the owner is the destination's user, and the other keys are about
+/// runs.
 const OWN_METADATA: [&str; 6] =
     ["owner", "thread_id", "run_id", "assistant_id", "cron_id", "counters_since_delta_snapshot"];
 
-/// How many threads may wait for their turn, as a multiple of those that are worked on.
+/// Maximum number of threads that wait for their turn, as a multiple of those in work.
 const WAITING: usize = 3;
 
 /// An import from one server to another.
 pub(super) struct Importer {
-    from: Server,
     to: Server,
     asked: Import,
 }
@@ -39,7 +39,7 @@ struct Copy<'a> {
     history: &'a History,
     texts: Interner,
     turn: Turn,
-    /// States that this run wrote.
+    /// Number of states that this run wrote.
     written: usize,
     is_new: bool,
     other_metadata: bool,
@@ -47,24 +47,20 @@ struct Copy<'a> {
 
 impl Importer {
     pub(super) fn new(asked: Import) -> Result<Importer, reqwest::Error> {
-        Ok(Importer {
-            from: Server::new("the source", &asked.from)?,
-            to: Server::new("the destination", &asked.to)?,
-            asked,
-        })
+        Ok(Importer { to: Server::new("the destination", &asked.to)?, asked })
     }
 
-    /// Copies all threads, the one that was updated first before all others.
+    /// Copies all threads in the order of `updated_at`.
     pub(super) async fn run(&self, report: &mut Report) -> anyhow::Result<()> {
-        self.from.check().await?;
+        let from = Source::open(&self.asked).await?;
         self.to.check().await?;
-        let ids = listing::list(&self.from, &self.asked.metadata).await;
+        let ids = from.list(&self.asked).await;
         let ids = ids.context("cannot list the threads of the source")?;
         say(&format!("{} threads in the source", ids.len()));
         let mut progress = Progress::of(ids.len());
         let concurrency = self.asked.concurrency;
         let mut turns = Turns::new(concurrency);
-        let copies = stream::iter(ids).map(|id| self.thread(id, turns.next()));
+        let copies = stream::iter(ids).map(|id| self.thread(&from, id, turns.next()));
         let mut copies = std::pin::pin!(copies.buffer_unordered((1 + WAITING) * concurrency));
         while let Some(done) = copies.next().await {
             report.add(done?);
@@ -75,9 +71,9 @@ impl Importer {
     }
 
     /// Copies one thread. An error ends the import; a fault of this thread alone is in the outcome.
-    async fn thread(&self, thread_id: Uuid, turn: Turn) -> Result<Done, Failure> {
+    async fn thread(&self, from: &Source, thread_id: Uuid, turn: Turn) -> Result<Done, Failure> {
         let mut done = Done::new(thread_id);
-        match self.copy(thread_id, turn, &mut done).await {
+        match self.copy(from, thread_id, turn, &mut done).await {
             Err(Failure::Refused { status, detail }) => {
                 done.outcome = Outcome::Failed(format!("{detail} ({status})"));
             }
@@ -89,21 +85,22 @@ impl Importer {
 
     async fn copy(
         &self,
+        from: &Source,
         thread_id: Uuid,
         mut turn: Turn,
         done: &mut Done,
     ) -> Result<Outcome, Failure> {
         turn.work().await;
-        let Some(thread) = self.from.thread(thread_id).await? else {
+        let Some(thread) = from.thread(thread_id).await? else {
             return Ok(Outcome::Vanished);
         };
         let mut texts = Interner::default();
         let (history, newest_only) =
-            match self.history(thread_id, thread.values.as_ref(), &mut texts).await? {
-                Source::Vanished => return Ok(Outcome::Vanished),
-                Source::Unfit(why) => return Ok(Outcome::Failed(why)),
-                Source::History(history) => (history, false),
-                Source::Newest(history) => (history, true),
+            match self.history(from, thread_id, thread.values.as_ref(), &mut texts).await? {
+                Read::Vanished => return Ok(Outcome::Vanished),
+                Read::Unfit(why) => return Ok(Outcome::Failed(why)),
+                Read::History(history) => (history, false),
+                Read::Newest(history) => (history, true),
             };
         done.losses = history.losses;
         done.newest_only = newest_only;
@@ -132,17 +129,18 @@ impl Importer {
 
     async fn history(
         &self,
+        from: &Source,
         thread_id: Uuid,
         newest: Option<&Raw>,
         texts: &mut Interner,
-    ) -> Result<Source, Failure> {
+    ) -> Result<Read, Failure> {
         let mut reading = Reading::of(thread_id);
-        let read = self.from.history(thread_id, |state| reading.take(&state, texts)).await;
+        let read = from.history(thread_id, |state| reading.take(&state, texts)).await;
         let is_refused = match read {
-            Ok(Err(why)) => return Ok(Source::Unfit(why)),
+            Ok(Err(why)) => return Ok(Read::Unfit(why)),
             Ok(Ok(())) => false,
-            // The graph may be unknown to the source by now, or the history switched off. Anything
-            // else may pass, and half a thread would be in its way then.
+            // The source may no longer have the graph, or may have its history switched off. Other
+            // refusals may be temporary, and a partial copy would be in the way of a later one.
             Err(Failure::Refused { status, .. })
                 if [400, 404, 405, 501].contains(&status.as_u16()) =>
             {
@@ -152,25 +150,25 @@ impl Importer {
         };
         let newest = newest.filter(|values| !values.is_null());
         if !is_refused && (newest.is_none() || !reading.is_empty()) {
-            return Ok(Source::History(reading.end()));
+            return Ok(Read::History(reading.end()));
         }
-        if is_refused && self.from.thread(thread_id).await?.is_none() {
-            return Ok(Source::Vanished);
+        if is_refused && from.thread(thread_id).await?.is_none() {
+            return Ok(Read::Vanished);
         }
         let mut reading = Reading::of(thread_id);
         if let Some(values) = newest
             && let Err(why) = reading.take(&Snapshot::newest(values.clone()), texts)
         {
-            return Ok(Source::Unfit(why));
+            return Ok(Read::Unfit(why));
         }
-        Ok(Source::Newest(reading.end()))
+        Ok(Read::Newest(reading.end()))
     }
 
     async fn write_with_retries(&self, copy: &mut Copy<'_>) -> Result<Option<String>, Failure> {
         let mut backoff = Backoff::default();
         loop {
             match self.write(copy).await {
-                // What was written before it is found in the destination.
+                // The next try finds the states that were already written.
                 Err(Failure::Transient { cause, retry_after }) => {
                     backoff.wait(cause, retry_after).await?;
                 }
@@ -179,23 +177,25 @@ impl Importer {
         }
     }
 
-    /// Makes the thread if it is missing and writes the states that are missing. The answer says
-    /// why that is not possible.
+    /// Creates the thread if it is missing and writes the missing states. Returns the reason if
+    /// that is not possible.
     async fn write(&self, copy: &mut Copy<'_>) -> Result<Option<String>, Failure> {
         if let Err(why) = self.create(copy).await? {
             return Ok(Some(why));
         }
         let found = match self.found(copy).await? {
             Ok(found) => found,
-            Err(why) => return Ok(Some(format!("the destination has a state of its own: {why}"))),
+            Err(why) => {
+                return Ok(Some(format!("a state in the destination cannot be compared: {why}")));
+            }
         };
         if let Err(place) = copy.history.begins_with(&found) {
             return Ok(Some(format!(
-                "the destination has states of its own, from the {}. on: left as it is",
+                "the destination has other states, from state {} on: the thread was not changed",
                 place + 1
             )));
         }
-        // It may have more: then it went on there.
+        // The destination may have more states if the thread grew there.
         if found.len() >= copy.history.states.len() {
             return Ok(None);
         }
@@ -206,7 +206,7 @@ impl Importer {
         }
     }
 
-    /// Makes the thread unless it is there. The inner error says why that is not possible.
+    /// Creates the thread if it is missing. The inner error is the reason why that is not possible.
     async fn create(&self, copy: &mut Copy<'_>) -> Result<Result<(), String>, Failure> {
         let Copy { thread_id, thread, .. } = *copy;
         if let Some(there) = self.to.thread(thread_id).await? {
@@ -217,13 +217,13 @@ impl Importer {
             copy.turn.come().await;
         }
         if !self.to.create(&thread.to_create(thread_id)).await? {
-            return Ok(Err("the id belongs to somebody else in the destination".to_owned()));
+            return Ok(Err("the id belongs to another user in the destination".to_owned()));
         }
         copy.is_new = true;
         Ok(Ok(()))
     }
 
-    /// Writes the states behind those with these ids, the last one when it is the thread's turn.
+    /// Writes the states after those with these ids, the last one at the thread's turn.
     async fn write_states(
         &self,
         copy: &mut Copy<'_>,
@@ -248,7 +248,7 @@ impl Importer {
         Ok(None)
     }
 
-    /// The update that writes a state behind those with these ids.
+    /// The update that writes a state after those with these ids.
     fn update<'a>(
         &'a self,
         state: &'a State,
@@ -261,8 +261,8 @@ impl Importer {
         Ok(Update {
             values: values.map_err(|error| Failure::Fatal(error.to_string()))?,
             as_node: self.asked.as_node.as_deref().or(state.as_node.as_deref()),
-            // The newest is not named: the LangGraph Server would take it for a fork, and show
-            // the values of the state before as those of the thread.
+            // The newest is not named, because the LangGraph Server would treat the update as a
+            // fork, and show the previous state's values as those of the thread.
             checkpoint_id: state
                 .parent
                 .filter(|parent| parent + 1 < ids.len())
@@ -271,30 +271,32 @@ impl Importer {
         })
     }
 
-    /// Reads a thread back that was written. The answer says what is wrong with it.
+    /// Reads a written thread back. Returns the difference, if there is one.
     async fn verify(&self, copy: &mut Copy<'_>) -> Result<Option<String>, Failure> {
         copy.turn.pass();
         copy.turn.work().await;
         let found = match self.found(copy).await? {
             Ok(found) => found,
-            Err(why) => return Ok(Some(format!("the destination returns another state: {why}"))),
+            Err(why) => {
+                return Ok(Some(format!("a state that was written cannot be compared: {why}")));
+            }
         };
         let written = copy.history.states.len();
         Ok(match copy.history.begins_with(&found) {
             Ok(()) if found.len() == written => None,
             Ok(()) => Some(format!(
-                "the destination returns {} of {written} states after they were written",
+                "the destination returns {} states after {written} were written",
                 found.len(),
             )),
             Err(place) => Some(format!(
-                "the destination returns another state {} than was written",
+                "the destination returns a state {} that differs from the written one",
                 place + 1
             )),
         })
     }
 
-    /// All states of the thread in the destination, oldest first. The inner error says what is wrong
-    /// with one.
+    /// All states of the thread in the destination, oldest first. The inner error is the problem
+    /// with a state.
     async fn found(&self, copy: &mut Copy<'_>) -> Result<Result<Vec<Found>, String>, Failure> {
         let (mut states, texts) = (Vec::new(), &mut copy.texts);
         let read = self.to.history(copy.thread_id, |snapshot| {
@@ -307,17 +309,17 @@ impl Importer {
     }
 }
 
-/// What the source has of a thread.
-enum Source {
+/// The data of a thread in the source.
+enum Read {
     History(History),
-    /// Its newest values alone.
+    /// Only its newest values.
     Newest(History),
     Vanished,
-    /// The destination could not hold it.
+    /// Data that the destination cannot store.
     Unfit(String),
 }
 
-/// Whether a thread of the destination has the metadata of the source's.
+/// Whether a thread of the destination has the metadata of the source.
 fn has_all(there: &Thread, metadata: Option<&Raw>) -> bool {
     let object = |raw: Option<&Raw>| raw.and_then(|raw| raw.parse::<Object>().ok());
     let of_destination = object(there.metadata.as_ref()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Which threads the source has, in the order in which they are copied.
+//! Lists the threads of the source, in the order of copying.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,11 @@ use super::failure::Failure;
 use super::server::Server;
 use crate::json::Object;
 
-/// Most listings, if threads vanish while they are listed.
+/// Maximum number of listings, if threads vanish during a listing.
 const MAX_LISTINGS: usize = 10;
 
-/// The ids of all threads whose metadata contains `metadata`, the one that was updated first before
-/// all others. All of them are listed before any is copied: it is cheap, and says how much there is
-/// to do.
+/// The ids of all threads whose metadata contains `metadata`, in the order of `updated_at`. All are
+/// listed before any is copied: that is cheap, and gives the total number.
 pub(super) async fn list(source: &Server, metadata: &Object) -> Result<Vec<Uuid>, Failure> {
     let (mut threads, mut seen) = (Vec::new(), HashSet::new());
     for _ in 0..MAX_LISTINGS {
@@ -22,12 +21,12 @@ pub(super) async fn list(source: &Server, metadata: &Object) -> Result<Vec<Uuid>
             break;
         }
     }
-    // By id where the source does not say when.
+    // By id if the source does not give the time.
     threads.sort_by_cached_key(|thread: &Listed| (thread.updated_at(), thread.thread_id));
     Ok(threads.into_iter().map(|thread| thread.thread_id).collect())
 }
 
-/// Adds the threads that are new, page by page. The answer says whether none can have been missed.
+/// Adds new threads, page by page. Returns whether none can have been missed.
 async fn read_pages(
     source: &Server,
     metadata: &Object,
@@ -36,13 +35,13 @@ async fn read_pages(
 ) -> Result<bool, Failure> {
     let (mut offset, mut is_whole) = (0_usize, true);
     loop {
-        // One place back: if that thread is not known, others have moved past us.
+        // One thread back: if that thread is unknown, others have moved behind this position.
         let page = source.list(metadata, offset.saturating_sub(1)).await?;
         is_whole &= offset == 0 || page.first().is_some_and(|one| seen.contains(&one.thread_id));
         let has_more = page.len() > usize::from(offset > 0);
         offset = offset.saturating_sub(1) + page.len();
         threads.extend(page.into_iter().filter(|one| seen.insert(one.thread_id)));
-        // A source that does not know `offset` would go round for ever.
+        // A source without `offset` would return the same page for ever.
         if !has_more || offset > seen.len() {
             return Ok(is_whole);
         }

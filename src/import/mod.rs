@@ -1,10 +1,12 @@
-//! The `import` sub-command: threads from one server to another, over the public API of both.
+//! The `import` sub-command: copies threads from one server to another, over the public API of
+//! both, or from an exported file.
 //!
-//! Nothing is kept between two runs but what the destination has: a thread that is there with the
-//! first states of the source's gets the rest, and one that is whole is left alone. So an import
-//! can be ended at any moment and run again, and a second run writes nothing.
+//! Between two runs only the destination keeps data: a thread that has the first states of the
+//! source gets the others, and a complete one is left alone. So an import can be stopped at any
+//! time and run again, and a second run writes nothing.
 
 mod api;
+mod archive;
 mod failure;
 mod history;
 mod importer;
@@ -12,6 +14,7 @@ mod listing;
 mod report;
 mod server;
 mod snapshot;
+mod source;
 mod turns;
 mod values;
 
@@ -23,15 +26,15 @@ use crate::config::Import;
 use importer::Importer;
 use report::Report;
 
-/// Copies threads with their state and history. An error says that the import did not come to its
-/// end, or that threads could not be copied.
+/// Copies threads with their state and history. It fails if the import was not completed or if
+/// threads could not be copied.
 pub async fn run(asked: Import) -> anyhow::Result<()> {
     let import = Importer::new(asked)?;
     let mut report = Report::default();
     let outcome = tokio::select! {
         outcome = import.run(&mut report) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            Err(anyhow::anyhow!("stopped. Run the same command again, and it goes on from here"))
+            Err(anyhow::anyhow!("stopped. Run the same command again to continue from here"))
         }
     };
     if outcome.is_ok() || report.threads() > 0 {

@@ -6,44 +6,44 @@ use uuid::Uuid;
 
 use super::history::Losses;
 
-/// What cannot be kept over the public API, whatever the thread.
-const NOT_KEPT: &str = "Not kept: checkpoint ids, times, who wrote a state, metadata of states but the node, \
-                        states of subgraphs, pending tasks, interrupts and runs.";
+/// Data that cannot be kept over the public API, for any thread.
+const NOT_KEPT: &str = "Not kept: checkpoint ids, times, the authors of states, metadata of states except the \
+                        node, states of subgraphs, pending tasks, interrupts and runs.";
 
-/// Problems that are listed one by one.
+/// Maximum number of problems that are listed.
 const MOST_LISTED: usize = 100;
 
-/// What became of one thread.
+/// The outcome of one thread.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It was not there, and is now.
+    /// The thread was created.
     Imported,
-    /// It was there in part, and is whole now.
+    /// The thread existed in part, and was completed.
     Completed,
-    /// It was there already.
+    /// The thread existed already.
     Unchanged,
-    /// The source lost it after it was listed.
+    /// The thread was deleted in the source after the listing.
     Vanished,
-    /// It could not be copied, or not all of it.
+    /// The thread could not be copied completely.
     Failed(String),
 }
 
-/// One thread, done with.
+/// The result of one thread.
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) thread_id: Uuid,
     pub(super) outcome: Outcome,
-    /// States that this run wrote.
+    /// Number of states that this run wrote.
     pub(super) written: usize,
     pub(super) losses: Losses,
-    /// The source returns nothing but its newest values.
+    /// Whether the source returns only its newest values.
     pub(super) newest_only: bool,
-    /// It was there, with other metadata.
+    /// Whether it existed with other metadata.
     pub(super) other_metadata: bool,
 }
 
 impl Done {
-    /// Nothing is known of it yet.
+    /// The result before the work begins.
     pub(super) fn new(thread_id: Uuid) -> Done {
         Done {
             thread_id,
@@ -88,7 +88,7 @@ impl Report {
         self.other_metadata += usize::from(done.other_metadata);
     }
 
-    /// Threads that could not be copied.
+    /// Number of threads that could not be copied.
     pub(super) fn failed(&self) -> usize {
         self.failed.len()
     }
@@ -107,22 +107,19 @@ impl fmt::Display for Report {
         writeln!(f, "{} threads in the source, {} states written", self.threads(), self.written)?;
         let lines = [
             (self.imported, "threads imported"),
-            (self.completed, "threads completed that were there in part"),
-            (self.unchanged, "threads were there already"),
-            (self.vanished, "threads vanished from the source meanwhile"),
-            (self.newest_only, "threads without a history in the source: their newest values only"),
-            (self.other_metadata, "threads have other metadata in the destination: left as it is"),
-            (
-                self.losses.ids_given,
-                "messages of states without an id of their own: they have one now",
-            ),
+            (self.completed, "threads completed: the destination had their first states"),
+            (self.unchanged, "threads already in the destination"),
+            (self.vanished, "threads deleted in the source during the import"),
+            (self.newest_only, "threads without a history in the source: only their newest values"),
+            (self.other_metadata, "threads with other metadata in the destination: not changed"),
+            (self.losses.ids_given, "messages without an id of their own: they were given one"),
             (
                 self.losses.keys_kept,
-                "keys that a state had no more: still there, an update cannot drop them",
+                "keys that a later state no longer has: kept, an update cannot remove them",
             ),
             (
                 self.losses.parents_changed,
-                "states whose parent the source has no more: onto the state before",
+                "states whose parent is missing in the source: written onto the previous state",
             ),
             (self.losses.parts_added, "states added: one update holds at most 50000 messages"),
             (self.failed.len(), "threads FAILED"),

@@ -1,4 +1,4 @@
-//! One of the two servers, over its public API: errors sorted by what can be done about them.
+//! One of the two servers, over its public API, with errors classified by their remedy.
 
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use crate::config::Peer;
 use crate::http_client;
 use crate::json::Object;
 
-/// Threads in a page of a listing.
+/// Number of threads in a page of a listing.
 const PAGE_OF_THREADS: usize = 500;
-/// States in a page of a history, and fewer where a server finds that too much.
+/// Maximum number of states in a page of a history. A server may return fewer.
 const PAGE_OF_STATES: usize = 50;
-/// Least size of a page that may be short for its size, so that there may be more states.
+/// Minimum size of a page that may have been cut because of its size, so that more states may
+/// follow.
 const MAX_BYTES_OF_LAST_PAGE: usize = 1 << 20;
 
 /// A server and the credentials for it.
@@ -29,7 +30,7 @@ pub(super) struct Server {
     name: &'static str,
     base: String,
     http: reqwest::Client,
-    /// For messages: where the credentials came from.
+    /// For messages: the source of the credentials.
     credentials: String,
 }
 
@@ -37,9 +38,9 @@ impl Server {
     pub(super) fn new(name: &'static str, peer: &Peer) -> Result<Server, reqwest::Error> {
         let http = http_client::builder()
             .connect_timeout(Duration::from_secs(10))
-            // Between two parts of an answer: a long history takes its time.
+            // The time between two parts of an answer, because a long history takes long.
             .read_timeout(Duration::from_mins(2))
-            // A redirect would take the token elsewhere.
+            // A redirect would send the token to another server.
             .redirect(redirect::Policy::none())
             .default_headers(peer.headers.clone())
             .user_agent(concat!("thread-store/", env!("CARGO_PKG_VERSION")));
@@ -56,7 +57,7 @@ impl Server {
         Ok(Server { name, base, http, credentials })
     }
 
-    /// Whether this is a server that speaks the API and lets us in.
+    /// Checks that the server has the API and accepts the credentials.
     pub(super) async fn check(&self) -> Result<(), Failure> {
         let listed: Result<Vec<Listed>, _> =
             self.read("/threads/search", &Search::page(None, 1, 0)).await;
@@ -81,14 +82,14 @@ impl Server {
         self.read("/threads/search", &body).await
     }
 
-    /// `None`: there is no such thread, or it is somebody else's.
+    /// `None`: there is no such thread, or it is another user's.
     pub(super) async fn thread(&self, id: Uuid) -> Result<Option<Thread>, Failure> {
         let path = format!("/threads/{id}?include=ttl");
         found(self.with_retries(Method::GET, &path, None).await.and_then(|text| self.parse(&text)))
     }
 
-    /// All states of a thread, newest first, each handed over as it comes. Pages are small: a
-    /// state holds all of its messages.
+    /// Passes all states of a thread to `take`, newest first. Pages are small because a state
+    /// contains all of its messages.
     pub(super) async fn history(
         &self,
         id: Uuid,
@@ -99,7 +100,7 @@ impl Server {
         loop {
             let body = self.text(&page_of_history(before.as_deref(), limit))?;
             let text = match self.with_retries(Method::POST, &path, Some(body)).await {
-                // Its answer would be too large.
+                // The answer would be too large.
                 Err(Failure::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, .. })
                     if limit > 1 =>
                 {
@@ -116,7 +117,7 @@ impl Server {
                     return Ok(Err(why));
                 }
             }
-            // A server that does not know `before` would send the same page for ever.
+            // A server without `before` would send the same page for ever.
             if is_last || oldest.is_none() || oldest == before {
                 return Ok(Ok(()));
             }
@@ -124,7 +125,7 @@ impl Server {
         }
     }
 
-    /// Makes a thread. `false`: the id is in use.
+    /// Creates a thread. `false`: the id is in use.
     pub(super) async fn create(&self, thread: &NewThread<'_>) -> Result<bool, Failure> {
         match self.with_retries(Method::POST, "/threads", Some(self.text(thread)?)).await {
             Err(Failure::Refused { status: StatusCode::CONFLICT, .. }) => Ok(false),
@@ -132,15 +133,15 @@ impl Server {
         }
     }
 
-    /// Writes a state and answers with its checkpoint id. Sent once: after a transient
-    /// failure, only the history can tell whether it was written.
+    /// Writes a state and returns its checkpoint id. It is sent once, because after a transient
+    /// failure only the history shows whether it was written.
     pub(super) async fn write(&self, id: Uuid, update: &Update<'_>) -> Result<String, Failure> {
         let path = format!("/threads/{id}/state");
         let text = self.once(Method::POST, &path, Some(self.text(update)?)).await?;
         let written: Written = self.parse(&text)?;
         written
             .checkpoint_id()
-            .ok_or_else(|| Failure::Fatal(format!("{} named no checkpoint", self.name)))
+            .ok_or_else(|| Failure::Fatal(format!("{} returned no checkpoint id", self.name)))
     }
 
     async fn read<T: DeserializeOwned>(
@@ -151,7 +152,7 @@ impl Server {
         self.parse(&self.with_retries(Method::POST, path, Some(self.text(body)?)).await?)
     }
 
-    /// As text at once, so that numbers keep their digits.
+    /// Serialises to text at once, so that numbers keep their digits.
     fn text(&self, body: &impl Serialize) -> Result<String, Failure> {
         let text = serde_json::to_string(body);
         text.map_err(|error| Failure::Fatal(format!("a request to {}: {error}", self.name)))
@@ -160,13 +161,13 @@ impl Server {
     fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
         serde_json::from_str(text).map_err(|_| {
             Failure::Fatal(format!(
-                "{} at {} gave an answer that is not one of the threads API",
+                "{} at {} returned an answer that does not match the threads API",
                 self.name, self.base
             ))
         })
     }
 
-    /// Repeats a request that can be repeated until it gets an answer.
+    /// Retries an idempotent request until it gets an answer.
     async fn with_retries(
         &self,
         method: Method,
@@ -209,8 +210,8 @@ impl Server {
         let detail = detail(&text);
         match status.as_u16() {
             401 => Err(Failure::Fatal(format!(
-                "{} refused the credentials (401, {}): {detail}. A token that has expired is \
-                 replaced by a new one: run the same command again, and it goes on from here",
+                "{} refused the credentials (401, {}): {detail}. If the token has expired, set a \
+                 new one and run the same command again to continue from here",
                 self.name, self.credentials
             ))),
             408 | 425 | 429 | 502..=504 => Err(Failure::Transient {

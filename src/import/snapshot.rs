@@ -1,4 +1,4 @@
-//! Checkpoints as a server returns them in a history.
+//! Checkpoints in a server's history.
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -46,7 +46,7 @@ impl Snapshot {
         self.parent_checkpoint_id.as_deref().or(nested)
     }
 
-    /// The node that wrote it, as this server records it or as LangGraph used to.
+    /// The node that wrote it, as recorded by this server or by older versions of LangGraph.
     pub(super) fn as_node(&self) -> Option<String> {
         let metadata: Object = self.metadata.as_ref()?.parse().ok()?;
         let recorded = metadata.get("as_node").and_then(|node| node.parse().ok());

@@ -1,12 +1,12 @@
-//! Threads take turns with their last write, so that the destination has them in the order of the
-//! source. All else is done for several threads at the same time.
+//! Threads do their last write in turn, so that the destination has them in the order of the
+//! source. All other work is done for several threads concurrently.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Hands out turns, one a thread, in the order of the threads.
+/// Hands out turns, one per thread, in the order of the threads.
 #[derive(Debug)]
 pub(super) struct Turns {
     shared: Arc<Shared>,
@@ -18,13 +18,13 @@ struct Shared {
     permits: Arc<Semaphore>,
     /// The number of the thread whose turn it is.
     current: watch::Sender<usize>,
-    /// Threads behind it that need no turn any more.
+    /// Later threads that no longer need a turn.
     passed: Mutex<BTreeSet<usize>>,
 }
 
 impl Turns {
-    /// For threads of which `concurrency` are worked on at the same time. One that waits for its
-    /// turn is not worked on.
+    /// Turns for threads of which `concurrency` are in work at the same time. A thread that waits
+    /// for its turn is not in work.
     pub(super) fn new(concurrency: usize) -> Turns {
         let shared = Shared {
             permits: Arc::new(Semaphore::new(concurrency)),
@@ -52,7 +52,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits until the thread may be worked on.
+    /// Waits until work on the thread may begin.
     pub(super) async fn work(&mut self) {
         if self.permit.is_none() {
             // The semaphore is never closed.
@@ -60,15 +60,16 @@ impl Turn {
         }
     }
 
-    /// Waits until all threads before have passed their turns on. It is not worked on while it waits.
+    /// Waits until all earlier threads have passed their turns on. The thread is not in work during
+    /// the wait.
     pub(super) async fn come(&mut self) {
         self.permit = None;
         let mut current = self.shared.current.subscribe();
-        // The sender is part of what this turn shares.
+        // The sender exists as long as this turn.
         let _ = current.wait_for(|current| *current >= self.number).await;
     }
 
-    /// Lets the next thread have its turn, as soon as all before this one have.
+    /// Passes the turn on, as soon as all earlier threads have.
     pub(super) fn pass(&mut self) {
         if std::mem::replace(&mut self.is_passed, true) {
             return;
@@ -120,8 +121,8 @@ mod tests {
         }
     }
 
-    /// Works on threads for so many steps before, in and after their turn; `None`: a thread ends
-    /// without one. Answers with the order of turns, and the most that were worked on at once.
+    /// Works on threads for these numbers of steps before, in and after their turn; `None`: a thread
+    /// ends without a turn. Returns the order of turns, and the maximum of threads in work at one time.
     async fn order_of(
         threads: &[(usize, Option<usize>, usize)],
         concurrency: usize,

@@ -1,8 +1,8 @@
-//! The values of states, and the updates that make the one from the other.
+//! The values of states, and the updates between them.
 //!
 //! A history repeats the whole state at each checkpoint, but an update of state is a change. So
-//! each state is compared with the one it is written onto ([`Values::change`]). All text is kept
-//! once ([`Interner`]): what a thread takes in memory is its text, not that times its states.
+//! each state is compared with its parent ([`Values::change`]). Each text is stored once
+//! ([`Interner`]), so that the memory for a thread does not grow with its number of states.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::json::{self, Members, Object, Raw, for_each};
 use crate::messages::{self, Change};
 
-/// Each text once.
+/// The set of texts.
 #[derive(Debug, Default)]
 pub(super) struct Interner(HashSet<Arc<str>>);
 
@@ -44,9 +44,8 @@ struct Message {
 }
 
 impl Values {
-    /// Reads the values of a state. `messages` become what the reducer makes of them, so that they
-    /// compare with what the destination will return. The number counts the messages without an id
-    /// of their own.
+    /// Parses the values of a state. `messages` are converted by the reducer, so that they can be
+    /// compared with the destination's. The number counts the messages without an id.
     pub(super) fn read(
         sent: Option<&Raw>,
         thread_id: Uuid,
@@ -56,7 +55,7 @@ impl Values {
             return Ok((Values::default(), 0));
         };
         if !sent.is_object() {
-            return Err("its values are not an object, so they have no keys".to_owned());
+            return Err("its values are not an object".to_owned());
         }
         let members = Members::read(sent.text()).map_err(|_| "its values have too many keys")?;
         let (mut values, mut without_id) = (Values::default(), 0);
@@ -72,8 +71,8 @@ impl Values {
         Ok((values, without_id))
     }
 
-    /// Adds what the state before had and this one has not: an update cannot take a key away. The
-    /// number of such keys.
+    /// Adds the keys of the previous state that this one does not have, because an update cannot
+    /// remove a key. Returns their number.
     pub(super) fn inherit(&mut self, before: &Values) -> usize {
         let mut inherited = 0;
         for (channel, value) in &before.channels {
@@ -89,7 +88,7 @@ impl Values {
         inherited
     }
 
-    /// The update that makes this state of the one before. `None`: they are equal.
+    /// The update from the previous state to this one. `None`: they are equal.
     pub(super) fn change(&self, before: &Values) -> Result<Option<Object>, serde_json::Error> {
         let mut change = Vec::new();
         for (channel, value) in &self.channels {
@@ -106,15 +105,15 @@ impl Values {
         Ok(if change.is_empty() { None } else { Some(change.into_iter().collect()) })
     }
 
-    /// The states on the way from the one before, if their change has more than `max` messages and
-    /// has to be written in parts. All channels change with the last part, which is not among them.
+    /// The intermediate states, if the change from the previous state has more than `max` messages
+    /// and must be written in parts. All channels change with the last part, which is not included.
     pub(super) fn in_parts(&self, before: &Values, max: usize) -> Vec<Values> {
         let list = self.messages.as_deref().unwrap_or_default();
         let change = change_of_messages(list, before.messages.as_deref());
         if change.is_none_or(|entries| entries.len() <= max) {
             return Vec::new();
         }
-        // The first part may begin with a removal of all that was there.
+        // The first part may begin with a removal of all previous messages.
         let ends = (max - 1..list.len()).step_by(max);
         let parts = ends.filter_map(|end| list.get(..end)).map(|part| Values {
             channels: before.channels.clone(),
@@ -123,12 +122,12 @@ impl Values {
         parts.collect()
     }
 
-    /// Whether a server that was sent these values has not changed them: numbers may be spelled
-    /// differently, and messages may have more fields.
+    /// Whether a server has returned these values unchanged. Numbers may be spelled differently,
+    /// and messages may have more fields.
     pub(super) fn is_same_as(&self, other: &Values) -> bool {
         let same_messages = match (&self.messages, &other.messages) {
             (None, None) => true,
-            // A graph's own list of messages is there from the beginning.
+            // A graph has an empty list of messages from the beginning.
             (None, Some(list)) => list.is_empty(),
             (Some(one), Some(other)) => {
                 one.len() == other.len() && one.iter().zip(other).all(|(a, b)| a.is_same_as(b))
@@ -144,7 +143,7 @@ impl Values {
 }
 
 impl Message {
-    /// Compares what all servers keep. Servers add fields of their own, and leave out empty ones.
+    /// Compares the fields that all servers keep. Servers add their own fields and omit empty ones.
     fn is_same_as(&self, other: &Message) -> bool {
         if self.id != other.id || self.text == other.text {
             return self.id == other.id;
@@ -171,7 +170,7 @@ fn same_field(
     }
 }
 
-/// Whether two lists are of the same calls of tools: their `type` says nothing that is not known.
+/// Whether two lists have the same tool calls. Their `type` is redundant.
 fn same_calls(one: &str, other: &str) -> bool {
     let untyped = |list: &str| {
         let mut calls = Vec::new();
@@ -189,8 +188,8 @@ fn same_calls(one: &str, other: &str) -> bool {
     })
 }
 
-/// A message needs an id of its own to be found again. One without gets the thread's id with its
-/// place in the list, which a second run gives it too.
+/// Parses messages. Each needs an id to be found again. A message without one gets the thread's id
+/// with its index in the list, which is the same in a second run.
 fn read_messages(
     sent: &str,
     thread_id: Uuid,
@@ -199,7 +198,7 @@ fn read_messages(
     let (mut list, mut taken, mut without_id) = (Vec::new(), HashSet::new(), 0);
     for change in messages::read(sent).map_err(|refused| refused.to_string())? {
         let Change::Put { mut id, generated, mut message } = change else {
-            return Err("its messages hold a removal".to_owned());
+            return Err("its messages contain a removal".to_owned());
         };
         if generated || taken.contains(id.as_str()) {
             id = format!("{thread_id}-{}", list.len());
@@ -217,7 +216,7 @@ fn read_messages(
     Ok((list, without_id))
 }
 
-/// The entries of an update that make `list` of `before`. `None`: they are equal.
+/// The entries of an update from `before` to `list`. `None`: they are equal.
 fn change_of_messages(list: &[Message], before: Option<&[Message]>) -> Option<Vec<String>> {
     let texts = |list: &[Message]| list.iter().map(|one| one.text.to_string()).collect::<Vec<_>>();
     if before == Some(list) {

@@ -1,16 +1,17 @@
-//! What a request body may hold, beyond being JSON.
+//! The checks of a request body beyond its syntax.
 
 use serde_json::value::RawValue;
 
 use super::excerpt;
 
-/// Deepest nesting that is stored. Postgres itself stops at some thousands, depending on its
-/// `max_stack_depth`; clients' parsers stop at about 1,000.
+/// Maximum nesting. The limit of Postgres itself is some thousands, depending on its
+/// `max_stack_depth`; that of clients' parsers is about 1,000.
 pub const MAX_DEPTH: usize = 512;
 
-/// Digits before the point of a number without an exponent: what Postgres' `numeric` holds.
+/// Maximum digits before the point of a number without an exponent, the limit of Postgres'
+/// `numeric`.
 const MAX_INTEGER_DIGITS: i64 = 131_072;
-/// Digits after the point that Postgres' `numeric` holds.
+/// Maximum digits after the point, the limit of Postgres' `numeric`.
 const MAX_FRACTION_DIGITS: i64 = 16_383;
 
 /// Why a body is refused.
@@ -25,13 +26,13 @@ pub enum Unstorable {
     /// Nested deeper than [`MAX_DEPTH`].
     #[error("{0}: {reason}", reason = self.reason())]
     Depth(String),
-    /// A number with more digits than Postgres holds.
+    /// A number with more digits than Postgres can store.
     #[error("{0}: {reason}", reason = self.reason())]
     Digits(String),
 }
 
 impl Unstorable {
-    /// What is wrong, without the field that it is about.
+    /// The reason, without the field.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -43,9 +44,9 @@ impl Unstorable {
     }
 }
 
-/// Checks that `bytes` are one JSON document which can be stored and returned exactly.
+/// Checks that `bytes` are one JSON document that can be stored and returned exactly.
 ///
-/// The error names the top-level field that holds the offending value.
+/// The error names the top-level field with the offending value.
 pub fn check(bytes: &[u8]) -> Result<&str, Unstorable> {
     let text = std::str::from_utf8(bytes).map_err(|_| Unstorable::Invalid)?;
     serde_json::from_str::<&RawValue>(text).map_err(|_| Unstorable::Invalid)?;
@@ -53,7 +54,7 @@ pub fn check(bytes: &[u8]) -> Result<&str, Unstorable> {
     Ok(text)
 }
 
-/// One pass over text that is known to be well-formed JSON.
+/// A pass over text that is well-formed JSON.
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -160,7 +161,7 @@ impl Scan<'_> {
         }
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        // As Postgres would write the number out, without an exponent.
+        // Counts the digits that the number has in Postgres, without an exponent.
         let exponent: i64 = exponent.parse().unwrap_or(i64::MIN / 2);
         let length_of = |digits: &str| i64::try_from(digits.len()).unwrap_or(i64::MAX / 2);
         if length_of(integer).saturating_add(exponent.max(0)) > MAX_INTEGER_DIGITS

@@ -1,8 +1,8 @@
-//! JSON text without white space between its tokens.
+//! JSON text without whitespace between its tokens.
 
 use std::borrow::Cow;
 
-/// Drops white space between tokens. Borrows when there is none.
+/// Removes whitespace between tokens. Borrows if there is none.
 pub(super) fn compact(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut kept = String::new();

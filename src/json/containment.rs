@@ -1,17 +1,18 @@
-//! Whether a JSON text contains another, as Postgres's `@>` has it.
+//! Whether a JSON text contains another, by the rules of Postgres's `@>`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::{equal, for_each};
+use super::equal;
+use super::equality::elements;
 
-/// Deepest nesting that is looked through. What is deeper does not contain anything.
+/// Maximum nesting that is searched. Deeper values contain nothing.
 const MAX_COMPARED_DEPTH: usize = 1024;
 
-/// Whether `part` is in `whole`: each key of an object with a value that is contained, each item of
-/// a list in one of the items, anything else if it is equal.
+/// Whether `part` is in `whole`: each key of an object with a contained value, each item of a list
+/// in one of the items, and every other value if it is equal.
 #[must_use]
 pub fn contains(whole: &str, part: &str) -> bool {
     contains_at(0, whole, part)
@@ -38,15 +39,6 @@ fn contains_at(depth: usize, whole: &str, part: &str) -> bool {
         }
         _ => equal(whole, part),
     }
-}
-
-fn elements(list: &str) -> Vec<&str> {
-    let mut elements = Vec::new();
-    let _ = for_each(list, |element| {
-        elements.push(element);
-        Ok::<_, ()>(())
-    });
-    elements
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whether two JSON texts say the same.
+//! Equality of JSON texts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,16 +7,16 @@ use serde_json::value::RawValue;
 
 use super::for_each;
 
-/// Deepest nesting that is compared. Deeper values are equal if their texts are; they cannot be
+/// Maximum nesting that is compared. Deeper values are equal if their texts are; they cannot be
 /// stored anyway ([`MAX_DEPTH`](super::MAX_DEPTH)).
 const MAX_COMPARED_DEPTH: usize = 2 * super::MAX_DEPTH;
 
-/// Most digits that a 64-bit float is printed with.
+/// Maximum digits of a printed 64-bit float.
 const MAX_FLOAT_DIGITS: usize = 17;
 
-/// Whether two JSON texts are of equal values: whatever their white space, escapes and order of
-/// keys. Of equal keys the last counts. Numbers are compared digit by digit, unless one of them is as
-/// a 64-bit float prints it: many servers hold numbers as those.
+/// Whether two JSON texts have equal values, regardless of whitespace, escapes and the order of
+/// keys. Of duplicate keys the last counts. Numbers are compared digit by digit, unless one of them
+/// is a printed 64-bit float, because many servers store numbers as floats.
 #[must_use]
 pub fn equal(one: &str, other: &str) -> bool {
     equal_at(0, one, other)
@@ -55,7 +55,8 @@ fn members(object: &str) -> Option<HashMap<Cow<'_, str>, &RawValue>> {
     serde_json::from_str(object).ok()
 }
 
-fn elements(list: &str) -> Vec<&str> {
+/// The items of a JSON list; none if it is none.
+pub(super) fn elements(list: &str) -> Vec<&str> {
     let mut elements = Vec::new();
     let _ = for_each(list, |element| {
         elements.push(element);
@@ -77,13 +78,14 @@ fn equal_numbers(one: &str, other: &str) -> bool {
         text.contains(['.', 'e', 'E']) && number.digits.len() <= MAX_FLOAT_DIGITS
     };
     let is_of_floats = is_float(one, &one_exact) || is_float(other, &other_exact);
-    // Beyond what a float holds, all numbers are alike.
+    // Numbers beyond the range of a float are not compared as floats.
     let is_held = |number: &f64| number.is_finite() && *number != 0.0;
     let one = one.parse().ok().filter(is_held);
     is_of_floats && one.is_some() && one == other.parse().ok()
 }
 
-/// A number as `digits` times ten to the `exponent`. Equal numbers are equal in all three fields.
+/// A number as `digits` times ten to the power of `exponent`. Equal numbers are equal in all three
+/// fields.
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,

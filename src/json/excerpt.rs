@@ -1,10 +1,9 @@
-//! What clients sent, repeated in errors and answers without its whole length.
+//! Excerpts of clients' input for errors and answers.
 
-/// Longest repetition of what a client sent, in characters.
+/// Maximum characters of a client's input in an error or answer.
 pub const MAX_ECHO: usize = 200;
 
-/// The first [`MAX_ECHO`] characters of a text. A text that is cut ends with three dots, which
-/// count.
+/// The first [`MAX_ECHO`] characters of a text. A truncated text ends with three dots, which count.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
     if text.char_indices().nth(MAX_ECHO).is_none() {
@@ -13,14 +12,15 @@ pub fn excerpt(text: &str) -> String {
     text.chars().take(MAX_ECHO - 3).chain("...".chars()).collect()
 }
 
-/// The same in quotation marks, with escapes for what does not print. It is not longer either.
+/// The same in quotation marks, with escapes for characters that cannot be printed, and of the same
+/// maximum length.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     excerpt(&format!("{:?}", excerpt(text)))
 }
 
-/// The text of an error of `serde_json` without its line and column, which mean nothing for a body
-/// that the client's SDK wrote on one line.
+/// The text of an error of `serde_json` without its line and column, which are useless for a body
+/// that an SDK wrote on one line.
 #[must_use]
 pub fn without_position(message: &str) -> &str {
     message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message)

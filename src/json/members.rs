@@ -1,4 +1,4 @@
-//! Objects and lists that are read in place: of their values nothing is copied.
+//! Objects and lists that are parsed in place, without copies of their values.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,17 +9,18 @@ use serde_json::value::RawValue;
 
 use super::compact::compact;
 
-/// Most keys of an object whose keys the server looks at. Each costs some hundred bytes of memory
-/// on the way to the database, however short it is.
+/// Maximum number of keys of an object whose keys the server reads. Each key needs some hundred
+/// bytes of memory on the way to the database, however short it is.
 pub const MAX_KEYS: usize = 10_000;
 
-/// The members of a JSON object: keys, and values as JSON text. Of equal keys the last counts, in
-/// the place of the first.
+/// The members of a JSON object: keys, and values as JSON text. Of duplicate keys the last counts,
+/// at the position of the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members<'a>(IndexMap<Cow<'a, str>, Cow<'a, str>>);
 
 impl<'a> Members<'a> {
-    /// Reads an object. The error says that it is none, or that it has more than [`MAX_KEYS`] keys.
+    /// Parses an object. The error says that it is not an object, or that it has more than
+    /// [`MAX_KEYS`] keys.
     pub fn read(text: &'a str) -> Result<Members<'a>, serde_json::Error> {
         serde_json::from_str(text)
     }
@@ -30,12 +31,12 @@ impl<'a> Members<'a> {
         self.0.get(key).map(AsRef::as_ref)
     }
 
-    /// Sets the value of a key, which keeps its place if it is there.
+    /// Sets the value of a key. An existing key keeps its position.
     pub fn set(&mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
         self.0.insert(key.into(), value.into());
     }
 
-    /// Takes a key out. The others keep their order.
+    /// Removes a key. The others keep their order.
     pub fn take(&mut self, key: &str) -> Option<Cow<'a, str>> {
         self.0.shift_remove(key)
     }
@@ -145,8 +146,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
-/// Hands over the elements of a JSON list one after the other, each as JSON text, up to the first
-/// that `take` refuses. The outer error says that `list` is none.
+/// Passes the elements of a JSON list to `take` one after the other, each as JSON text, up to the
+/// first that `take` refuses. The outer error says that `list` is not a list.
 pub fn for_each<'a, E>(
     list: &'a str,
     take: impl FnMut(&'a str) -> Result<(), E>,

@@ -1,9 +1,9 @@
-//! JSON that clients send and read back.
+//! JSON of requests and answers.
 //!
-//! Payloads travel as raw text ([`Raw`]) from the socket to Postgres and back; only objects
-//! whose keys the server must see are taken apart, one level deep: in the request's own text
-//! ([`Members`]), or to be kept ([`Object`]). [`check()`] is the gate before all of it: what
-//! passes it, Postgres stores and gives back unchanged (D10).
+//! Payloads stay raw text ([`Raw`]) from the socket to Postgres and back. Only objects whose keys
+//! the server must read are parsed, one level deep: in the request's own text ([`Members`]), or as
+//! a copy ([`Object`]). [`check()`] comes before all of it: JSON that passes it is stored and
+//! returned unchanged by Postgres (D10).
 
 mod check;
 mod compact;

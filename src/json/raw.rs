@@ -1,4 +1,4 @@
-//! JSON text that is passed through, and objects taken apart one level deep.
+//! JSON text that is passed through, and objects parsed one level deep.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,11 +15,11 @@ use sqlx::{Decode, Type, TypeInfo, ValueRef};
 use super::compact::compact;
 use super::members::{MAX_KEYS, too_many_keys};
 
-/// One JSON value as compact text: the digits and the key order are those of its source.
+/// One JSON value as compact text, with the digits and the key order of its source.
 #[derive(Clone)]
 pub struct Raw(Box<str>);
 
-/// The name by which `serde_json` knows text that it is to write as it is.
+/// The name by which `serde_json` recognises text that it must write unchanged.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 impl Raw {
@@ -35,30 +35,30 @@ impl Raw {
         Raw("[]".into())
     }
 
-    /// The text, without white space between tokens.
+    /// The text, without whitespace between tokens.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// Takes JSON text, dropping the white space between its tokens.
+    /// Parses JSON text, and removes the whitespace between its tokens.
     pub fn from_text(text: &str) -> Result<Raw, serde_json::Error> {
         serde_json::from_str(text)
     }
 
-    /// Takes compact JSON text that was checked when it was stored, and is not checked again.
+    /// Wraps stored compact JSON text, which was checked before it was stored.
     #[must_use]
     pub(crate) fn stored(text: impl Into<Box<str>>) -> Raw {
         Raw(text.into())
     }
 
-    /// Takes JSON text without white space between its tokens.
+    /// Parses JSON text without whitespace between its tokens.
     pub(crate) fn from_compact(text: String) -> Result<Raw, serde_json::Error> {
         serde_json::from_str::<&RawValue>(&text)?;
         Ok(Raw::stored(text))
     }
 
-    /// The JSON text of a value of our own.
+    /// The JSON text of a value of this program.
     pub fn of(value: &impl Serialize) -> Result<Raw, serde_json::Error> {
         serde_json::to_string(value).map(Raw::stored)
     }
@@ -81,7 +81,7 @@ impl Raw {
         self.text().starts_with('{')
     }
 
-    /// Reads the value as `T`.
+    /// Parses the value as `T`.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
         serde_json::from_str(self.text())
     }
@@ -100,7 +100,7 @@ impl fmt::Debug for Raw {
     }
 }
 
-/// As `serde_json` serialises its own `RawValue`, which would check the text once more.
+/// Like the serialisation of `serde_json`'s `RawValue`, but without checking the text again.
 impl Serialize for Raw {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
@@ -153,25 +153,25 @@ impl Decode<'_, Postgres> for Raw {
         let is_binary_jsonb =
             value.format() == PgValueFormat::Binary && value.type_info().name() == "JSONB";
         let text = value.as_str()?;
-        // The binary form of jsonb is its text behind a version byte of 1.
+        // The binary form of jsonb is its text after a version byte of 1.
         let text = if is_binary_jsonb { text.trim_start_matches('\u{1}') } else { text };
         Ok(Raw::stored(compact(text)))
     }
 }
 
-/// A JSON object whose values stay raw. Of equal keys the last counts, as everywhere in JSON. One
-/// with more than [`MAX_KEYS`] keys is refused when it is read.
+/// A JSON object whose values stay raw. Of duplicate keys the last counts, as everywhere in JSON.
+/// An object with more than [`MAX_KEYS`] keys is refused when it is parsed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Object(IndexMap<String, Raw>);
 
 impl Object {
-    /// Sets `key`, keeping its place if it is there.
+    /// Sets `key`. An existing key keeps its position.
     pub fn insert(&mut self, key: impl Into<String>, value: Raw) {
         self.0.insert(key.into(), value);
     }
 
-    /// Drops `key`.
+    /// Removes `key`.
     pub fn remove(&mut self, key: &str) -> Option<Raw> {
         self.0.shift_remove(key)
     }

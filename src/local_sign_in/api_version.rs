@@ -1,4 +1,4 @@
-//! The API version that a client asks for, which decides the shape of errors.
+//! The API version that a client requests, which determines the form of errors.
 
 use axum::{
     extract::Request,
@@ -13,8 +13,8 @@ use super::error::Refusal;
 const API_VERSION: HeaderName = HeaderName::from_static("x-supabase-api-version");
 const NEWEST: &str = "2024-01-01";
 
-/// supabase-js asks for the error shape of 2024-01-01, in which `code` is the error code. Other
-/// clients get the older one.
+/// supabase-js requests the form of 2024-01-01, in which `code` is the error code. Other clients
+/// get the older form.
 pub(super) async fn negotiate(request: Request, next: Next) -> Response {
     let is_newest = wants_newest(request.headers());
     let mut response = next.run(request).await;

@@ -1,4 +1,4 @@
-//! Who is calling: from the `Authorization` header to the user and session rows.
+//! The caller: finds the user and the session of the `Authorization` header.
 
 use axum::{
     extract::FromRequestParts,
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{LocalAuth, error::Refusal, jwt::Claims, model::User};
 
-/// Somebody with a good access token and, if it names one, a living session.
+/// A caller with a valid access token and, if the token names one, an existing session.
 pub(super) struct Caller {
     pub(super) user: User,
     pub(super) session_id: Option<Uuid>,
@@ -26,10 +26,10 @@ impl FromRequestParts<LocalAuth> for Caller {
         let lookup = session_id.as_ref().copied().ok().flatten();
         let (user, session_lives) =
             auth.store.caller(user_id, lookup).await?.ok_or(Refusal::USER_NOT_FOUND)?;
-        // Supabase Auth complains about the user first, then about the session.
+        // Supabase Auth reports a missing user before a missing session.
         let session_id = session_id?;
-        // It ends the sessions of a user it soft-deletes; here a row can be
-        // marked by hand.
+        // Supabase Auth ends the sessions of a soft-deleted user; here a row can also be marked by
+        // hand.
         if session_id.is_some() && (!session_lives || user.deleted_at.is_some()) {
             return Err(Refusal::SESSION_NOT_FOUND);
         }

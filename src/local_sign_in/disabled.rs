@@ -1,5 +1,5 @@
-//! What a project can switch off, and the local sign-in has not: other providers, second factors and
-//! administration. It answers as a project on which they are off.
+//! Features that a project can disable and that the local sign-in does not have: other providers,
+//! second factors and administration. It answers like a project that has them disabled.
 
 use axum::extract::Request;
 use serde::Deserialize;
@@ -8,16 +8,16 @@ use uuid::Uuid;
 use super::{bearer::Caller, error::Refusal, json_body::JsonBody};
 use crate::http::Query;
 
-/// Longest name that an answer repeats, in characters.
+/// Maximum characters of a name in an answer.
 const MAX_SHOWN: usize = 200;
 
-/// What a client sends to enrol a second factor.
+/// A request to enrol a second factor.
 #[derive(Deserialize)]
 pub(super) struct Enrol {
     factor_type: Option<String>,
 }
 
-/// Providers that Supabase Auth can hand the sign-in to.
+/// The external providers of Supabase Auth.
 pub(super) const PROVIDERS: [&str; 23] = [
     "apple",
     "azure",
@@ -54,7 +54,7 @@ pub(super) async fn authorize(query: Query) -> Refusal {
     Refusal::validation(format!("Unsupported provider: Provider {shown} could not be found"))
 }
 
-/// Everything below `/auth/v1/admin`, for which nobody here has the role.
+/// Every path below `/auth/v1/admin`, for which no user here has the role.
 pub(super) async fn admin(_: Caller) -> Refusal {
     Refusal::ADMIN_ONLY
 }
@@ -77,7 +77,7 @@ pub(super) async fn enrol(_: Caller, JsonBody(request): JsonBody<Enrol>) -> Refu
     }
 }
 
-/// Everything below `/auth/v1/factors`: no user has a factor.
+/// Every path below `/auth/v1/factors`: no user has a factor.
 pub(super) async fn factor(_: Caller, request: Request) -> Refusal {
     let id = request.uri().path().split('/').nth(4);
     if id.is_some_and(|id| Uuid::try_parse(id).is_ok()) {

@@ -1,4 +1,4 @@
-//! E-mail addresses, as far as Supabase Auth looks at them.
+//! E-mail addresses, with the checks of Supabase Auth.
 
 use super::error::Refusal;
 
@@ -26,8 +26,8 @@ impl Email {
     }
 }
 
-/// What browsers accept in `<input type="email">` (WHATWG HTML), which is also
-/// what Supabase Auth tests.
+/// The addresses that browsers accept in `<input type="email">` (WHATWG HTML), which is also the
+/// check of Supabase Auth.
 fn is_well_formed(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else {
         return false;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-sb-error-code");
 
-/// A request that was refused, or that we failed to answer.
+/// A request that was refused, or whose handling failed.
 #[derive(Clone)]
 pub(super) struct Refusal {
     status: u16,
@@ -22,7 +22,7 @@ pub(super) struct Refusal {
     msg: Cow<'static, str>,
 }
 
-/// Those that are always the same.
+/// Refusals with constant texts.
 impl Refusal {
     pub(super) const NO_ROUTE: Self =
         Self::fixed(404, "not_found", "No such endpoint in the local sign-in");
@@ -59,7 +59,7 @@ impl Refusal {
         Self::fixed(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used");
     pub(super) const ANONYMOUS_DISABLED: Self =
         Self::fixed(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled");
-    /// The status and the words are Supabase Auth's.
+    /// The status and the text are Supabase Auth's.
     pub(super) const MAGIC_LINK_WITHOUT_EMAIL: Self =
         Self::fixed(422, "validation_failed", "Password recovery requires an email");
     pub(super) const MALFORMED_EMAIL: Self =
@@ -91,10 +91,10 @@ impl Refusal {
     pub(super) const ADMIN_ONLY: Self = Self::fixed(403, "not_admin", "User not allowed");
     pub(super) const OTP_DISABLED: Self =
         Self::fixed(422, "otp_disabled", "Signups not allowed for otp");
-    /// A link that was used, is too old, or was never sent.
+    /// A link that was used, has expired, or was never sent.
     pub(super) const LINK_EXPIRED: Self =
         Self::fixed(403, "otp_expired", "Email link is invalid or has expired");
-    /// The same of a code.
+    /// The same for a code.
     pub(super) const CODE_EXPIRED: Self =
         Self::fixed(403, "otp_expired", "Token has expired or is invalid");
     pub(super) const TOO_MANY_REQUESTS: Self =
@@ -112,7 +112,7 @@ impl Refusal {
     );
     pub(super) const FACTOR_NOT_FOUND: Self =
         Self::fixed(404, "mfa_factor_not_found", "Factor not found");
-    /// Not one of Supabase Auth's: it stands behind a gateway, and this server does not.
+    /// Not an error of Supabase Auth, which is behind a gateway, unlike this server.
     pub(super) const ORIGIN: Self = Self::fixed(
         403,
         "origin_not_allowed",
@@ -124,16 +124,16 @@ impl Refusal {
     }
 }
 
-/// The others.
+/// Refusals with variable texts.
 impl Refusal {
     fn new(status: u16, code: &'static str, msg: impl Into<Cow<'static, str>>) -> Self {
         Self { status, code, msg: msg.into() }
     }
 
-    /// Logs the cause and says nothing about it. Causes are errors of the
-    /// database, of argon2 or of the runtime, whose `Display` shows no values.
+    /// Logs the cause and does not reveal it. Causes are errors of the database, of argon2 or of
+    /// the runtime, whose `Display` shows no values.
     pub(super) fn internal(cause: impl Display) -> Self {
-        tracing::error!(error = %cause, "the local sign-in failed to answer");
+        tracing::error!(error = %cause, "the local sign-in could not answer a request");
         let msg = "Unexpected failure, please check server logs for more information";
         Self::new(500, "unexpected_failure", msg)
     }
@@ -178,22 +178,22 @@ impl Refusal {
         Self::new(404, "validation_failed", msg)
     }
 
-    /// The code that clients tell errors by.
+    /// The code by which clients distinguish errors.
     pub(super) fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The text for people.
+    /// The text for users.
     pub(super) fn msg(&self) -> &str {
         &self.msg
     }
 
-    /// Whether the request made no sense, as opposed to being refused.
+    /// Whether the request was malformed, and not refused for another reason.
     pub(super) fn is_of_request(&self) -> bool {
         self.status == 400
     }
 
-    /// The answer in the shape of the API version of 2024-01-01, or in the older one.
+    /// The answer in the form of the API version of 2024-01-01, or in the older form.
     pub(super) fn to_response(&self, versioned: bool) -> Response {
         let code = [(ERROR_CODE, HeaderValue::from_static(self.code))];
         let status = StatusCode::from_u16(self.status).unwrap_or_default();
@@ -214,7 +214,7 @@ impl Refusal {
         } else {
             json!({ "code": self.status, "error_code": self.code, "msg": self.msg })
         };
-        // Length is the only demand we make of a password.
+        // The length is the only requirement for a password.
         if self.code == "weak_password"
             && let Some(fields) = body.as_object_mut()
         {
@@ -233,8 +233,8 @@ impl IntoResponse for Refusal {
 }
 
 impl From<sqlx::Error> for Refusal {
-    /// Valid JSON and valid UTF-8 may still hold what Postgres cannot store, a
-    /// NUL above all. That is the fault of the request.
+    /// Valid JSON and UTF-8 may contain characters that Postgres cannot store, such as NUL. That is
+    /// an error of the request.
     fn from(error: sqlx::Error) -> Self {
         const UNSTORABLE: [&str; 5] = ["22P05", "22P02", "22021", "22003", "54001"];
         let unstorable = error
@@ -243,7 +243,7 @@ impl From<sqlx::Error> for Refusal {
             .is_some_and(|code| UNSTORABLE.contains(&&*code));
         if unstorable {
             return Self::validation(
-                "The request holds characters or numbers that cannot be stored",
+                "The request contains characters or numbers that cannot be stored",
             );
         }
         Self::internal(error)

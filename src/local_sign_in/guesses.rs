@@ -1,8 +1,8 @@
 //! Slows down guesses of passwords and codes.
 //!
-//! Wrong guesses delay the attempts that follow: those for one address, and, after many, those for
-//! every address. They lock no user out: an attempt is delayed by [`LONGEST`] at most, waits for its
-//! turn in the order of arrival, and a right password is always accepted.
+//! Wrong guesses delay later attempts: those for the same address, and, after many, those for every
+//! address. No user is locked out: an attempt is delayed by at most [`LONGEST`], waits for its turn
+//! in the order of arrival, and a correct password is always accepted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,26 +14,26 @@ use tokio::time::Instant;
 
 use super::error::Refusal;
 
-/// Wrong guesses for one address that delay nothing: people mistype.
+/// Number of wrong guesses for one address without a delay, for typing errors.
 const FREE_FOR_ADDRESS: f64 = 5.0;
-/// Wrong guesses in all that delay nothing.
+/// Total number of wrong guesses without a delay.
 const FREE_IN_ALL: f64 = 60.0;
-/// Attempts for one address at the same time that count as nothing.
+/// Number of concurrent attempts for one address that do not count.
 const FREE_AT_ONCE: f64 = 16.0;
-/// After this time half of the guesses are forgotten.
+/// The time after which half of the guesses are forgotten.
 const HALF_LIFE: Duration = Duration::from_mins(1);
 /// The first delay. Each further guess doubles it.
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(4);
-/// Delayed attempts at once, of those that their own address delays and of all others. This bounds
-/// how much is gained by guessing many times at once.
+/// Maximum number of concurrent delayed attempts, separately for those that their own address
+/// delays and for all others. This limits the gain of concurrent guesses.
 const AT_ONCE: usize = 16;
-/// Wait for one of these places.
+/// Longest wait for one of these places.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Addresses that are remembered.
+/// Maximum number of remembered addresses.
 const ADDRESSES: u64 = 10_000;
 
-/// The guesses of late.
+/// The recent guesses.
 #[derive(Clone)]
 pub(super) struct Guesses(Arc<Shared>);
 
@@ -51,7 +51,7 @@ struct Count {
     under_way: f64,
 }
 
-/// An attempt that was let through. It counts as a wrong guess unless it is said to be right.
+/// An admitted attempt. It counts as a wrong guess unless [`Attempt::succeeded`] is called.
 pub(super) struct Attempt {
     guesses: Arc<Shared>,
     of_address: Arc<Mutex<Count>>,
@@ -96,13 +96,13 @@ impl Guesses {
 }
 
 impl Attempt {
-    /// The password or code was right.
+    /// Records that the password or code was correct.
     pub(super) fn succeeded(mut self) {
         self.has_succeeded = true;
     }
 }
 
-/// An attempt that is given up half-way counts too, or guesses could hang up.
+/// A cancelled attempt counts too, because a client could otherwise disconnect after each guess.
 impl Drop for Attempt {
     fn drop(&mut self) {
         let wrong = if self.has_succeeded { 0.0 } else { 1.0 };
@@ -134,7 +134,7 @@ fn delay(wrong: f64, free: f64) -> Duration {
     if beyond < 0.0 {
         return Duration::ZERO;
     }
-    // Far beyond 2^10 it is the longest in any case.
+    // Beyond 2^10 it is always the longest delay.
     SHORTEST.mul_f64(beyond.min(10.0).exp2()).min(LONGEST)
 }
 

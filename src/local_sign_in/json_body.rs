@@ -1,4 +1,4 @@
-//! Request bodies. Like Supabase Auth we read JSON whatever the content type.
+//! Request bodies. Like Supabase Auth, this parses JSON regardless of the content type.
 
 use axum::{
     body::Bytes,
@@ -20,14 +20,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// Reads a body, unless it is in a `Content-Encoding`.
+/// Reads a body, unless it has a `Content-Encoding`.
 pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
     refuse_encodings(request.headers()).map_err(|error| Refusal::encoding(error.to_string()))?;
     let read = Bytes::from_request(request, state).await;
     read.map_err(|rejection| Refusal::body(rejection.status()))
 }
 
-/// Only the place of an error is told: serde's own message may quote a password.
+/// The error has only the position, because serde's own message may contain a password.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());

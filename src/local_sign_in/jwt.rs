@@ -17,10 +17,10 @@ use super::{
 };
 use crate::jws;
 
-/// How long an access token is good for, in seconds.
+/// The lifetime of an access token in seconds.
 pub(super) const LIFETIME_SECONDS: u64 = 3600;
 
-/// Signs and checks tokens under the one secret of this server.
+/// Signs and checks tokens with the secret of this server.
 pub(super) struct Jwt {
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -28,7 +28,7 @@ pub(super) struct Jwt {
     issuer: String,
 }
 
-/// A signed access token with the moment at which it ends.
+/// A signed access token with its expiry.
 pub(super) struct AccessToken {
     /// The token itself.
     pub(super) token: String,
@@ -36,7 +36,7 @@ pub(super) struct AccessToken {
     pub(super) expires_at: u64,
 }
 
-/// What a checked access token says about its bearer.
+/// The claims of a checked access token.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     #[serde(default)]
@@ -127,10 +127,9 @@ impl Jwt {
         Ok(AccessToken { token, expires_at })
     }
 
-    /// Refresh tokens are derived, not drawn: when the client lost the answer
-    /// of a refresh, the token in force can be made again although the database
-    /// holds only its hash. The colons keep the message apart from anything that
-    /// is signed as an access token.
+    /// Refresh tokens are derived and not random. If the client lost the answer of a refresh, the
+    /// active token can be derived again although the database has only its hash. The colons
+    /// distinguish the message from every signed access token.
     pub(super) fn refresh_token(
         &self,
         session: Uuid,
@@ -139,8 +138,8 @@ impl Jwt {
         self.sign(&format!("refresh-token:{session}:{counter}"))
     }
 
-    /// The six digits that a mail shows beside its link, for who would rather type them. They are
-    /// derived too, from what the database holds of the link.
+    /// The six-digit code that a mail shows beside its link. It is also derived, from the
+    /// database's hash of the link.
     pub(super) fn one_time_code(&self, token_sha256: &[u8]) -> Result<String, Refusal> {
         let token = URL_SAFE_NO_PAD.encode(token_sha256);
         let signature = self.sign(&format!("one-time-code:{token}"))?;
@@ -180,8 +179,8 @@ impl Claims {
         Ok(Some(id).filter(|id| !id.is_nil()))
     }
 
-    /// Whether the token is for the audience the request names, which is the
-    /// token's own when it names none.
+    /// Whether the token is for the audience of the request, which is the token's own if the
+    /// request names none.
     pub(super) fn is_for(&self, requested: Option<&str>) -> bool {
         let own = match &self.aud {
             Audience::One(own) => Some(own),
@@ -198,7 +197,7 @@ impl Default for Audience {
     }
 }
 
-/// The words of golang-jwt, which Supabase Auth passes on to the client.
+/// The texts of golang-jwt, which Supabase Auth passes on to the client.
 fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ExpiredSignature => "token has invalid claims: token is expired",

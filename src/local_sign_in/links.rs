@@ -19,10 +19,10 @@ use super::{
 };
 use crate::http::{Json, Query};
 
-/// What the token of a link begins with if the link leads to a code.
+/// The prefix of a link's token if the link gives a code.
 pub(super) const PKCE_PREFIX: &str = "pkce_";
 
-/// What a client sends to get a link.
+/// A request for a link.
 #[derive(Deserialize)]
 pub(super) struct Request {
     email: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Request {
     challenge: SentChallenge,
 }
 
-/// What a client sends to get a link once more.
+/// A request to send a link again.
 #[derive(Deserialize)]
 pub(super) struct Resend {
     #[serde(rename = "type")]
@@ -42,8 +42,8 @@ pub(super) struct Resend {
     phone: Option<String>,
 }
 
-/// `POST /auth/v1/recover`: a link for a user who forgot the password. An unknown address gets the
-/// same answer, and no link.
+/// `POST /auth/v1/recover`: makes a link for a user who forgot the password. An unknown address
+/// gets the same answer, and no link.
 pub(super) async fn recover(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -59,7 +59,8 @@ pub(super) async fn recover(
     Ok(Json(json!({})))
 }
 
-/// `POST /auth/v1/otp`: a link to sign in without a password. An unknown address is signed up.
+/// `POST /auth/v1/otp`: makes a link to sign in without a password. An unknown address is signed
+/// up.
 pub(super) async fn otp(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -136,7 +137,7 @@ impl LocalAuth {
         Ok(Json(json!({})))
     }
 
-    /// Makes a link for a user and writes it to the log. It takes the place of the one before.
+    /// Makes a link for a user and writes it to the log. It replaces the previous link.
     async fn send_link(
         &self,
         user: &User,
@@ -163,7 +164,7 @@ impl LocalAuth {
         });
         let link = link.map_err(Refusal::internal)?;
         let code = self.jwt.one_time_code(&Sha256::digest(token.expose_secret()))?;
-        info!(%link, %code, "no mail is sent: the {purpose} link of a user of the local sign-in");
+        info!(%link, %code, "the {purpose} link of a user of the local sign-in, which sends no mail");
         Ok(())
     }
 }

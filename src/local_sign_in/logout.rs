@@ -5,8 +5,8 @@ use axum::{extract::State, http::StatusCode};
 use super::{LocalAuth, bearer::Caller, error::Refusal};
 use crate::http::Query;
 
-/// Ends this session, the other sessions or all of them. Access tokens that
-/// name an ended session are refused from then on.
+/// Ends this session, the other sessions or all of them. Access tokens of an ended session are
+/// refused from then on.
 pub(super) async fn logout(
     State(auth): State<LocalAuth>,
     caller: Caller,

@@ -1,10 +1,10 @@
 //! The local sign-in: a development stand-in for Supabase Auth (`GoTrue`) at
 //! `/auth/v1` of this server.
 //!
-//! It answers as Supabase Auth v2.196 does with autoconfirm on, so that the
-//! Supabase client libraries and our own authenticate handler run against it
-//! unchanged. Everything it keeps lives in the Postgres schema `local_auth`,
-//! but for the signing secret, which is a file in the data directory.
+//! It answers as Supabase Auth v2.196 does with automatic confirmation, so that the Supabase client
+//! libraries and this program's authenticate handler work with it unchanged. All of its data is in
+//! the Postgres schema `local_auth`, except the signing secret, which is a file in the data
+//! directory.
 
 mod api_version;
 mod bearer;
@@ -44,18 +44,18 @@ use crate::config::CorsOrigins;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Its tables could not be made or brought up to date.
+    /// Its tables could not be created or brought up to date.
     #[error("could not prepare the tables of the local sign-in")]
     Migrate(#[from] MigrateError),
-    /// Its signing secret could neither be read nor made.
-    #[error("could not read or make the signing secret {}", path.display())]
+    /// Its signing secret could be neither read nor created.
+    #[error("could not read or create the signing secret {}", path.display())]
     Secret {
         /// The file of the secret.
         path: PathBuf,
-        /// What the file system said.
+        /// The error of the file system.
         source: io::Error,
     },
-    /// The file is there but holds something else than a secret of ours.
+    /// The file exists but does not contain a signing secret.
     #[error("{} is not a signing secret; delete it to get a new one", path.display())]
     DamagedSecret {
         /// The file of the secret.
@@ -63,7 +63,7 @@ pub enum Error {
     },
 }
 
-/// The local sign-in, ready to be mounted. Clones share everything.
+/// The local sign-in, ready to be mounted. Clones share all data.
 #[derive(Clone)]
 pub struct LocalAuth {
     store: Store,
@@ -74,10 +74,9 @@ pub struct LocalAuth {
 }
 
 impl LocalAuth {
-    /// Brings the tables up to date and loads the signing secret from
-    /// `data_dir`, or makes one there on the first run. `site` is the address of
-    /// this server: with `/auth/v1` it is the `iss` claim of every token. Pages
-    /// of this machine and those of `origins`, if it names some, may sign in.
+    /// Brings the tables up to date and loads the signing secret from `data_dir`, or creates it
+    /// there on the first run. `site` is the address of this server: with `/auth/v1` it is the
+    /// `iss` claim of every token. Pages of this machine and of the listed `origins` may sign in.
     pub async fn open(
         pool: PgPool,
         data_dir: &Path,

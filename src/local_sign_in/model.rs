@@ -1,4 +1,4 @@
-//! What the local sign-in knows about people, and how Supabase Auth shows it.
+//! The data of the local sign-in, in the form of Supabase Auth.
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::pkce::Challenge;
 
-/// The audience and the role of everybody who signs in here.
+/// The audience and the role of every user.
 pub(super) const AUTHENTICATED: &str = "authenticated";
 
 /// A JSON object as it came from the client.
@@ -32,7 +32,7 @@ pub(super) struct User {
     recovery_sent_at: Option<DateTime<Utc>>,
     banned_until: Option<DateTime<Utc>>,
     pub(super) deleted_at: Option<DateTime<Utc>>,
-    /// Whether `banned_until` lies ahead, by the clock of the database.
+    /// Whether `banned_until` is in the future, by the clock of the database.
     pub(super) banned: bool,
 }
 
@@ -76,13 +76,13 @@ impl FromRow<'_, PgRow> for Session {
     }
 }
 
-/// A refresh token that was found, with its locked session.
+/// A refresh token with its locked session.
 pub(super) struct Refresh {
     pub(super) session: Session,
     pub(super) user_id: Uuid,
-    /// The place of the token in the family of its session.
+    /// The position of the token in the family of its session.
     pub(super) counter: i64,
-    /// The place of the token that is in force.
+    /// The position of the active token.
     pub(super) active_counter: i64,
     /// Whether the whole family was revoked.
     pub(super) revoked: bool,
@@ -100,14 +100,14 @@ impl FromRow<'_, PgRow> for Refresh {
     }
 }
 
-/// What a token that works once was made for.
+/// The purpose of a single-use token.
 pub(super) struct OneTimeToken {
     pub(super) user_id: Uuid,
     /// `recovery` or `magiclink`.
     pub(super) purpose: String,
     pub(super) code_challenge: Option<String>,
     pub(super) code_challenge_method: Option<String>,
-    /// Whether it is not too old.
+    /// Whether it has not expired.
     pub(super) is_fresh: bool,
 }
 
@@ -141,14 +141,14 @@ impl OneTimeToken {
     }
 }
 
-/// A password as the client sent it. It has no `Debug` that shows it, and no
-/// way into the database but through its hash.
+/// A password as the client sent it. Its `Debug` does not show it, and only its hash reaches the
+/// database.
 #[derive(Deserialize)]
 pub(super) struct Password(pub(super) SecretString);
 
 impl User {
-    /// The user object. Supabase Auth leaves fields without a value out, but
-    /// writes a missing phone number as an empty string.
+    /// The user object. Supabase Auth leaves empty fields out, but writes a missing phone number as
+    /// an empty string.
     pub(super) fn to_json(&self) -> Value {
         let mut user = json!({
             "id": self.id,

@@ -1,9 +1,9 @@
-//! Which pages may use the local sign-in.
+//! Checks which pages may use the local sign-in.
 //!
-//! Every client that reaches it can sign up, so only this machine may reach it. A browser on
-//! this machine reaches it for any page of the internet, in two ways. A page whose own name was made
-//! to resolve to a loopback address (DNS rebinding) sends that name as `Host`. Any other page sends
-//! itself as `Origin`, also with requests that browsers send without asking first (`text/plain`).
+//! Every client that can reach it can sign up, so only this machine may reach it. A browser on this
+//! machine can reach it on behalf of any page of the internet, in two ways. A page whose own name
+//! resolves to a loopback address (DNS rebinding) sends that name as `Host`. Any other page sends
+//! its origin as `Origin`, also with requests for which browsers send no preflight (`text/plain`).
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::authz::Denied;
 use crate::config::CorsOrigins;
 use crate::http::Error;
 
-/// Longest address to redirect to, in bytes: it is logged.
+/// Maximum bytes of an address to redirect to, because it is logged.
 const MAX_REDIRECT: usize = 2000;
 
-/// Addresses on this machine, and the origins that the settings name.
+/// Addresses on this machine, and the origins in the settings.
 #[derive(Debug, Clone)]
 pub(super) struct Origins {
     named: CorsOrigins,
@@ -31,13 +31,14 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// `site` is the sign-in's own address, where a redirect goes that may not go elsewhere.
+    /// `site` is the sign-in's own address, the target of redirects whose requested address is not
+    /// allowed.
     pub(super) fn new(named: CorsOrigins, site: Url) -> Origins {
         Origins { named, site }
     }
 
-    /// Where to redirect to: the address that a client asked for if it is on this machine, or
-    /// else the site's own.
+    /// The target of a redirect: the requested address if it is on this machine, otherwise the
+    /// site's own.
     pub(super) fn redirect_to(&self, asked: Option<&str>) -> Url {
         let asked = asked
             .filter(|asked| asked.len() <= MAX_REDIRECT)
@@ -63,7 +64,7 @@ fn is_on_this_machine(url: &Url) -> bool {
         && url.host().is_some_and(|host| is_loopback(&host))
 }
 
-/// Middleware around the whole server: refuses requests for a host that is not this machine.
+/// Middleware around the whole server, which refuses requests for a host that is not this machine.
 pub(crate) async fn loopback_host(request: Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter();
     let mut hosts = hosts.map(|host| host.to_str().ok().and_then(|host| host.parse().ok()));
@@ -90,8 +91,8 @@ fn as_ref(host: &url::Host<String>) -> url::Host<&str> {
     }
 }
 
-/// Middleware around the sign-in: refuses pages of other machines that `CORS_ALLOW_ORIGINS` does
-/// not name. A link that is followed has no `Origin`, and neither has a program.
+/// Middleware around the sign-in, which refuses pages of other machines that `CORS_ALLOW_ORIGINS`
+/// does not list. A followed link has no `Origin`, nor has a request of a program.
 pub(super) async fn known_origin(
     State(origins): State<Arc<Origins>>,
     request: Request,

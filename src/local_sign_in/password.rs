@@ -1,4 +1,4 @@
-//! Passwords: what is too weak, and argon2id hashes that never stop the server.
+//! Passwords: the check of their strength, and argon2id hashes that do not block the server.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use tokio::{sync::Semaphore, task};
 use super::{error::Refusal, model::Password};
 
 const SHORTEST: usize = 6;
-/// The limit of bcrypt, which Supabase Auth uses. A password that works here
-/// has to work there.
+/// Maximum bytes of a password: the limit of bcrypt in Supabase Auth. A password that works here
+/// must work there.
 const LONGEST: usize = 72;
-/// One hash takes 19 MiB and tens of milliseconds of a core.
+/// Maximum number of concurrent hashes. Each needs 19 MiB and tens of milliseconds of a core.
 const AT_ONCE: usize = 2;
 
-/// Hashes and compares passwords, a few at a time and off the async threads.
+/// Hashes and compares passwords, a few at a time and outside the async threads.
 #[derive(Clone)]
 pub(super) struct Passwords {
     permits: Arc<Semaphore>,
@@ -48,8 +48,8 @@ impl Passwords {
         self.run(move || hash(&password.0)).await?
     }
 
-    /// Compares a password with a hash; the hash of nobody fits no password but
-    /// costs as much, so that the time does not tell who has an account.
+    /// Compares a password with a hash. Without a user it takes the same time and fails, so that
+    /// the time does not reveal which users exist.
     pub(super) async fn matches(
         &self,
         password: Password,
@@ -67,7 +67,7 @@ impl Passwords {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(Refusal::internal)?;
-        // The permit goes along: the work goes on when the client hangs up.
+        // The permit moves into the task, which continues if the client disconnects.
         task::spawn_blocking(move || {
             let result = work();
             drop(permit);

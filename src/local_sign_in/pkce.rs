@@ -1,5 +1,4 @@
-//! Proof Key for Code Exchange (RFC 7636): only the client that asked for a link can use what the
-//! link leads to.
+//! Proof Key for Code Exchange (RFC 7636): only the client that requested a link can use its code.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,18 +7,18 @@ use sha2::{Digest, Sha256};
 
 use super::error::Refusal;
 
-/// What a client sends along with its request for a link.
+/// The challenge in a client's request for a link.
 #[derive(Default, Deserialize)]
 pub(super) struct SentChallenge {
     code_challenge: Option<String>,
     code_challenge_method: Option<String>,
 }
 
-/// A challenge that only its verifier answers.
+/// A challenge that only its verifier matches.
 pub(super) struct Challenge {
     /// The text itself.
     pub(super) code_challenge: String,
-    /// How it was made of the verifier: `s256` or `plain`.
+    /// The method by which it was made from the verifier: `s256` or `plain`.
     pub(super) code_challenge_method: String,
 }
 
@@ -54,7 +53,7 @@ impl SentChallenge {
 }
 
 impl Challenge {
-    /// Whether a verifier answers the challenge.
+    /// Whether a verifier matches the challenge.
     pub(super) fn is_answered_by(&self, verifier: &SecretString) -> bool {
         let verifier = verifier.expose_secret();
         if self.code_challenge_method == "plain" {

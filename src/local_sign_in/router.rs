@@ -31,7 +31,7 @@ pub(super) fn router(auth: LocalAuth) -> Router {
         .route("/auth/v1/otp", post(links::otp))
         .route("/auth/v1/magiclink", post(links::magiclink))
         .route("/auth/v1/resend", post(links::resend))
-        // A link works once, so looking whether it is there must not use it up.
+        // A link works once, so a `HEAD` request must not use it up.
         .route(
             "/auth/v1/verify",
             get(verify::follow).post(verify::exchange).head(async || Refusal::METHOD),
@@ -46,7 +46,7 @@ pub(super) fn router(auth: LocalAuth) -> Router {
         .route("/auth/v1/settings", get(settings))
         .route("/auth/v1/.well-known/jwks.json", get(jwks))
         .method_not_allowed_fallback(async || Refusal::METHOD)
-        // A fallback would not survive being merged into the server's router.
+        // A fallback would be lost when this is merged into the server's router.
         .route("/auth/v1/{*rest}", any(async || Refusal::NO_ROUTE))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(origins, origin::known_origin))
@@ -55,7 +55,7 @@ pub(super) fn router(auth: LocalAuth) -> Router {
         .with_state(auth)
 }
 
-/// Most answers carry tokens. Those that say that they may be kept may.
+/// Most answers contain tokens, so only answers with their own `Cache-Control` may be cached.
 async fn no_store(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -85,8 +85,8 @@ async fn settings() -> Json<Value> {
     }))
 }
 
-/// Empty, as on every project that signs with a shared secret: clients then
-/// ask `/user` instead of verifying tokens themselves.
+/// Empty, as in every project that signs with a shared secret: clients then call `/user` instead of
+/// verifying tokens themselves.
 async fn jwks() -> impl IntoResponse {
     const FOR_TEN_MINUTES: HeaderValue = HeaderValue::from_static("public, max-age=600");
     ([(CACHE_CONTROL, FOR_TEN_MINUTES)], Json(json!({ "keys": [] })))

@@ -1,6 +1,5 @@
-//! The signing secret: one file in the data directory that only its owner can
-//! read. Losing it signs everybody out; leaking it lets anybody sign in as
-//! anybody.
+//! The signing secret: a file in the data directory that only its owner can read. If it is lost all
+//! users must sign in again; anyone who has it can sign in as any user.
 
 use std::{
     fs,
@@ -17,7 +16,7 @@ const FILE_NAME: &str = "local-auth-secret";
 const RANDOM_BYTES: usize = 48;
 const SHORTEST: usize = 32;
 
-/// Reads the secret, making it first when there is none yet.
+/// Reads the secret, or creates it if there is none.
 pub(super) fn load_or_create(data_dir: &Path) -> Result<SecretString, Error> {
     let path = data_dir.join(FILE_NAME);
     let secret = read_or_create(data_dir, &path)
@@ -45,9 +44,8 @@ fn read(path: &Path) -> io::Result<SecretString> {
     Ok(SecretString::from(text.expose_secret().trim()))
 }
 
-/// Two servers may start on one directory at once. Each writes a file of its
-/// own; the hard link lets exactly one of them become the secret, whole, and
-/// both then read that one.
+/// Two servers may start on one directory at once. Each writes its own file; the hard link lets
+/// exactly one complete file become the secret, and both read that one.
 fn create(data_dir: &Path, path: &Path) -> io::Result<()> {
     let draft = data_dir.join(format!("{FILE_NAME}.{}", uuid::Uuid::new_v4()));
     let linked = write_private(&draft).and_then(|()| fs::hard_link(&draft, path));
@@ -68,13 +66,13 @@ fn write_private(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A random text that cannot be guessed.
+/// A random, unguessable text.
 pub(super) fn random_text() -> String {
     let bytes: [u8; RANDOM_BYTES] = rand::random();
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A copied or restored data directory may have lost the mode.
+/// Restores the mode, which a copied or restored data directory may have lost.
 #[cfg(unix)]
 fn keep_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -83,7 +81,7 @@ fn keep_private(path: &Path) -> io::Result<()> {
     if matches!(mode & 0o777, 0o600 | 0o400) {
         return Ok(());
     }
-    tracing::warn!("the local sign-in's secret was open to other users; making it private again");
+    tracing::warn!("other users could read the local sign-in's secret; making it private again");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }
 

@@ -1,4 +1,4 @@
-//! The session answer: what a sign-up, a sign-in and a refresh give back.
+//! The answer of a sign-up, a sign-in and a refresh.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
     store::Work,
 };
 
-/// An access token, and what renews it.
+/// An access token with its refresh token.
 pub(super) struct Issued {
     access: AccessToken,
     refresh_token: SecretString,
@@ -21,8 +21,8 @@ pub(super) struct Issued {
 }
 
 impl LocalAuth {
-    /// Begins a session of a user: `None` if the user is gone, or has another password than the
-    /// one whose hash was compared.
+    /// Begins a session of a user. `None`: the user was deleted, or no longer has the password
+    /// whose hash was compared.
     pub(super) async fn begin_session(
         &self,
         work: &mut Work,
@@ -38,7 +38,7 @@ impl LocalAuth {
         self.issue(user, &session, refresh_token).map(Some)
     }
 
-    /// An access token for a session, and `refresh_token` to renew it with.
+    /// Issues an access token for a session, with `refresh_token` to renew it.
     pub(super) fn issue(
         &self,
         user: User,
@@ -51,7 +51,7 @@ impl LocalAuth {
 }
 
 impl Issued {
-    /// The answer to a program.
+    /// The answer for programs.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "access_token": self.access.token,
@@ -63,7 +63,7 @@ impl Issued {
         })
     }
 
-    /// The same for a page, behind the `#` of its address.
+    /// The same for a page, after the `#` of its address.
     pub(super) fn to_fragment(&self, kind: &str) -> String {
         Serializer::new(String::new())
             .append_pair("access_token", &self.access.token)

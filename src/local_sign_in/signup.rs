@@ -14,7 +14,7 @@ use super::{
     secret,
 };
 
-/// What a client sends to sign up.
+/// A request to sign up.
 #[derive(Deserialize)]
 pub(super) struct SignUp {
     email: Option<String>,
@@ -23,14 +23,14 @@ pub(super) struct SignUp {
     data: Option<Object>,
 }
 
-/// Makes the user and signs it in at once: nobody reads e-mail here, so every
-/// address counts as confirmed.
+/// Creates the user and signs them in at once: no e-mail is sent, so every address counts as
+/// confirmed.
 pub(super) async fn sign_up(
     State(auth): State<LocalAuth>,
     JsonBody(request): JsonBody<SignUp>,
 ) -> Result<Json<Value>, Refusal> {
     let (email, password) = check(request.email, request.phone, request.password)?;
-    // Asked before the costly hash; the unique index has the last word.
+    // Checked before the costly hash; the unique index decides.
     if auth.store.user_by_email(email.as_str()).await?.is_some() {
         return Err(Refusal::USER_EXISTS);
     }
@@ -43,7 +43,7 @@ pub(super) async fn sign_up(
     let issued = issued.ok_or(Refusal::USER_EXISTS)?;
     work.commit().await?;
     let mut answer = issued.to_json();
-    // Supabase Auth answers before it has read the user again.
+    // Supabase Auth answers without reading the user again.
     if let Some(user) = answer.get_mut("user").and_then(Value::as_object_mut) {
         user.shift_remove("confirmed_at");
     }
@@ -54,7 +54,7 @@ pub(super) async fn sign_up(
 }
 
 impl LocalAuth {
-    /// Makes a user who signs in with links. The password is random and not kept.
+    /// Creates a user who signs in with links. The password is random and not stored.
     pub(super) async fn sign_up_without_password(
         &self,
         email: &Email,
@@ -66,7 +66,7 @@ impl LocalAuth {
             work.commit().await?;
             return Ok(user);
         }
-        // Somebody was as quick.
+        // A concurrent request created the user.
         self.store.user_by_email(email.as_str()).await?.ok_or(Refusal::USER_EXISTS)
     }
 }

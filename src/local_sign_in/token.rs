@@ -1,4 +1,4 @@
-//! `POST /auth/v1/token`: sign in with a password or with the code that a link led to, or refresh a
+//! `POST /auth/v1/token`: signs in with a password or with the code of a link, or refreshes a
 //! session.
 
 use axum::extract::{Request, State};
@@ -33,15 +33,15 @@ struct PkceGrant {
     code_verifier: Option<SecretString>,
 }
 
-/// Which refresh token a refresh gives out.
+/// The refresh token that a refresh returns.
 enum Next {
-    /// The one in force, once more.
+    /// The active one again.
     Same,
-    /// A new one, which takes the place of the one in force.
+    /// A new one, which replaces the active one.
     Rotated,
 }
 
-/// Hands the request to the grant that the query names.
+/// Dispatches the request to the grant in the query.
 pub(super) async fn token(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -58,7 +58,7 @@ pub(super) async fn token(
     }
 }
 
-/// An unknown address, a wrong password and a deleted user look the same.
+/// An unknown address, a wrong password and a deleted user get the same answer.
 async fn sign_in(auth: &LocalAuth, grant: PasswordGrant) -> Result<Json<Value>, Refusal> {
     let email = address(grant.email, grant.phone)?;
     let password = grant.password.ok_or(Refusal::INVALID_CREDENTIALS)?;
@@ -78,14 +78,14 @@ async fn sign_in(auth: &LocalAuth, grant: PasswordGrant) -> Result<Json<Value>, 
     let issued = issued.ok_or(Refusal::INVALID_CREDENTIALS)?;
     work.commit().await?;
     let mut answer = issued.to_json();
-    // Supabase Auth can say here what is weak about a password that it has accepted.
+    // Supabase Auth can report here why an accepted password is weak.
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("weak_password".to_owned(), Value::Null);
     }
     Ok(Json(answer))
 }
 
-/// The code works once, for the client that has the verifier. A wrong verifier leaves it as it is.
+/// The code works once, for the client with the verifier. A wrong verifier does not use it up.
 async fn exchange(auth: &LocalAuth, grant: PkceGrant) -> Result<Json<Value>, Refusal> {
     let present = |text: Option<SecretString>| text.filter(|text| !text.expose_secret().is_empty());
     let (Some(code), Some(verifier)) = (present(grant.auth_code), present(grant.code_verifier))
@@ -153,17 +153,16 @@ async fn refresh(auth: &LocalAuth, grant: RefreshGrant) -> Result<Json<Value>, R
     Ok(Json(auth.issue(user, &found.session, refresh_token)?.to_json()))
 }
 
-/// Whether a text could be a refresh token: a signature as text, or the twelve letters and digits
-/// that Supabase Auth gives out.
+/// Whether a text has the form of a refresh token: a signature as text, or the twelve letters and
+/// digits of Supabase Auth.
 fn has_form(token: &str) -> bool {
     let is_of_text = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     matches!(token.len(), 12 | 43) && token.bytes().all(is_of_text)
 }
 
-/// Supabase Auth's rules for a token that was already exchanged. The token just
-/// before the one in force always gets the one in force, since its client may
-/// have lost the answer. Older ones get it for ten seconds. Later than that it
-/// looks like theft (`None`).
+/// Supabase Auth's rules for a token that was already exchanged. The token just before the active
+/// one always gets the active one, because its client may have lost the answer. Older ones get it
+/// for ten seconds. After that the request counts as theft (`None`).
 async fn next_token(work: &mut Work, found: &Refresh) -> Result<Option<Next>, Refusal> {
     if found.revoked {
         return Ok(None);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::http::Json;
 
-/// What a client may change about itself.
+/// The fields that a user may change.
 #[derive(Deserialize)]
 pub(super) struct Update {
     email: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct Update {
     app_metadata: Option<Object>,
 }
 
-/// Answers who the bearer of the token is.
+/// Returns the user of the token.
 pub(super) async fn get(headers: HeaderMap, caller: Caller) -> Result<Json<Value>, Refusal> {
     let requested = headers.get("x-jwt-aud").and_then(|value| value.to_str().ok());
     if !caller.claims.is_for(requested.filter(|aud| !aud.is_empty())) {
@@ -34,9 +34,8 @@ pub(super) async fn get(headers: HeaderMap, caller: Caller) -> Result<Json<Value
     Ok(Json(caller.user.to_json()))
 }
 
-/// Changes the e-mail address, the password or the metadata. A new address
-/// holds at once: there is nobody to send the confirmation to. A new password
-/// signs every other session out.
+/// Changes the e-mail address, the password or the metadata. A new address takes effect at once,
+/// because no confirmation is sent. A new password ends all other sessions.
 pub(super) async fn update(
     State(auth): State<LocalAuth>,
     caller: Caller,

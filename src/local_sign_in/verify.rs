@@ -1,4 +1,4 @@
-//! `GET` and `POST /auth/v1/verify`: what a link to sign in leads to.
+//! `GET` and `POST /auth/v1/verify`: the target of a link to sign in.
 
 use axum::{
     extract::State,
@@ -23,16 +23,16 @@ use super::{
 };
 use crate::http::{Json, Query};
 
-/// Types of links that Supabase Auth knows.
+/// The types of links in Supabase Auth.
 const TYPES: [&str; 6] = ["signup", "invite", "recovery", "magiclink", "email_change", "email"];
 
-/// Those of them that are sent here.
+/// The types that are sent here.
 const SENT: [&str; 3] = ["recovery", "magiclink", "email"];
 
-/// How a session that began with a link says so in the claim `amr`.
+/// The method in the claim `amr` of a session that began with a link.
 const METHOD: &str = "otp";
 
-/// What a page sends that has the token of a link, or the code of a mail.
+/// A request with the token of a link, or with the code of a mail.
 #[derive(Deserialize)]
 pub(super) struct Verify {
     #[serde(rename = "type")]
@@ -43,15 +43,15 @@ pub(super) struct Verify {
     phone: Option<String>,
 }
 
-/// What a followed link leads to.
+/// The result of a followed link.
 enum Followed {
     /// A session, for a client without PKCE.
     Session(Box<Issued>),
-    /// A code, for the client that asked for the link.
+    /// A code, for the client that requested the link.
     Code(SecretString),
 }
 
-/// Answers a browser that follows a link: with a redirect to an address on this machine.
+/// Answers a browser that follows a link with a redirect to an address on this machine.
 pub(super) async fn follow(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -133,7 +133,7 @@ impl LocalAuth {
         Ok(issued)
     }
 
-    /// Six digits can be guessed, so guesses are slowed as those of passwords are.
+    /// Six digits can be guessed, so guesses are slowed like those of passwords.
     async fn exchange_code(
         &self,
         kind: &str,
@@ -174,7 +174,7 @@ impl Work {
         found.ok_or(Refusal::LINK_EXPIRED)
     }
 
-    /// The user that a token was made for, who may be gone or banned since.
+    /// The user of a token, unless deleted or banned since.
     async fn living_user(&mut self, found: &OneTimeToken) -> Result<User, Refusal> {
         let user = self.user(found.user_id).await?.filter(|user| user.deleted_at.is_none());
         let user = user.ok_or(Refusal::LINK_EXPIRED)?;

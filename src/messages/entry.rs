@@ -1,8 +1,8 @@
-//! One entry of what a client sent for `messages`, as a typed message.
+//! Converts one entry of a client's `messages` to a typed message.
 //!
-//! A message with a `role` is in `OpenAI`'s form and becomes what the reference's reducer makes of
-//! it ([`openai`](super::openai)). One with a `type` alone is in `LangChain`'s and keeps
-//! everything that was sent, in its order and as raw text ([`langchain`](super::langchain)).
+//! A message with a `role` is in `OpenAI`'s form and is converted as by the reference's reducer
+//! ([`openai`](super::openai)). A message with only a `type` is in `LangChain`'s form and stays as
+//! it was sent, in its order and as raw text ([`langchain`](super::langchain)).
 
 use std::borrow::Cow;
 
@@ -14,11 +14,11 @@ use super::kind::Kind;
 use super::{Change, MAX_ID_BYTES, Refused};
 use crate::json::{Members, Raw, for_each};
 
-/// The id of the `remove` entry that drops the whole list.
+/// The id of the `remove` entry that clears the whole list.
 const REMOVE_ALL: &str = "__remove_all__";
 
 impl Entry {
-    /// What the JSON text of an entry asks for.
+    /// Parses the JSON text of an entry into a change.
     pub(super) fn read(self, sent: &str) -> Result<Change, Refused> {
         match sent.as_bytes().first() {
             Some(b'"') => self.put(of_content(Kind::Human, sent)),
@@ -32,7 +32,7 @@ impl Entry {
         }
     }
 
-    /// `[role, content]`. The roles are those whose messages need nothing but a content.
+    /// `[role, content]`. The roles are those whose messages need only a content.
     fn pair(self, sent: &str) -> Result<Members<'_>, Refused> {
         let malformed =
             || self.refuse("", "a list in the place of a message must be [role, content]");
@@ -78,8 +78,8 @@ impl Entry {
         self.put(message)
     }
 
-    /// What a message is, in which form, and whether it is `OpenAI`'s developer who speaks. Where
-    /// `role` and `type` are both there the role counts; a chat message has one of its own.
+    /// The kind of a message, its form, and whether its role is `OpenAI`'s `developer`. If it has
+    /// both `role` and `type`, `role` is used; a chat message has a custom role.
     fn kind(self, sent: &Members<'_>) -> Result<(Kind, Form, bool), Refused> {
         let (role, name) = (self.name_in(sent, "role")?, self.name_in(sent, "type")?);
         match (role.as_deref(), name.as_deref()) {
@@ -96,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// The reference wants a content here too, of which it takes no notice (D7).
+    /// The reference also requires a content here, which it does not use (D7).
     fn removal(self, sent: &Members<'_>) -> Result<Change, Refused> {
         match self.id(sent)? {
             Some(id) if id == REMOVE_ALL => Ok(Change::RemoveAll),
@@ -115,14 +115,16 @@ impl Entry {
         Ok(Change::Put { id, generated, message })
     }
 
-    /// Numbers stand for their text, and an empty string is an id like any other.
+    /// Numbers are converted to text, and an empty string is an id like any other.
     fn id(self, message: &Members<'_>) -> Result<Option<String>, Refused> {
         let Some(sent) = message.get("id").filter(|sent| *sent != "null") else {
             return Ok(None);
         };
         let id = self.text_of_id(sent, ".id", "a string, a number or null")?;
         if id.len() > MAX_ID_BYTES {
-            return Err(self.refuse(".id", &format!("an id has at most {MAX_ID_BYTES} bytes")));
+            return Err(
+                self.refuse(".id", &format!("an id must have at most {MAX_ID_BYTES} bytes"))
+            );
         }
         Ok(Some(id.into_owned()))
     }
@@ -139,7 +141,7 @@ impl Entry {
         Ok(())
     }
 
-    /// A `role` or a `type`. `None`: it is not there, or null.
+    /// A `role` or a `type`. `None`: it is absent or null.
     fn name_in<'a>(
         self,
         sent: &'a Members<'_>,
@@ -151,7 +153,7 @@ impl Entry {
     }
 }
 
-/// A message of nothing but a content.
+/// A message with only a content.
 fn of_content(kind: Kind, content: &str) -> Members<'_> {
     [("type", kind.as_json()), ("content", content)].into_iter().collect()
 }

@@ -1,4 +1,4 @@
-//! The fields that messages of both forms have: content, name, and those of a tool's message.
+//! The fields of messages of both forms: content, name, and those of a tool message.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use super::kind::Kind;
 use crate::json::{Members, Raw, for_each};
 
 impl Entry {
-    /// Refuses what the reference's reducer refuses, and types the rest in its place.
+    /// Refuses fields that the reference's reducer refuses, and converts the others in place.
     pub(super) fn type_common_fields(
         self,
         kind: Kind,
@@ -35,18 +35,18 @@ impl Entry {
         if kind == Kind::Tool { self.type_tool_fields(message) } else { Ok(()) }
     }
 
-    /// The content as it is stored. `None`: as it was sent.
+    /// The content to store. `None`: unchanged.
     fn content(self, kind: Kind, form: Form, sent: &str) -> Result<Option<String>, Refused> {
         let nothing = || Ok(Some("\"\"".to_owned()));
         match sent.as_bytes().first() {
             Some(b'"') => Ok(None),
             Some(b'n') => nothing(),
-            // `LangChain` prints empty lists too, where a model answered with calls alone.
+            // `LangChain` also prints an empty list if a model answered only with calls.
             Some(b'[') if is_empty(sent) && form == Form::LangChain => Ok(None),
             Some(b'[' | b'{') if is_empty(sent) => nothing(),
             Some(b'[') if kind == Kind::Tool => Ok(parts_as_text(sent)),
             Some(b'[') => self.check_parts(sent, ".content").map(|()| None),
-            // What a tool returned is not always text.
+            // The result of a tool may not be text.
             _ if kind == Kind::Tool => Ok(Some(as_text(sent))),
             _ => {
                 Err(self
@@ -101,7 +101,7 @@ impl Entry {
     }
 }
 
-/// The parts of what a tool returned, each a string or an object. `None`: they are already.
+/// The parts of a tool's result, each as a string or an object. `None`: unchanged.
 fn parts_as_text(list: &str) -> Option<String> {
     let (mut text, mut is_changed) = (String::from("["), false);
     let read = for_each(list, |part| {
@@ -125,13 +125,13 @@ fn as_text(value: &str) -> String {
     Raw::from_text(value).map(|value| json_string(value.text())).unwrap_or_default()
 }
 
-/// Whether a list, an object or a string holds nothing.
+/// Whether a list, an object or a string is empty.
 pub(super) fn is_empty(value: &str) -> bool {
     let inner = value.get(1..value.len().saturating_sub(1)).unwrap_or_default();
     value.starts_with(['[', '{']) && inner.trim_ascii().is_empty()
 }
 
-/// The text of a JSON string. `None`: it is another value.
+/// The text of a JSON string. `None`: the value is not a string.
 pub(super) fn string(sent: &str) -> Option<Cow<'_, str>> {
     let plain = sent.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match plain {
@@ -145,7 +145,7 @@ pub(super) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A number as Python prints it, which is what the reference makes of a number for an id.
+/// A number as Python prints it, as the reference does for a numeric id.
 fn text_of_number(sent: &str) -> Cow<'_, str> {
     if !sent.contains(['.', 'e', 'E']) {
         return Cow::Borrowed(if sent == "-0" { "0" } else { sent });

@@ -1,15 +1,15 @@
-//! An entry of `messages` by its place, the form that it was sent in, and how it is refused.
+//! An entry of `messages` by its index, its form, and its refusals.
 
 use super::Refused;
 use crate::json::{Members, quoted};
 
-/// An entry by its index in the list that was sent. `None`: it was sent without a list.
+/// An entry by its index in the list. `None`: it was sent without a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) index: Option<usize>,
 }
 
-/// Which form a message was sent in.
+/// The form of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     OpenAi,
@@ -17,12 +17,12 @@ pub(super) enum Form {
 }
 
 impl Entry {
-    /// Reads an object of the message at `field`.
+    /// Parses the object at `field` of the message.
     pub(super) fn members<'a>(self, sent: &'a str, field: &str) -> Result<Members<'a>, Refused> {
         if !sent.starts_with('{') {
             return Err(self.refuse(field, "must be an object"));
         }
-        // What is JSON and an object is read unless it has too many keys.
+        // The text is a JSON object, so parsing fails only if it has too many keys.
         Members::read(sent).map_err(|_| self.refuse(field, "an object with too many keys"))
     }
 

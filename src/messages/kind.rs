@@ -10,12 +10,12 @@ pub(super) enum Kind {
     Function,
     /// A message whose `role` is free text.
     Chat,
-    /// No message, but the removal of one.
+    /// Not a message, but the removal of one.
     Remove,
 }
 
 impl Kind {
-    /// The kind that a `role` names.
+    /// The kind of a `role`.
     pub(super) fn of_role(role: &str) -> Option<Kind> {
         Some(match role {
             "human" | "user" => Kind::Human,
@@ -28,8 +28,8 @@ impl Kind {
         })
     }
 
-    /// The kind that a `type` names. The reference takes roles as types too, and keeps no chunks in
-    /// a state.
+    /// The kind of a `type`. The reference also accepts roles as types, and stores no chunks in a
+    /// state.
     pub(super) fn of_type(name: &str) -> Option<Kind> {
         match name {
             "chat" => Some(Kind::Chat),
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// The kind that a class of `langchain_core` is of.
+    /// The kind of a class of `langchain_core`.
     pub(super) fn of_class(class: &str) -> Option<Kind> {
         Some(match class {
             "HumanMessage" | "HumanMessageChunk" => Kind::Human,

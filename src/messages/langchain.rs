@@ -1,7 +1,7 @@
-//! Messages in `LangChain`'s own form, which survive as they were sent (D24).
+//! Messages in `LangChain`'s form, which are stored as they were sent (D24).
 //!
-//! What is changed: an alias of a type becomes its name, and what is `OpenAI`'s all the same
-//! (`content: null`, calls with a `function`, a number as `tool_call_id`) is typed.
+//! There are two exceptions: an alias of a type is replaced by its name, and parts in `OpenAI`'s
+//! form (`content: null`, calls with a `function`, a numeric `tool_call_id`) are converted.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::kind::Kind;
 use crate::json::{Members, for_each};
 
 impl Entry {
-    /// A message that says its kind in `type`.
+    /// A message with its kind in `type`.
     pub(super) fn type_langchain(
         self,
         kind: Kind,
@@ -24,12 +24,12 @@ impl Entry {
         Ok(message)
     }
 
-    /// Takes a message out of `LangChain`'s serialised form,
-    /// `{"lc":1,"type":"constructor","id":[..., class],"kwargs":{...}}`. The class gives the type
-    /// unless the message names its own. Everything else comes back as it is.
+    /// Unwraps a message in `LangChain`'s serialised form, `{"lc":1,"type":"constructor","id":[...,
+    /// class],"kwargs":{...}}`. The class gives the type unless the message has one. Every other
+    /// value is returned unchanged.
     pub(super) fn unwrap_constructor(self, mut sent: Members<'_>) -> Result<Members<'_>, Refused> {
         let Some(kind) = class_of_constructor(&sent) else { return Ok(sent) };
-        // What was just read is borrowed from the request.
+        // A value that was just parsed is borrowed from the request.
         let Some(Cow::Borrowed(kwargs)) = sent.take("kwargs") else { return Ok(sent) };
         let mut kwargs = self.members(kwargs, ".kwargs")?;
         if kwargs.get("type") == Some("null") {

@@ -1,9 +1,9 @@
 //! The reducer of the `messages` field (D7, D24).
 //!
-//! [`read`] turns what a client sent into [`Change`]s, one an entry and in order.
-//! [`ids_to_look_up`] names the ids whose presence in the thread's list decides the outcome, and
-//! [`reduce()`] says which rows to write. Nothing here reads the messages that are stored already,
-//! so an update costs as much as the update is long, whatever the conversation's length.
+//! [`read`] converts a client's messages to [`Change`]s, one per entry and in order.
+//! [`ids_to_look_up`] returns the ids on whose presence in the thread's list the outcome depends,
+//! and [`reduce()`] the rows to write. The stored messages are never read, so the cost of an update
+//! depends on its own length and not on that of the conversation.
 
 mod entry;
 mod fields;
@@ -22,58 +22,58 @@ pub use reduce::{Plan, Row, ids_to_look_up, reduce};
 use crate::json::{Raw, for_each};
 use form::Entry;
 
-/// The channel with this reducer. All others keep their last value.
+/// The channel with this reducer. Other channels keep their last value.
 pub const CHANNEL: &str = "messages";
 
-/// Longest message id in bytes: ids are indexed.
+/// Maximum bytes of a message id, because ids are indexed.
 pub const MAX_ID_BYTES: usize = 1024;
 
-/// Most entries of `messages` in one request. Each takes some hundred bytes of memory on its way to
-/// the database, and a row there, however short it is.
+/// Maximum number of entries of `messages` in one request. Each needs some hundred bytes of memory
+/// on its way to the database, and a row there, however short it is.
 pub const MAX_PER_REQUEST: usize = 50_000;
 
 /// One entry of an update.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// Replaces the message that has the id, or appends when there is none.
+    /// Replaces the message with the id, or appends if there is none.
     Put {
-        /// The id, which `message` carries too.
+        /// The id, which is also in `message`.
         id: String,
-        /// Whether the id was made here, so that no stored message can have it.
+        /// Whether the id was generated here, so that no stored message can have it.
         generated: bool,
-        /// The whole message, typed and with its id.
+        /// The whole converted message, with its id.
         message: Raw,
     },
-    /// Removes the message that has the id.
+    /// Removes the message with the id.
     Remove {
         /// The id.
         id: String,
     },
-    /// Drops everything before it, earlier entries of the same update included.
+    /// Removes all earlier messages, including earlier entries of the same update.
     RemoveAll,
 }
 
-/// Why an update is refused. The text starts with the field, from `values` on.
+/// Why an update is refused. The text begins with the path of the field, from `values` on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
 
-/// Reads the JSON text of what was sent for `messages`: a list, or a single message.
+/// Parses the JSON text of `messages`: a list, or a single message.
 pub fn read(sent: &str) -> Result<Vec<Change>, Refused> {
     let mut changes = Vec::new();
     read_into(&mut changes, sent, usize::MAX)?;
     Ok(changes)
 }
 
-/// Reads the same behind other changes of an update. More than `max` entries are refused, which is
-/// what is left of [`MAX_PER_REQUEST`].
+/// Parses the same and appends it to other changes of an update. More than `max` entries are
+/// refused, which is the rest of [`MAX_PER_REQUEST`].
 pub fn read_into(changes: &mut Vec<Change>, sent: &str, max: usize) -> Result<(), Refused> {
     if !sent.starts_with('[') {
         check_number(1, max)?;
         changes.push(Entry { index: None }.read(sent)?);
         return Ok(());
     }
-    // Counted first, so that nothing is made of a list that is too long.
+    // Counted first, so that a list that is too long is not parsed.
     let mut count = 0;
     let counted = for_each(sent, |_| {
         count += 1;

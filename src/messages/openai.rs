@@ -1,4 +1,4 @@
-//! Messages in `OpenAI`'s form, which become what the reference's reducer makes of them (D24).
+//! Messages in `OpenAI`'s form, which are converted as by the reference's reducer (D24).
 
 use std::borrow::Cow;
 
@@ -8,27 +8,28 @@ use super::form::{Entry, Form};
 use super::kind::Kind;
 use crate::json::Members;
 
-/// The fields of a message by where `LangChain` keeps them.
+/// The fields of a message, by their location in `LangChain`'s form.
 #[derive(Default)]
 struct Fields<'a> {
-    /// Those that its messages have.
+    /// The fields of its messages.
     own: Members<'a>,
     /// All others.
     extra: Members<'a>,
-    /// What the client itself put into `additional_kwargs`.
+    /// The client's own `additional_kwargs`.
     kwargs: Option<Cow<'a, str>>,
 }
 
 impl Entry {
-    /// A message that says its kind in `role`. What `LangChain`'s messages have no field for goes
-    /// to `additional_kwargs`, where the client's own entries win.
+    /// A message with its kind in `role`. Fields that `LangChain`'s messages do not have go to
+    /// `additional_kwargs`, where the client's own entries take precedence.
     pub(super) fn type_openai(self, kind: Kind, sent: Members<'_>) -> Result<Members<'_>, Refused> {
         let Fields { own: mut message, mut extra, kwargs } = Fields::of(kind, sent);
         self.type_common_fields(kind, Form::OpenAi, &mut message)?;
         self.type_tool_calls(Form::OpenAi, &mut message)?;
         if let Some(kwargs) = &kwargs {
             for (key, value) in self.members(kwargs, ".additional_kwargs")? {
-                // Owned, because the text that they are read from ends with this function.
+                // Owned, because the text that they borrow from is dropped at the end of this
+                // function.
                 extra.set(key.into_owned(), value.into_owned());
             }
         }
@@ -43,7 +44,7 @@ impl Entry {
 }
 
 impl<'a> Fields<'a> {
-    /// Fields of `LangChain` that only say that there is nothing are left out.
+    /// Empty default fields of `LangChain` are left out.
     fn of(kind: Kind, sent: Members<'a>) -> Fields<'a> {
         let is_tool = kind == Kind::Tool;
         let is_spoken = matches!(kind, Kind::Human | Kind::Ai);

@@ -1,4 +1,4 @@
-//! Where the changes of an update go in a thread's list of messages.
+//! Applies the changes of an update to a thread's list of messages.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -6,32 +6,32 @@ use std::hash::BuildHasher;
 use super::{Change, Refused};
 use crate::json::{Raw, quoted};
 
-/// What to write. Positions are places in the thread's list and only grow: a position belongs to
-/// one message for life, and a removed message that is put again later gets a new one.
+/// The rows to write. Positions in the thread's list only grow: a position belongs to one message
+/// for life, and a removed message that is added again gets a new one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan<'a> {
-    /// Where the list starts from now on: everything at positions before it is gone. `None`: the
-    /// start stays.
+    /// The new start of the list: all messages at earlier positions are removed. `None`: the start
+    /// does not change.
     pub start: Option<i64>,
-    /// At most one a position, and one an id. New positions follow each other without gaps.
+    /// At most one per position and per id. New positions have no gaps.
     pub rows: Vec<Row<'a>>,
     /// The next free position.
     pub end: i64,
 }
 
-/// One place in the list.
+/// One position in the list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row<'a> {
-    /// The place.
+    /// The position.
     pub position: i64,
-    /// The id of the message that has the place.
+    /// The id of the message at the position.
     pub id: &'a str,
     /// The message. `None`: it is removed.
     pub message: Option<&'a Raw>,
 }
 
-/// The ids whose presence in the current list decides the outcome, each once: none that were
-/// generated, and none at all when the list is cleared.
+/// The ids on whose presence in the current list the outcome depends, each once: no generated ids,
+/// and none at all if the list is cleared.
 #[must_use]
 pub fn ids_to_look_up(changes: &[Change]) -> Vec<&str> {
     let mut seen = HashSet::new();
@@ -50,11 +50,11 @@ pub fn ids_to_look_up(changes: &[Change]) -> Vec<&str> {
     ids
 }
 
-/// The position of a message that has none yet.
+/// Marks a message without a position yet.
 const NEW: i64 = -1;
 
-/// Applies an update to the list. `present` has the positions of those [`ids_to_look_up`] that
-/// are in the list, `end` is the list's next free position.
+/// Applies an update to the list. `present` has the positions of those of [`ids_to_look_up`] that
+/// are in the list; `end` is the list's next free position.
 pub fn reduce<'a, S: BuildHasher>(
     changes: &'a [Change],
     present: &HashMap<String, i64, S>,
@@ -66,7 +66,7 @@ pub fn reduce<'a, S: BuildHasher>(
         if clear.is_some() { None } else { present.get(id).copied() }
     };
 
-    // In the order in which the update touches them first.
+    // In the order of their first occurrence in the update.
     let mut rows: Vec<Row<'a>> = Vec::with_capacity(last.len());
     let mut touched: HashMap<&str, usize> = HashMap::new();
     for change in last {
@@ -97,8 +97,8 @@ pub fn reduce<'a, S: BuildHasher>(
     Ok(Plan { start: clear.map(|_| end), rows, end: next })
 }
 
-/// Gives new messages their positions, and answers with the next free one. A new message that is
-/// removed again by the same update gets none.
+/// Assigns positions to new messages, and returns the next free one. A new message that the same
+/// update removes gets none.
 fn place_new(rows: &mut Vec<Row<'_>>, end: i64) -> i64 {
     let mut next = end;
     rows.retain_mut(|row| {

@@ -214,7 +214,7 @@ fn what_cannot_be_a_message_is_refused_by_the_name_of_its_field() {
         (r#"[{"type":"ai","content":5}]"#, "[0].content: must be"),
         (r#"[{"type":"ai","content":["x",5]}]"#, "[0].content[1]: a part must be"),
         (r#"[{"type":"ai","content":"","id":true}]"#, "[0].id: must be a string, a number"),
-        (&long, "[1].id: an id has at most 1024 bytes"),
+        (&long, "[1].id: an id must have at most 1024 bytes"),
         (r#"[{"type":"remove"}]"#, "[0].id: the id of the message to remove is missing"),
         (r#"[{"role":"tool","content":""}]"#, "[0]: a tool's message needs a `tool_call_id`"),
         (r#"[{"role":"function","content":""}]"#, "[0].name: "),

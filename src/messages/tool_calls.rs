@@ -1,4 +1,4 @@
-//! The calls of tools in a message: `OpenAI`'s form becomes `LangChain`'s (D24).
+//! Converts the tool calls of a message from `OpenAI`'s form to `LangChain`'s (D24).
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::json::{self, Members, Raw, Unstorable, for_each};
 /// Calls in `LangChain`'s form, as JSON lists.
 struct ToolCalls {
     valid: String,
-    /// Those whose arguments are no JSON object. `None`: there are none.
+    /// Calls whose arguments are not a JSON object. `None`: there are none.
     invalid: Option<String>,
 }
 
@@ -23,8 +23,8 @@ enum Arguments {
 }
 
 impl Entry {
-    /// Types the `tool_calls` of a message. Those whose arguments are no JSON object, which the
-    /// reference's reducer fails on, go to `invalid_tool_calls`.
+    /// Converts the `tool_calls` of a message. Calls whose arguments are not a JSON object, on
+    /// which the reference's reducer fails, go to `invalid_tool_calls`.
     pub(super) fn type_tool_calls(
         self,
         form: Form,
@@ -44,8 +44,8 @@ impl Entry {
         Ok(())
     }
 
-    /// Calls that only `additional_kwargs` has, where `LangChain` keeps them as they were sent. The
-    /// reducer takes no notice of malformed ones.
+    /// Converts calls that are only in `additional_kwargs`, where `LangChain` keeps them as they
+    /// were sent. The reducer ignores malformed ones.
     pub(super) fn type_tool_calls_of_kwargs(self, kwargs: &Members<'_>, message: &mut Members<'_>) {
         let has_calls = message.get("tool_calls").is_some_and(|calls| calls != "[]")
             || message.get("invalid_tool_calls").is_some();
@@ -59,7 +59,7 @@ impl Entry {
         }
     }
 
-    /// A list of calls in `LangChain`'s form. `None`: they are already.
+    /// A list of calls in `LangChain`'s form. `None`: they already are.
     fn tool_calls(self, sent: &str, field: &str, form: Form) -> Result<Option<ToolCalls>, Refused> {
         let (mut valid, mut invalid, mut index) = (List::default(), List::default(), 0_usize);
         let mut is_changed = form == Form::OpenAi;
@@ -87,7 +87,7 @@ impl Entry {
         Ok(is_changed.then_some(ToolCalls { valid, invalid }))
     }
 
-    /// One call of `OpenAI`'s form, and whether it is a valid one.
+    /// One call in `OpenAI`'s form, and whether it is valid.
     fn tool_call<'a>(
         self,
         call: &'a Members<'_>,
@@ -124,8 +124,8 @@ impl Entry {
         Ok((typed, is_valid))
     }
 
-    /// Arguments come as a string of JSON, from some as the object itself, and from others not at
-    /// all if a tool has no parameters.
+    /// Arguments are a string of JSON, from some clients an object, and from others absent if a
+    /// tool has no parameters.
     fn arguments(self, sent: &str, field: &str) -> Result<Arguments, Refused> {
         let none = || Ok(Arguments::Valid("{}".to_owned()));
         match sent.as_bytes().first() {
@@ -143,7 +143,7 @@ impl Entry {
         }
     }
 
-    /// A list with the elements of `more` at its end.
+    /// A list with the elements of `more` appended.
     fn joined(self, before: Option<&str>, more: String) -> Result<String, Refused> {
         let Some(before) = before else { return Ok(more) };
         let mut all = List::default();
@@ -182,7 +182,8 @@ impl List {
     }
 }
 
-/// Models write line ends into their strings as they are, and the reducer takes them.
+/// Escapes control characters, because models write unescaped line breaks into strings, and the
+/// reducer accepts them.
 fn with_escaped_controls(text: &str) -> String {
     let (mut escaped, mut in_string, mut is_escaped) =
         (String::with_capacity(text.len()), false, false);

@@ -1,10 +1,11 @@
-//! The page at `/app`: a person's view of their threads. It calls the public API with the user's
-//! token, like any other client, and holds no credentials on the server's side.
+//! The page at `/app`: a user's view of their threads. It calls the public API with the user's
+//! token, like any other client, and holds no credentials on the server.
 //!
 //! Its files are compiled in. They refer to each other and to the API by relative addresses, so the
-//! page works below any path that a proxy puts before it.
+//! page works below any path prefix of a proxy.
 
 mod files;
+mod scripts;
 mod sign_in;
 
 use std::sync::Arc;
@@ -21,12 +22,12 @@ use crate::http::{Error, Json};
 use files::{File, INDEX, Kept};
 use sign_in::{Described, SignInOfPage};
 
-/// The page's features, which no file of it needs: a browser must not grant them to what a user
-/// wrote.
+/// The browser features that the page does not need, and that a browser must not grant to users'
+/// content.
 const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
-/// `/app` and what is below it, unless the settings turn it off.
-pub(crate) fn routes(config: &Config) -> Router {
+/// `/app` and the paths below it, unless the settings turn it off.
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(config: &Config) -> Router<S> {
     let Some(page) = &config.page else { return Router::new() };
     let sign_in = Arc::new(SignInOfPage::new(page, &config.sign_in));
     let agent = config.agent.is_some();
@@ -39,13 +40,13 @@ pub(crate) fn routes(config: &Config) -> Router {
         .with_state(sign_in)
 }
 
-/// Leads a browser that asks for `/` to the page.
+/// Redirects a browser from `/` to the page.
 pub(crate) fn redirect_from_root() -> Response {
     to("app/", StatusCode::SEE_OTHER)
 }
 
-/// Whether the sender of a request would rather see a page than JSON: it names `text/html`, as
-/// browsers do and clients of an API do not.
+/// Whether a request prefers a page to JSON: its `Accept` names `text/html`, as in browsers and
+/// unlike clients of an API.
 pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accept.flat_map(|value| value.split(',')).any(|range| {
@@ -55,7 +56,7 @@ pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a parameter of a media range or of a coding says that it is not wanted.
+/// Whether a parameter of a media range or of a coding is `q=0`.
 fn is_zero_quality(parameter: &str) -> bool {
     let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
     weight.is_some_and(|weight| weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0))
@@ -74,10 +75,11 @@ fn to(location: &'static str, status: StatusCode) -> Response {
 async fn index(State(sign_in): State<Arc<SignInOfPage>>, headers: HeaderMap) -> Response {
     let mut response = INDEX.answer(&headers, Kept::Never);
     let policy = HeaderValue::try_from(content_security_policy(&sign_in.origins().await));
-    // Origins come from parsed URLs, so they are always a header's value. Without a policy there is
-    // no page.
+    // Origins come from parsed URLs, so they are always valid in a header. Without a policy the
+    // page is not served.
     let Ok(policy) = policy else {
-        return Error::Internal("the page's policy is no header value".to_owned()).into_response();
+        return Error::Internal("the page's policy cannot be sent in a header".to_owned())
+            .into_response();
     };
     let named = [
         (header::CONTENT_SECURITY_POLICY, policy),
@@ -93,7 +95,7 @@ async fn index(State(sign_in): State<Arc<SignInOfPage>>, headers: HeaderMap) -> 
     response
 }
 
-/// What the page's document may load and talk to: its own files, the API and the sign-in.
+/// The sources that the page's document may use: its own files, the API and the sign-in.
 fn content_security_policy(sign_in: &[String]) -> String {
     let mut connect = String::from("'self'");
     for origin in sign_in {
@@ -107,12 +109,12 @@ fn content_security_policy(sign_in: &[String]) -> String {
     )
 }
 
-/// What the page has to know before anybody is signed in. Nothing in it is secret.
+/// The configuration of the page before the sign-in. Nothing in it is secret.
 #[derive(Serialize)]
 struct Configuration<'a> {
     version: &'static str,
     sign_in: Described<'a>,
-    /// Whether there is an agent to send messages to.
+    /// Whether messages can be sent to an agent.
     agent: bool,
 }
 
@@ -125,10 +127,10 @@ async fn configuration(
     Ok(([(header::CACHE_CONTROL, "no-cache")], Json(configuration)).into_response())
 }
 
-/// A file below the version of the whole page: a browser keeps it as long as it likes.
+/// A file below the version of the whole page, which a browser may cache for ever.
 async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Error> {
     let mut segments = uri.path().rsplit('/');
-    // No name of a file has a letter that a path would encode.
+    // No name of a file has a character that a path would encode.
     let found = segments.next().and_then(File::named);
     let is_current = segments.next() == Some(files::version());
     let found = found.filter(|_| is_current).ok_or(Error::NotFound)?;

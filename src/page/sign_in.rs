@@ -1,4 +1,4 @@
-//! What the page learns of the sign-in. Only what is meant for browsers is ever in it.
+//! The description of the sign-in for the page. It contains only data for browsers.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::authn::{self, ProviderEndpoints};
 use crate::config::{Page, SignIn};
 use crate::http::Error;
 
-/// How long the provider's addresses count, which hardly ever change.
+/// How long the provider's addresses are cached, which rarely change.
 const KEPT: Duration = Duration::from_mins(10);
 
 /// How the page signs users in.
@@ -21,25 +21,25 @@ pub(super) enum SignInOfPage {
     Local,
     /// At a Supabase project.
     Supabase {
-        /// Where browsers reach it.
+        /// Its address for browsers.
         url: Url,
-        /// For browsers. Without it the page can sign nobody in.
+        /// The key for browsers. Without it users cannot sign in on the page.
         publishable_key: Option<String>,
     },
     /// At an OpenID Connect provider.
     Oidc {
         /// The provider.
         issuer: String,
-        /// For whom its tokens are to be.
+        /// The audience of its tokens.
         audience: String,
-        /// What the page is to it. Without it the page can sign nobody in.
+        /// The page's client id. Without it users cannot sign in on the page.
         client_id: Option<String>,
-        /// Its addresses, and when they were read.
+        /// Its addresses, and the time when they were fetched.
         endpoints: Mutex<Option<(Instant, Box<ProviderEndpoints>)>>,
     },
 }
 
-/// What the page is told of the sign-in.
+/// The description of the sign-in for the page.
 #[derive(Debug, Serialize)]
 #[serde(tag = "mode", rename_all = "lowercase")]
 pub(super) enum Described<'a> {
@@ -56,7 +56,7 @@ pub(super) enum Described<'a> {
 }
 
 impl SignInOfPage {
-    /// As the settings say.
+    /// The sign-in of the settings.
     pub(super) fn new(page: &Page, sign_in: &SignIn) -> SignInOfPage {
         match sign_in {
             SignIn::Supabase { url, .. } => {
@@ -73,7 +73,7 @@ impl SignInOfPage {
             }
             SignIn::Oidc { issuer, audience } => {
                 if page.oidc_client_id.is_none() {
-                    warn!("no OIDC_CLIENT_ID: nobody can sign in on the page at /app");
+                    warn!("no OIDC_CLIENT_ID: users cannot sign in on the page at /app");
                 }
                 SignInOfPage::Oidc {
                     issuer: issuer.clone(),
@@ -87,7 +87,7 @@ impl SignInOfPage {
         }
     }
 
-    /// What the page is told.
+    /// The description for the page.
     pub(super) async fn described(&self) -> Result<Described<'_>, Error> {
         let sign_in = match self {
             SignInOfPage::Local => Described::Local,
@@ -107,12 +107,12 @@ impl SignInOfPage {
         Ok(sign_in)
     }
 
-    /// Where the page's requests go beside this server.
+    /// The origins of the page's requests, in addition to this server.
     pub(super) async fn origins(&self) -> Vec<String> {
         match self {
             SignInOfPage::Local | SignInOfPage::Oidc { client_id: None, .. } => Vec::new(),
             SignInOfPage::Supabase { url, .. } => vec![url.origin().ascii_serialization()],
-            // A provider that is away now is asked again by the page, which then loads anew.
+            // If the provider is unavailable, the page asks again later and reloads.
             SignInOfPage::Oidc { .. } => match self.endpoints().await {
                 Ok(endpoints) => endpoints.origins(),
                 Err(_) => Vec::new(),
@@ -134,7 +134,7 @@ impl SignInOfPage {
                 *known = Some((Instant::now(), endpoints.clone()));
                 Ok(endpoints)
             }
-            // Better the old ones than none.
+            // Outdated addresses are better than none.
             Err(cause) => known.as_ref().map(|(_, endpoints)| endpoints.clone()).ok_or_else(|| {
                 let retry_after = Duration::from_secs(2);
                 authn::Error::Unavailable { retry_after, cause }.into()

@@ -1,4 +1,4 @@
-//! What goes on beside requests.
+//! Background tasks of a server.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,22 +9,27 @@ use tracing::{error, info, warn};
 use crate::metrics::{Metrics, metrics};
 use crate::store::{PutOff, Settled, Store};
 
-/// How often samples are merged, without which they pile up until somebody asks for metrics.
+/// How often samples are merged. Without this they accumulate until the metrics are read.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
-/// How often what agents have written is worked off.
+/// How often the changes that agents have written are processed.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How often it is asked whether tables of an agent are attached.
-const SETTLE_UNATTACHED: Duration = Duration::from_secs(1);
+/// Pause after the database has failed.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
-/// What goes on beside requests. Ends when it is dropped.
+/// The background tasks, which end when this is dropped.
 pub(super) fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let changes = store.changes().clone();
     tasks.spawn(for_ever("news of changes", move || {
         let changes = changes.clone();
         async move { Box::pin(changes.run()).await }
+    }));
+    let digests = store.clone();
+    tasks.spawn(for_ever("digests", move || {
+        let store = digests.clone();
+        async move { Box::pin(store.keep_digests()).await }
     }));
     let agents = store.clone();
     tasks.spawn(for_ever("agents' threads", move || {
@@ -45,7 +50,7 @@ pub(super) fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()>
     tasks
 }
 
-/// Starts a task again if a bug ends it.
+/// Restarts a task if a bug ends it.
 async fn for_ever<F>(name: &'static str, task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -54,13 +59,13 @@ where
         let mut running = JoinSet::new();
         running.spawn(task());
         if let Some(Err(error)) = running.join_next().await {
-            error!(%error, "{name} broke, and is started again");
+            error!(%error, "{name} failed and is restarted");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// Carries out what threads' ttl asks for, in small batches.
+/// Deletes or prunes expired threads, in small batches.
 async fn sweep(store: &Store, interval: Duration) {
     let mut put_off = PutOff::default();
     loop {
@@ -84,18 +89,17 @@ async fn sweep(store: &Store, interval: Duration) {
     }
 }
 
-/// Works off what agents have written, if their tables are attached.
+/// Processes the changes that agents have written, if their tables are attached.
 async fn settle_agents(store: &Store) {
     let mut settled = Settled::default();
     loop {
-        let pause = match store.settle_agents(&mut settled).await {
-            Ok(true) => SETTLE,
-            Ok(false) => SETTLE_UNATTACHED,
+        match store.settle_agents(&mut settled).await {
+            Ok(true) => tokio::time::sleep(SETTLE).await,
+            Ok(false) => store.attachment_news().await,
             Err(error) => {
-                warn!(%error, "could not look after agents' threads");
-                SETTLE_UNATTACHED
+                warn!(%error, "could not process the changes of agents' threads");
+                tokio::time::sleep(SETTLE_AGAIN).await;
             }
-        };
-        tokio::time::sleep(pause).await;
+        }
     }
 }

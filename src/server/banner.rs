@@ -1,4 +1,4 @@
-//! What the terminal shows when the server is ready.
+//! The text that the terminal shows when the server is ready.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -11,7 +11,7 @@ use crate::embedded_postgres::{self, Embedded};
 use crate::http::AppShares;
 use crate::store::{self, OpenError, Store};
 
-/// The database under the store, as far as this program answers for it.
+/// The part of the database that this program runs.
 pub(super) enum Running {
     External,
     #[cfg(feature = "embedded")]
@@ -56,7 +56,7 @@ pub(super) async fn open_database(
     }
 }
 
-/// Brings the schema up to date, or checks that it is, before anything else connects.
+/// Brings the schema up to date, or checks it, before anything else connects.
 pub(super) async fn open_store(
     config: &Config,
     database: PgConnectOptions,
@@ -74,6 +74,7 @@ pub(super) async fn open_store(
         pooler: config.database_pooler,
         direct,
         aes_key: config.aes_key.clone(),
+        owner_key: config.agent.as_ref().map(|agent| agent.owner_key.clone()),
         quotas: store::Quotas {
             threads: config.limits.threads_per_user,
             state_bytes: config.limits.state_bytes,

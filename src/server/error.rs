@@ -10,17 +10,17 @@ use crate::embedded_postgres;
 use crate::local_sign_in;
 use crate::store::OpenError;
 
-/// Why a server did not start. One line for the operator.
+/// Why a server did not start, in one line for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is taken or not ours.
+    /// The address is in use or not of this machine.
     #[error("cannot listen on {address}, set {setting} or HOST to another: {source}")]
     Listen {
-        /// Which port it is.
+        /// The setting of the port.
         setting: &'static str,
         /// HOST and the port.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The embedded database did not start.
@@ -40,11 +40,11 @@ pub enum StartError {
     /// There is no handler for the OpenID Connect provider.
     #[error("OIDC_ISSUER: {0}")]
     Oidc(#[from] NoIssuer),
-    /// An HTTP client, for the sign-in or for the agent, cannot be made.
-    #[error("cannot make an HTTP client: {0}")]
+    /// The HTTP client for the sign-in or for the agent cannot be created.
+    #[error("cannot create an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
-    /// The URL of this server's own sign-in cannot be made.
+    /// The URL of this server's own sign-in cannot be built.
     #[cfg(feature = "local-auth")]
-    #[error("cannot make a URL of this server's address: {0}")]
+    #[error("cannot build a URL from this server's address: {0}")]
     Url(#[from] url::ParseError),
 }

@@ -10,7 +10,7 @@ use super::background::background;
 use super::banner::banner;
 use super::database::{Running, open_database, open_store};
 use super::error::StartError;
-use super::listener::{Port, Routes};
+use super::listener::{Port, Served};
 use super::router;
 use super::sign_in::sign_in;
 use super::stop_signal::StopSignal;
@@ -23,10 +23,10 @@ use crate::http::{App, AppShares};
 use crate::metrics::metrics;
 use crate::store::Changes;
 
-/// How long requests under way may take once the server was told to stop.
+/// How long active requests may take after the signal to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A server that is ready, and serves.
+/// A running server.
 pub struct Server {
     api: Port,
     metrics: Option<Port>,
@@ -38,20 +38,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the ports, then the database, then the sign-in: what fails first is cheapest.
+    /// Opens the ports, then the database, then the sign-in, so that the cheapest failure comes
+    /// first.
     ///
-    /// From the first moment on `/ok` answers, and all else is asked to come back later. The
-    /// server that this resolves to serves everything, until it is dropped.
+    /// From the beginning `/ok` answers, and all other requests get 503. The server that this
+    /// resolves to serves everything, until it is dropped.
     ///
-    /// `policy` puts the on handlers behind the sign-in that the settings ask for.
+    /// `policy` adds the on handlers to the sign-in of the settings.
     pub async fn start(
         config: Config,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,
     ) -> Result<Server, StartError> {
         let _ = metrics();
-        let routes = Routes::new(router::starting(&config));
+        let routes = Served::new(router::starting(&config));
         let api = open_port("PORT", config.port, &config, routes.clone()).await?;
-        let metrics_routes = Routes::new(router::metrics(None, &config));
+        let metrics_routes = Served::new(router::metrics(None, &config));
         let metrics = match config.metrics_port {
             Some(port) => {
                 let routes = metrics_routes.clone();
@@ -94,13 +95,13 @@ impl Server {
         }
     }
 
-    /// Where the server listens.
+    /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.api.address()
     }
 
-    /// Where `/metrics` is, if it has a port of its own.
+    /// The address of `/metrics`, if it has a separate port.
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(Port::address)
@@ -112,22 +113,21 @@ impl Server {
         self.app.store.changes()
     }
 
-    /// What to print when the server is ready.
+    /// The text to print when the server is ready.
     #[must_use]
     pub fn banner(&self) -> &str {
         &self.banner
     }
 
-    /// Serves until the first `stop`. Then says that it is not ready, and goes on for
-    /// `SHUTDOWN_DELAY` or until the next `stop`, so that load balancers can move on. Then takes
-    /// no more connections and lets the requests under way finish, until the deadline or the next
-    /// `stop`.
+    /// Serves until the first `stop`. Then reports that it is not ready, and keeps serving for
+    /// `SHUTDOWN_DELAY` or until the next `stop`, so that load balancers can notice. Then accepts
+    /// no more connections and lets active requests finish, until the deadline or the next `stop`.
     pub async fn run(self, mut stop: StopSignal) {
         let mut background = background(&self.app.store, self.sweep_interval);
         stop.next().await;
         self.app.draining.cancel();
         if !self.shutdown_delay.is_zero() {
-            info!(delay = ?self.shutdown_delay, "stopping soon: not ready any more");
+            info!(delay = ?self.shutdown_delay, "stopping soon: no longer ready");
             tokio::select! {
                 () = tokio::time::sleep(self.shutdown_delay) => {}
                 () = stop.next() => {}
@@ -140,9 +140,9 @@ impl Server {
             () = tokio::time::sleep(DRAIN_DEADLINE) => warn!("requests were cut off"),
             () = stop.next() => warn!("requests were cut off"),
         }
-        // Waits for them: one that runs on would complain of the closed pool.
+        // Waits for the tasks, because a running one would log an error about the closed pool.
         background.shutdown().await;
-        // Statements of requests that were cut off must not keep the program alive.
+        // Statements of aborted requests must not keep the program alive.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.app.store.close()).await;
         self.database.stop().await;
         info!("stopped");
@@ -154,7 +154,7 @@ fn agent(config: &Config) -> Result<Option<Arc<Agent>>, StartError> {
     let Some(options) = &config.agent else { return Ok(None) };
     if is_unprotected(&options.url) {
         warn!(
-            "AGENT_URL is plain http: conversations, AGENT_API_KEY and tokens travel unprotected"
+            "AGENT_URL is plain http: conversations, AGENT_API_KEY and tokens are sent unencrypted"
         );
     }
     Ok(Some(Arc::new(Agent::new(options)?)))
@@ -164,7 +164,7 @@ async fn open_port(
     setting: &'static str,
     port: u16,
     config: &Config,
-    routes: Routes,
+    routes: Served,
 ) -> Result<Port, StartError> {
     let address = SocketAddr::new(config.host, port);
     let opened = Port::open(address, routes, config.limits).await;

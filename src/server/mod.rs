@@ -6,6 +6,7 @@ mod database;
 mod error;
 mod lifecycle;
 mod listener;
+mod reindex;
 mod router;
 mod sign_in;
 mod stop_signal;
@@ -13,4 +14,5 @@ pub mod telemetry;
 
 pub use error::StartError;
 pub use lifecycle::Server;
+pub use reindex::reindex;
 pub use stop_signal::StopSignal;

@@ -12,68 +12,78 @@ use axum::middleware::from_fn;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
+use tower::layer::layer_fn;
+use tower::util::MapResponse;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
-use crate::api::{not_served, openapi, runs, state, system, threads};
+use crate::api::{export, not_served, openapi, runs, state, system, threads};
 use crate::authn::API_KEY;
 use crate::config::Config;
 #[cfg(feature = "local-auth")]
 use crate::config::SignIn;
-use crate::http::middleware::{access_log, admit, cors};
+use crate::http::middleware::{AcrossOrigins, access_log, admit};
 use crate::http::{App, Error};
 #[cfg(feature = "local-auth")]
 use crate::local_sign_in;
 #[cfg(feature = "app")]
 use crate::page;
 
+/// All routes of a port, with all middleware.
+pub(crate) type Routes = AcrossOrigins<MapResponse<Router, LastHeaders>>;
+
+/// Changes the headers of an answer after the router.
+type LastHeaders = fn(Response) -> Response;
+
 /// The whole server. `sign_in` holds the routes of the local sign-in, if it runs.
-pub(crate) fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Router {
-    let private = Router::from(threads::routes().merge(state::routes()))
+pub(crate) fn router(app: Arc<App>, sign_in: Option<Router>, config: &Config) -> Routes {
+    let private = Router::from(threads::routes().merge(state::routes()).merge(export::routes()))
         .merge(if app.agent.is_some() { runs::routes() } else { not_served::routes() })
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        // Around the fallbacks too: a stranger does not learn which paths exist.
+        // Around the fallbacks too, so that a stranger does not learn which paths exist.
         .layer(from_fn_with_state(Arc::clone(&app), admit::admit));
     let public = match config.metrics_port {
         None => system::routes().merge(system::metrics_routes()),
         Some(_) => system::routes(),
     };
+    let root = with_page(Router::from(system::root_routes()), config);
     let public = Router::from(public)
+        .merge(root)
         .merge(openapi::routes())
         .layer(from_fn_with_state(app.store.timeout(), answer_in_time))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
     let routes = private.merge(public).with_state(app).merge(sign_in.unwrap_or_default());
-    around(with_page(routes, config), config)
+    around(routes, config)
 }
 
-/// With the page at `/app`, to which a browser that asks for `/` is led.
+/// Adds the page at `/app`, and a redirect of browsers from `/` to it.
 #[cfg(feature = "app")]
-fn with_page(routes: Router, config: &Config) -> Router {
+fn with_page(root: Router<Arc<App>>, config: &Config) -> Router<Arc<App>> {
     if config.page.is_none() {
-        return routes;
+        return root;
     }
-    routes.merge(page::routes(config)).layer(from_fn(async |request: Request, next: Next| {
-        let is_root = request.uri().path() == "/" && request.method().is_safe();
-        if is_root && page::wants_page(request.headers()) {
+    let root = root.layer(from_fn(async |request: Request, next: Next| {
+        if request.method().is_safe() && page::wants_page(request.headers()) {
             return page::redirect_from_root();
         }
         next.run(request).await
-    }))
+    }));
+    root.merge(page::routes(config))
 }
 
 #[cfg(not(feature = "app"))]
-fn with_page(routes: Router, _: &Config) -> Router {
-    routes
+fn with_page(root: Router<Arc<App>>, _: &Config) -> Router<Arc<App>> {
+    root
 }
 
 async fn answer_in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     admit::in_time(limit, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// What is served until the database is open: that the server lives, and to come back later.
-pub(crate) fn starting(config: &Config) -> Router {
+/// The routes until the database is open: `/ok` answers, and all other requests get 503.
+pub(crate) fn starting(config: &Config) -> Routes {
     let metrics = match config.metrics_port {
         None => system::metrics_routes_while_starting(),
         Some(_) => Router::new(),
@@ -85,13 +95,14 @@ pub(crate) fn starting(config: &Config) -> Router {
     around(routes, config)
 }
 
-/// What is served on `METRICS_PORT`. `app`: once there is one.
-pub(crate) fn metrics(app: Option<Arc<App>>, config: &Config) -> Router {
+/// The routes of `METRICS_PORT`. `app` is `None` until the database is open.
+pub(crate) fn metrics(app: Option<Arc<App>>, config: &Config) -> Routes {
     let routes = match app {
         Some(app) => Router::from(system::metrics_routes()).with_state(app),
         None => system::metrics_routes_while_starting(),
     };
-    for_right_hosts(routes.fallback(async || Error::NotFound), config)
+    let routes = for_right_hosts(routes.fallback(async || Error::NotFound), config);
+    AcrossOrigins::none(MapResponse::new(routes, std::convert::identity as LastHeaders))
 }
 
 /// With the local sign-in only hosts of this machine are served.
@@ -105,33 +116,32 @@ fn for_right_hosts(routes: Router, config: &Config) -> Router {
 }
 
 /// The middleware of every route, in the order in which a request passes it.
-fn around(routes: Router, config: &Config) -> Router {
+fn around(routes: Router, config: &Config) -> Routes {
+    let users = config.log_users;
     let routes = routes.layer(
         ServiceBuilder::new()
             .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, API_KEY]))
             .map_request(access_log::drop_long_request_id)
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(from_fn_with_state(config.log_users, access_log::access_log))
+            .layer(layer_fn(move |inner| access_log::logged(inner, users)))
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CatchPanicLayer::custom(panicked)),
     );
     let routes = for_right_hosts(routes, config);
-    let finished = ServiceBuilder::new().map_response(last_headers).service(routes);
-    let across = ServiceBuilder::new().layer(cors::layer(&config.cors)).service(finished.clone());
-    // Around the routes as a whole, so that a preflight is answered without looking at them.
-    let across_origins = from_fn_with_state(Arc::new(across), cors::across_origins);
-    Router::new().fallback_service(finished).layer(across_origins)
+    // Around all routes, so that a preflight is answered without matching one.
+    AcrossOrigins::new(MapResponse::new(routes, last_headers as LastHeaders), &config.cors)
 }
 
-/// The routes add `allow` outside of their layers, to whatever those answered: also to a stranger
-/// who was sent away, and who must not learn which paths exist.
+/// The router adds `allow` outside its layers, to every answer, even for a stranger who was refused
+/// and must not learn which paths exist. This removes it.
 ///
-/// And what users wrote is never to be taken for a page: a browser must not guess a type.
+/// It also forbids browsers to guess a type, so that users' data is never interpreted as a page.
 fn last_headers(mut response: Response) -> Response {
     const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     let is_405 = response.status() == StatusCode::METHOD_NOT_ALLOWED;
     let headers = response.headers_mut();
-    // First: taking out a header moves the last one to its place, which would show.
+    // Before the insertion: removing a header moves the last one to its place, which would be
+    // visible.
     if !is_405 {
         headers.remove(header::ALLOW);
     }

@@ -1,4 +1,4 @@
-//! The authenticate handler that the settings ask for.
+//! The authenticate handler of the settings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::local_sign_in::LocalAuth;
 #[cfg(feature = "local-auth")]
 use crate::store;
 
-/// The handler, and the routes of the local sign-in if that is it.
+/// The handler, and for the local sign-in its routes.
 #[cfg_attr(not(feature = "local-auth"), expect(unused_variables, reason = "for the local sign-in"))]
 pub(super) async fn sign_in(
     config: &Config,
@@ -33,7 +33,7 @@ pub(super) async fn sign_in(
                 warn!("no SUPABASE_SERVICE_KEY: Supabase's gateway refuses calls without a key");
             }
             if is_unprotected(url) {
-                warn!("SUPABASE_URL is plain http: access tokens travel unprotected");
+                warn!("SUPABASE_URL is plain http: access tokens are sent unencrypted");
             }
             let api_key = api_key.as_ref();
             let options = SupabaseOptions { url, api_key, mode: *mode, issuer, cache_ttl: ttl };
@@ -44,7 +44,9 @@ pub(super) async fn sign_in(
         }
         SignIn::Oidc { issuer, audience } => {
             if url::Url::parse(issuer).is_ok_and(|url| is_unprotected(&url)) {
-                warn!("OIDC_ISSUER is plain http: the keys that verify tokens travel unprotected");
+                warn!(
+                    "OIDC_ISSUER is plain http: the keys that verify tokens are fetched unprotected"
+                );
             }
             let oidc = Arc::new(Oidc::new(issuer, audience.clone(), ttl)?);
             let keys = Arc::clone(&oidc);
@@ -58,7 +60,7 @@ pub(super) async fn sign_in(
                 Database::External { direct: Some(direct), .. } => (**direct).clone(),
                 _ => database,
             };
-            // Its own connections: few people sign in at once.
+            // A separate small pool, because few users sign in at once.
             let (pool, cors) = (store::sessions(direct, 4), config.cors.clone());
             let local = LocalAuth::open(pool, &config.data_dir, url.clone(), cors).await?;
             let supabase = Supabase::new(&SupabaseOptions {

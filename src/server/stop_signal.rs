@@ -1,20 +1,21 @@
-//! What tells a server to stop.
+//! The signal to stop.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-/// What tells a server to stop: SIGINT and SIGTERM, or the other end of a channel.
+/// The signal to stop: SIGINT and SIGTERM, or the other end of a channel.
 #[derive(Debug)]
 pub struct StopSignal(mpsc::UnboundedReceiver<()>);
 
 impl StopSignal {
-    /// From the signals of this process, from now on.
+    /// Receives the signals of this process from now on.
     ///
-    /// Signals that the process inherited as ignored are honoured like others: a script that runs
-    /// the server with `&` hands down an ignored SIGINT, and would leave it behind on its port when
-    /// it is interrupted itself.
+    /// Signals that the process inherited as ignored are received too. A script that starts the
+    /// server with `&` passes on an ignored SIGINT; without this, interrupting the script would
+    /// leave the server running on its port.
     pub fn of_process() -> std::io::Result<StopSignal> {
-        // With SIGCHLD ignored, Postgres's programs could be run and not be waited for.
+        // If SIGCHLD were ignored, the server could not wait for the Postgres programs that it
+        // starts.
         drop(signal(SignalKind::child())?);
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -33,14 +34,14 @@ impl StopSignal {
         Ok(StopSignal(signals))
     }
 
-    /// From whoever holds the sender. Dropping it says stop, too.
+    /// Receives from a sender. Dropping the sender also means stop.
     #[must_use]
     pub fn of_channel() -> (mpsc::UnboundedSender<()>, StopSignal) {
         let (sender, signals) = mpsc::unbounded_channel();
         (sender, StopSignal(signals))
     }
 
-    /// Resolves when told to stop once more than before.
+    /// Resolves at the next signal to stop.
     pub async fn next(&mut self) {
         self.0.recv().await;
     }

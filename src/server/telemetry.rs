@@ -10,17 +10,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Logging};
 
-/// How long lines gather that come right behind others.
+/// How long the writer collects lines that follow other lines.
 const GATHERING: Duration = Duration::from_millis(2);
 
-/// Starts writing log lines to standard error, on a thread of their own. Lines that wait are
-/// written when the guard is dropped.
+/// Starts writing log lines to standard error, on a separate thread. Pending lines are written when
+/// the guard is dropped.
 pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
-    // Many lines in one write, but none is kept back while nothing else is logged. None is lost
-    // either: whoever logs more than can be written waits.
+    // Writes many lines at once, but does not delay a line if no other line follows. No line is
+    // lost: a caller that logs faster than lines are written waits.
     let (lines_out, guard) =
         NonBlockingBuilder::default().lossy(false).finish(Gathering(BufWriter::new(stderr())));
-    // Postgres tells at each start that what the migrations need is there already.
+    // At each start Postgres notifies that objects of the migrations already exist.
     let filter = logging.filter.clone().with_target("sqlx::postgres::notice", LevelFilter::WARN);
     let lines =
         tracing_subscriber::fmt::layer().with_writer(lines_out).with_ansi(stderr().is_terminal());
@@ -32,8 +32,7 @@ pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
     Ok(guard)
 }
 
-/// Lets lines gather. Whoever wakes the thread of the log for each line pays more for that than for
-/// all else about it.
+/// Batches log lines: waking the writer for each line costs more than formatting it.
 struct Gathering<W: Write>(BufWriter<W>);
 
 impl<W: Write> Write for Gathering<W> {
@@ -41,7 +40,7 @@ impl<W: Write> Write for Gathering<W> {
         self.0.write(line)
     }
 
-    /// Called when no more lines wait.
+    /// Called when no more lines are queued.
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
         std::thread::sleep(GATHERING);

@@ -1,21 +1,21 @@
-//! The kinds of things that users have shares of.
+//! The kinds of resources that users have shares of.
 
 use std::fmt;
 
-/// What users have shares of.
+/// A kind of resource that users have shares of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Requests that are worked on.
+    /// Active requests.
     Requests,
     /// Open streams.
     Streams,
-    /// Requests whose body is read or worked on.
+    /// Requests whose body is in memory.
     Bodies,
     /// Bytes of these bodies beyond the first 64 KiB of each.
     BodyBytes,
-    /// Requests with large bodies that are worked on.
+    /// Active requests with large bodies.
     LargeBodies,
-    /// Bytes of answers that the client has not taken.
+    /// Bytes of answers that clients have not taken.
     AnswerBytes,
     /// Requests whose token is being verified.
     Verifications,
@@ -33,7 +33,7 @@ impl Kind {
         Kind::Verifications,
     ];
 
-    /// What it is called in metrics.
+    /// Its name in metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::Requests => "requests",

@@ -1,9 +1,9 @@
-//! A bound in all, and a share of it for each holder.
+//! A total limit, and a share of it for each holder.
 //!
-//! Whatever one user can take up on this server (requests, streams, database connections, bytes)
-//! is handed out by one [`Shares`]. A holder at the end of its share waits or is refused, and
-//! leaves the rest to the others. When permits are returned, waiting holders are served in turn,
-//! one permit each, so a holder with a long queue does not delay one with a short queue.
+//! Each resource that a user can occupy on this server (requests, streams, database connections,
+//! bytes) is handed out by one [`Shares`]. A holder at the end of its share waits or is refused, so
+//! that the rest is left to the others. When permits are returned, waiting holders are served in
+//! turn, one permit each, so a holder with a long queue does not delay one with a short queue.
 
 mod kind;
 #[cfg(test)]
@@ -11,25 +11,25 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 pub use kind::Kind;
 
-/// On whose account something is taken.
+/// The account that units are charged to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Holder(u64);
 
 impl Holder {
-    /// Everybody without accepted credentials: together they count as one.
+    /// All clients without accepted credentials, which count as one holder.
     pub const STRANGERS: Holder = Holder(0);
-    /// The server's own work, which no request waits for.
+    /// The server's own work, for which no request waits.
     pub const SERVER: Holder = Holder(1);
 
-    /// A user. The hash is seeded for each process, so nobody can choose an identity that shares
-    /// its account with another user's.
+    /// A user. The hash is seeded for each process, so a client cannot choose an identity that
+    /// shares its account with another user's.
     #[must_use]
     pub fn user(identity: &str) -> Holder {
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -37,16 +37,32 @@ impl Holder {
     }
 }
 
-/// Why nothing could be taken at once.
+/// Uses a holder as its own hash, because it is one.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Why units could not be taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The holder has all of its share.
+    /// The holder's share is exhausted.
     Share,
-    /// All holders together have everything.
+    /// The total is exhausted.
     Total,
 }
 
-/// Units of one kind that holders take and return. Clones hand out the same units.
+/// Units of one kind, which holders take and return. Clones share the same units.
 #[derive(Clone)]
 pub struct Shares(Arc<Inner>);
 
@@ -59,8 +75,8 @@ struct Inner {
 #[derive(Default)]
 struct Ledger {
     taken: u64,
-    accounts: HashMap<Holder, Account>,
-    /// The holders that wait, in the order in which they are served next.
+    accounts: HashMap<Holder, Account, BuildHasherDefault<Hashed>>,
+    /// The waiting holders, in the order in which they are served next.
     turns: VecDeque<Holder>,
 }
 
@@ -88,7 +104,7 @@ impl Shares {
         let amount = amount.min(self.0.share);
         let mut ledger = self.ledger();
         let taken = ledger.accounts.get(&holder).map_or(0, |account| account.taken);
-        // A share of nothing holds nothing, whatever is asked for.
+        // With a share of 0 every request is refused.
         if taken + amount > self.0.share || self.0.share == 0 {
             return Err(Full::Share);
         }
@@ -98,8 +114,9 @@ impl Shares {
         Ok(self.grant(&mut ledger, holder, amount))
     }
 
-    /// Takes `amount` units as soon as the holder's turn comes. An amount above the share counts
-    /// as the whole share, and an amount of nothing is granted at once. Dropping the future gives up the turn.
+    /// Takes `amount` units as soon as the holder's turn comes. An amount above the share counts as
+    /// the whole share, and an amount of 0 is granted at once. Dropping the future gives up the
+    /// turn.
     pub async fn take(&self, holder: Holder, amount: u64) -> Permit {
         let amount = amount.min(self.0.share);
         if amount == 0 {
@@ -120,7 +137,7 @@ impl Shares {
             }
             granted
         };
-        // Others may wait for their own share only, while units for this holder are free.
+        // Other holders may wait only for their own share, while units for this holder are free.
         self.serve();
         match granted.await {
             Ok(permit) => permit,
@@ -135,13 +152,13 @@ impl Shares {
         self.ledger().taken
     }
 
-    /// Units in all.
+    /// Total number of units.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.total
     }
 
-    /// The most units that one holder can have.
+    /// Maximum number of units of one holder.
     #[must_use]
     pub fn share(&self) -> u64 {
         self.0.share
@@ -152,7 +169,7 @@ impl Shares {
     }
 
     fn grant(&self, ledger: &mut Ledger, holder: Holder, amount: u64) -> Permit {
-        // An account of nothing would stay, because nothing is ever returned to it.
+        // An account of 0 units would never be removed, because nothing is returned to it.
         if amount > 0 {
             ledger.taken += amount;
             ledger.accounts.entry(holder).or_default().taken += amount;
@@ -177,16 +194,16 @@ impl Shares {
         self.serve();
     }
 
-    /// Grants what is free to those that wait.
+    /// Grants free units to waiting holders.
     fn serve(&self) {
-        // Granted outside of the lock: a waiting future that was dropped returns its permit.
+        // Granted outside the lock, because a waiting future that was dropped returns its permit.
         while let Some((granted, permit)) = self.next() {
             drop(granted.send(permit));
         }
     }
 
-    /// The next grant. A holder at the end of its share is passed over. A holder that only lacks
-    /// free units keeps its turn, so that small amounts do not starve a large one.
+    /// The next grant. A holder at the end of its share is skipped. A holder that only lacks free
+    /// units keeps its turn, so that small amounts do not starve a large one.
     fn next(&self) -> Option<(oneshot::Sender<Permit>, Permit)> {
         let mut guard = self.ledger();
         let ledger = &mut *guard;
@@ -239,13 +256,13 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// How many units these are.
+    /// The number of units.
     #[must_use]
     pub fn amount(&self) -> u64 {
         self.amount
     }
 
-    /// Takes up to `amount` of these units into a permit of their own.
+    /// Splits up to `amount` of these units off into a new permit.
     #[must_use]
     pub fn split(&mut self, amount: u64) -> Permit {
         let amount = amount.min(self.amount);

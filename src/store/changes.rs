@@ -1,10 +1,9 @@
-//! News of written state, for open streams: a wake-up, never the data.
+//! Wake-ups for open streams after writes of state. They contain no data.
 //!
-//! The checkpoint table is the truth. A wake-up only says that it is worth looking; a lost one
-//! costs a delay, since every watched thread is also looked at every [`RECHECK`]. So a writer
-//! never waits for a listener, and a notification needs no transaction: Postgres takes a lock
-//! over all of a database's notifying commits, which would put every write of every thread in
-//! one queue.
+//! Streams read the checkpoint table; a wake-up only triggers a read. A lost wake-up costs a delay,
+//! because every watched thread is also read every [`RECHECK`]. So a writer never waits for a
+//! listener, and a notification needs no transaction: Postgres locks all notifying commits of a
+//! database, which would serialise the writes of all threads.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,36 +17,36 @@ use tokio::time::timeout;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::attachment::Agents;
+use super::attachment::{Agents, CHANNEL as ATTACHMENTS};
 use super::pool::{Account, Pool, too_late};
 use super::sql::Statement;
 use crate::shares::Holder;
 
 /// Name of the notification channel.
 const CHANNEL: &str = "thread_store_state";
-/// How often every watched thread is looked at without a wake-up.
+/// How often every watched thread is read without a wake-up.
 const RECHECK: Duration = Duration::from_secs(5);
-/// The same where nothing is heard from other instances.
+/// The same without a listening connection.
 const RECHECK_UNHEARD: Duration = Duration::from_secs(1);
 /// The same while the tables of an agent are attached.
 const RECHECK_AGENTS: Duration = Duration::from_millis(300);
-/// How long a listening connection may be silent before it is asked whether it is alive.
+/// How long a listening connection may be silent before it is probed.
 const SILENCE: Duration = Duration::from_secs(15);
-/// For its answer.
+/// Longest wait for the answer to the probe.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
-/// Wait after the listening connection was lost.
+/// Pause after the listening connection was lost.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// Wait between two notifications, so that a busy instance sends few.
+/// Pause between two notifications, so that a busy instance sends few.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Ids in one notification, whose payload Postgres limits to 8,000 bytes.
+/// Maximum number of ids in one notification, whose payload Postgres limits to 8,000 bytes.
 const IDS_IN_A_PAYLOAD: usize = 200;
-/// Announcements that wait for the database. More are dropped and left to the recheck.
+/// Maximum number of queued announcements. Further ones are dropped and left to the recheck.
 const QUEUE: usize = 10_000;
 
-/// The threads that are watched, with their tenants.
+/// The watched threads, with their tenants.
 type Watched = Arc<Mutex<HashMap<Uuid, (i64, watch::Sender<u64>)>>>;
 
-/// Threads that streams watch, with the checkpoints that they have had.
+/// The watched threads, each with the number of its checkpoints.
 pub(super) static RECHECK_ALL: Statement = Statement::new(
     "changes/recheck",
     "
@@ -58,7 +57,7 @@ pub(super) static RECHECK_ALL: Statement = Statement::new(
     where thread.expires_at is null or thread.expires_at > statement_timestamp()",
 );
 
-/// Tells the other instances.
+/// Notifies the other instances.
 pub(super) static NOTIFY: Statement = Statement::new("changes/notify", "select pg_notify($1, $2)");
 
 /// The watched threads of this instance, and the way to announce changes to all instances.
@@ -68,9 +67,9 @@ pub struct Changes {
     agents: Agents,
     watched: Watched,
     queue: mpsc::Sender<Uuid>,
-    /// Held by the one `run` that sends.
+    /// Locked by the `run` that sends.
     queued: Arc<AsyncMutex<mpsc::Receiver<Uuid>>>,
-    /// Tells this instance's notifications from those of others.
+    /// Distinguishes this instance's notifications from those of others.
     instance: Uuid,
 }
 
@@ -97,7 +96,7 @@ impl Changes {
         Watch { thread_id, news, watched: Arc::clone(&self.watched) }
     }
 
-    /// Says that state of a thread was written, or that the thread was deleted, and committed.
+    /// Announces a committed write of a thread's state, or its committed deletion.
     pub(super) fn announce(&self, thread_id: Uuid) {
         self.wake(thread_id);
         let _ = self.queue.try_send(thread_id);
@@ -117,7 +116,7 @@ impl Changes {
         }
     }
 
-    /// How many threads are watched on this instance.
+    /// The number of watched threads on this instance.
     #[must_use]
     pub fn watched(&self) -> usize {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -143,7 +142,7 @@ impl Changes {
         tokio::join!(self.publish(), self.listen(), self.recheck());
     }
 
-    /// Tells other instances, all that has queued up in one statement.
+    /// Sends all queued announcements to other instances, in one statement.
     async fn publish(&self) {
         let mut queued = self.queued.lock().await;
         let mut batch = Vec::new();
@@ -159,16 +158,16 @@ impl Changes {
         }
     }
 
-    /// Hears of the others' changes, on a connection of its own. Behind a pooler in transaction
-    /// mode there is none to be had.
+    /// Receives the changes of other instances, on a separate connection. Behind a pooler in
+    /// transaction mode there is none.
     async fn listen(&self) {
         let Some(sessions) = self.pool.sessions() else { return };
         loop {
             match self.listen_until_lost(sessions).await {
                 Ok(()) => {}
-                // The store is closed, and stays so.
+                // The store is closed.
                 Err(sqlx::Error::PoolClosed) => return,
-                Err(error) => warn!(%error, "lost the connection that hears of changes"),
+                Err(error) => warn!(%error, "lost the connection that receives changes"),
             }
             tokio::time::sleep(RECONNECT).await;
         }
@@ -176,18 +175,23 @@ impl Changes {
 
     async fn listen_until_lost(&self, sessions: &PgPool) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(sessions).await?;
-        listener.listen(CHANNEL).await?;
-        // What was announced before is lost.
+        listener.listen_all([CHANNEL, ATTACHMENTS]).await?;
+        // Earlier announcements are lost.
         self.wake_all();
+        self.agents.announce();
         let own = self.instance.to_string();
         loop {
             let Ok(heard) = timeout(SILENCE, listener.try_recv()).await else {
-                // A database that has vanished says nothing either.
+                // A lost database is silent too.
                 let probe = timeout(PROBE_DEADLINE, listener.execute("select"));
                 probe.await.unwrap_or_else(|_| Err(too_late()))?;
                 continue;
             };
             let Some(notification) = heard? else { return Ok(()) };
+            if notification.channel() == ATTACHMENTS {
+                self.agents.announce();
+                continue;
+            }
             match notification.payload().split_once(':') {
                 Some((instance, ids)) if instance != own => {
                     ids.split(',').filter_map(|id| id.parse().ok()).for_each(|id| self.wake(id));
@@ -197,12 +201,12 @@ impl Changes {
         }
     }
 
-    /// Finds what no wake-up told: one statement for all watched threads.
+    /// Finds changes without a wake-up, in one statement for all watched threads.
     async fn recheck(&self) {
         let pause = if self.pool.sessions().is_some() { RECHECK } else { RECHECK_UNHEARD };
         let mut seen: HashMap<Uuid, i64> = HashMap::new();
         loop {
-            // Agents tell nobody: a notification would put all of their commits in one queue.
+            // Agents send no notifications, because these would serialise all of their commits.
             let pause = if self.agents.is_attached() { RECHECK_AGENTS } else { pause };
             tokio::time::sleep(pause).await;
             let (tenants, ids) = self.watched_ids();
@@ -216,7 +220,7 @@ impl Changes {
             });
             let Ok::<HashMap<Uuid, i64>, _>(now) = now else { continue };
             for id in ids {
-                // A thread that is gone is news too: its streams end.
+                // A deleted thread is a change too: its streams end.
                 if !now.contains_key(&id) || seen.get(&id) != now.get(&id) {
                     self.wake(id);
                 }
@@ -227,7 +231,7 @@ impl Changes {
 }
 
 impl Watch {
-    /// Resolves when there may be something new since the last call.
+    /// Resolves when there may be a change since the last call.
     pub async fn changed(&mut self) {
         let is_over = match &mut self.news {
             Some(news) => news.changed().await.is_err(),
@@ -241,7 +245,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // The receiver goes first, so that the last watch of a thread sees none left.
+        // The receiver is dropped first, so that the last watch of a thread finds no other.
         self.news = None;
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.get(&self.thread_id).is_some_and(|(_, sender)| sender.receiver_count() == 0) {

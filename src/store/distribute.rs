@@ -1,4 +1,4 @@
-//! Spreading the tables over the nodes of a Citus cluster, and telling where they are.
+//! Distributes the tables over the nodes of a Citus cluster, and detects where they are.
 
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, raw_sql};
@@ -7,19 +7,21 @@ use super::schema::{OpenError, UNBOUNDED, ask, check_schema, connect};
 use super::session::{SESSION, set};
 use super::tables::Tables;
 
-/// The tables with the column that they are split by, and the table with whose rows of equal values
-/// theirs are kept. Tables that others refer to come first.
-const DISTRIBUTED: [(&str, &str, &str); 6] = [
+/// The tables with their distribution column and the table that they are colocated with. Referenced
+/// tables come first.
+const DISTRIBUTED: [(&str, &str, &str); 8] = [
     ("thread", "tenant", "none"),
     ("checkpoint", "tenant", "thread_store.thread"),
     ("channel_value", "tenant", "thread_store.thread"),
     ("message", "tenant", "thread_store.thread"),
     ("run", "tenant", "thread_store.thread"),
+    ("digest", "tenant", "thread_store.thread"),
+    ("digest_text", "tenant", "thread_store.thread"),
     ("thread_directory", "thread_id", "none"),
 ];
 
-/// What workers cannot be told with each statement: settings of a session stay on the coordinator,
-/// those of a role in a database reach every node.
+/// Settings that cannot be passed to workers with each statement: settings of a session apply only
+/// to the coordinator, settings of a role in a database to every node.
 const OF_THE_ROLE: [(&str, &str); 3] =
     [("lock_timeout", "4s"), ("jit", "off"), ("enable_seqscan", "off")];
 
@@ -40,10 +42,10 @@ async fn read(connection: &mut PgConnection) -> Result<Tables, sqlx::Error> {
     Ok(if is_distributed { Tables::Distributed } else { Tables::Whole })
 }
 
-/// Distributes the tables over the nodes of a cluster by tenant, with all that is in them, and answers
-/// how many were not yet. The schema must be up to date.
+/// Distributes the tables and their rows over the nodes of a cluster by tenant, and returns how
+/// many tables were not distributed yet. The schema must be up to date.
 ///
-/// Servers find out when they connect: none may run meanwhile.
+/// Servers detect distributed tables when they connect, so none may run during the distribution.
 pub async fn distribute(options: &PgConnectOptions) -> Result<usize, OpenError> {
     check_schema(options).await?;
     let mut connection = connect(options).await?;
@@ -84,7 +86,7 @@ async fn distribute_tables(connection: &mut PgConnection) -> Result<usize, sqlx:
         run(connection, set).await?;
     }
     run(connection, "commit".to_owned()).await?;
-    // The rows that were there are on the nodes now. What is left of them here takes space only.
+    // The rows are on the nodes now. Their copies here only occupy space.
     if distributed.contains(&"thread") {
         for table in ["thread", "thread_directory"] {
             let truncate = format!(
@@ -99,7 +101,7 @@ async fn distribute_tables(connection: &mut PgConnection) -> Result<usize, sqlx:
 /// The schema of the functions of Citus.
 const CITUS: &str = "pg_catalog";
 
-/// The tables by their names, which takes no right to use their schema.
+/// Finds the tables by name, which needs no right on their schema.
 const IS_PARTITIONED: &str = "select exists (select from pg_class \
      join pg_namespace on pg_namespace.oid = relnamespace \
      where nspname = 'thread_store' and relname = 'thread' and relkind = 'p')";

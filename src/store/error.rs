@@ -1,4 +1,4 @@
-//! Why the store did not do what it was asked.
+//! The errors of the store.
 
 use std::sync::Arc;
 
@@ -6,23 +6,27 @@ use uuid::Uuid;
 
 use crate::messages;
 
-/// Bytes of one state beyond which it cannot be read as a whole.
+/// The SQLSTATE of a statement that waited longer for a lock than `lock_timeout`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Maximum bytes of a state that can be read as a whole.
 pub(super) const MAX_STATE_ANSWER: i64 = 64 * 1024 * 1024;
 
-/// Channels of a thread beside `messages`: each checkpoint names them all.
+/// Maximum number of channels of a thread in addition to `messages`: each checkpoint lists them
+/// all.
 pub(crate) const MAX_CHANNELS: usize = 1_000;
 
 /// Why a request was not answered. Nothing was written, unless the variant says otherwise.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The database cannot be reached, is overloaded, or took too long. Waiting helps. What was
-    /// asked for may have been done or not.
+    /// The database cannot be reached, is overloaded, or took too long. A retry may succeed. The
+    /// operation may or may not have been done.
     #[error("the database is not available: {0}")]
     Unavailable(Arc<sqlx::Error>),
-    /// More requests wait than are taken. Waiting helps.
+    /// Too many requests wait. A retry may succeed.
     #[error("too many requests wait for the database")]
     Overloaded,
-    /// A value in the request or in its answer is more than Postgres can hold.
+    /// A value in the request or in its answer exceeds a limit of Postgres.
     #[error("a value in the request or in its answer is too large or too deeply nested")]
     ValueTooLarge,
     /// A state of this many bytes cannot be read as a whole.
@@ -40,35 +44,33 @@ pub enum Error {
     /// The checkpoint to write onto does not exist.
     #[error("Checkpoint with ID {0} not found")]
     CheckpointNotFound(Uuid),
-    /// The state of the thread is in the tables of an agent, which alone writes it.
+    /// The state of the thread is in the tables of an agent, and only the agent writes it.
     #[error(
         "an agent writes the state of this thread: update it through the agent, for example with \
          graph.update_state"
     )]
     WrittenByAgent,
-    /// The state of the thread cannot be pruned to the newest, because that is made of older ones.
-    #[error(
-        "the newest state of a thread with delta channels is made of older ones: keep_latest is refused"
-    )]
+    /// The state of the thread cannot be pruned to the newest, because that depends on older ones.
+    #[error("keep_latest is refused: a thread with delta channels needs its older states")]
     DeltaChannels,
-    /// The user has as many threads as a user may have.
+    /// The user has reached the maximum number of threads.
     #[error("a user can have at most {0} threads")]
     TooManyThreads(u32),
-    /// The state of the thread would take more bytes than it may, history included.
+    /// The state of the thread, including its history, would exceed the maximum.
     #[error("the state of a thread can take at most {0} bytes")]
     StateTooLarge(i64),
-    /// The database refused a statement: a bug, or a database that is not as it should be.
+    /// The database refused a statement, because of a bug or an unexpected schema.
     #[error("the database refused a statement: {0}")]
     Failed(Arc<sqlx::Error>),
 }
 
 impl Error {
-    /// Whether one request's data is the reason, so that others of its batch can be answered.
+    /// Whether the cause is one request's data, so that others of its batch can be answered.
     pub(super) fn is_of_data(&self) -> bool {
         match self {
             Error::Unavailable(_) | Error::Overloaded => false,
             Error::Failed(error) => sqlstate(error).is_some_and(|code| {
-                // Data that does not fit, or a constraint.
+                // Invalid data, or a violated constraint.
                 code.starts_with("22") || code.starts_with("23")
             }),
             _ => true,
@@ -94,21 +96,26 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+/// Whether a statement was cancelled because it waited too long for a lock.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    sqlstate(error).is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+}
+
 fn sqlstate(error: &sqlx::Error) -> Option<String> {
     let sqlx::Error::Database(refusal) = error else { return None };
     refusal.code().map(std::borrow::Cow::into_owned)
 }
 
-/// SQLSTATEs by which Postgres says that a value, not the statement, is the problem: program
-/// limits, and JSON or numbers out of range that [`crate::json::check`] let through.
+/// SQLSTATEs for a value that is the problem, not the statement: program limits, and JSON or
+/// numbers out of range that [`crate::json::check`] let through.
 fn is_too_large(code: &str) -> bool {
     code.starts_with("54") || matches!(code, "22003" | "22P02" | "22P05")
 }
 
-/// SQLSTATEs of a database that is starting, stopping, full, overloaded, read-only, or too slow:
-/// waiting helps.
+/// SQLSTATEs of a database that is starting, stopping, full, overloaded, read-only, or too slow: a
+/// retry may succeed.
 fn is_outage(code: &str) -> bool {
     let class = ["08", "53", "57P", "58", "40"];
     class.iter().any(|class| code.starts_with(class))
-        || matches!(code, "25006" | "25P03" | "55P03" | "57014")
+        || matches!(code, "25006" | "25P03" | LOCK_NOT_AVAILABLE | "57014")
 }

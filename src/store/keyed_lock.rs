@@ -1,9 +1,8 @@
 //! One lock for each key, in this process.
 //!
-//! Writers to one thread wait for each other here, before they take a connection. In the database
-//! each of them would hold a connection while it waits for the thread's row. The key has what the
-//! writer may see beside the thread, so that a stranger never waits for an owner, nor an owner for a
-//! stranger.
+//! Writers to one thread queue here before they take a connection. In the database each of them
+//! would hold a connection while it waits for the thread's row. The key also contains the writer's
+//! scope, so that a stranger never waits for an owner, nor an owner for a stranger.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,7 +16,7 @@ type Locks<K> = Arc<Mutex<HashMap<K, Arc<AsyncMutex<()>>>>>;
 #[derive(Debug)]
 pub(super) struct KeyedLock<K>(Locks<K>);
 
-/// A locked key. Dropping the guard unlocks it for the next in line.
+/// A locked key. Dropping the guard unlocks it for the next waiter.
 #[derive(Debug)]
 pub(super) struct Guard<K: Hash + Eq> {
     key: K,
@@ -26,10 +25,10 @@ pub(super) struct Guard<K: Hash + Eq> {
 }
 
 impl<K: Hash + Eq + Clone> KeyedLock<K> {
-    /// Waits for all who came before.
+    /// Locks a key, in the order of the calls.
     pub(super) async fn lock(&self, key: K) -> Guard<K> {
         let lock = Arc::clone(locked(&self.0).entry(key.clone()).or_default());
-        // Made before waiting, so that the key of a waiter who gives up is removed too.
+        // Created before the wait, so that the key is removed if the wait is cancelled.
         let mut guard = Guard { key, turn: None, locks: Arc::clone(&self.0) };
         guard.turn = Some(lock.lock_owned().await);
         guard
@@ -44,7 +43,7 @@ impl<K: Hash + Eq> Drop for Guard<K> {
     fn drop(&mut self) {
         self.turn = None;
         let mut locks = locked(&self.locks);
-        // Only the map holds it: nobody waits.
+        // Only the map references the lock: there is no waiter.
         if locks.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             locks.remove(&self.key);
         }

@@ -1,6 +1,7 @@
 //! The migrations of this release, compiled in.
 //!
-//! sqlx has a macro for this. It builds sqlx and all that it needs a second time, for the compiler.
+//! The macro of sqlx for this would build sqlx and its dependencies a second time, for the
+//! compiler.
 
 use std::borrow::Cow;
 
@@ -10,13 +11,13 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 /// A migration: the name of its file, which begins with its version, and its SQL.
 pub(crate) type File = (&'static str, &'static str);
 
-/// Those of the thread store. A test compares them with the directory.
+/// The migrations of the thread store. A test compares them with the directory.
 pub(super) const FILES: [File; 2] = [
     ("0001_threads.sql", include_str!("../../migrations/0001_threads.sql")),
     ("0002_agent_threads.sql", include_str!("../../migrations/0002_agent_threads.sql")),
 ];
 
-/// A migrator for files, as sqlx makes it of a directory. A name without a version is left out.
+/// A migrator for files, like that of sqlx for a directory. A name without a version is left out.
 pub(crate) fn migrator_of(files: &[File]) -> Migrator {
     let migrations = files.iter().filter_map(|&(name, sql)| {
         let (version, description) = name.strip_suffix(".sql")?.split_once('_')?;

@@ -1,19 +1,22 @@
-//! Threads in Postgres. The only module that holds SQL of the thread store.
+//! Threads in Postgres. The only module with SQL of the thread store.
 //!
-//! Every function that answers a client takes a [`Scope`] first and puts its
-//! filter into every statement. Nothing found is `None`; only faults and refusals are errors.
+//! Every function that answers a client takes a [`Scope`] first and adds its filter to every
+//! statement. A missing thread is `None`; only faults and refusals are errors.
 //!
 //! Each file of `threads` and `state` is one operation, with its SQL as one text that can be read
 //! from top to bottom. Many requests share a statement (`batch`); `sql` fills the holes of a text,
-//! and `pool` runs it.
+//! and `pool` executes it.
 
 mod agent;
 mod attachment;
 mod batch;
 mod changes;
 mod criteria;
+mod digest;
 mod distribute;
+mod due;
 mod error;
+mod filter;
 mod keyed_lock;
 mod migrations;
 mod operation;
@@ -26,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod statements;
 mod status;
+mod summary;
 mod tables;
 mod thread;
 mod thread_lock;
@@ -46,6 +50,7 @@ pub use criteria::Criteria;
 pub use distribute::distribute;
 pub use error::Error;
 pub(crate) use error::MAX_CHANNELS;
+pub use filter::{Comparison, Field, Filter, Test, Time};
 pub use operation::Held;
 pub use pool::Pooler;
 pub use schema::{OpenError, check_schema, migrate, migrator};
@@ -54,10 +59,11 @@ pub use state::{
     first_checkpoint_id_of,
 };
 pub use status::Status;
+pub use summary::Summary;
 pub use thread::{Strategy, Thread, Ttl, TtlStatus};
 pub use threads::{
     Behind, Created, Found, IfExists, NewThread, Page, Patch, PutOff, Quotas, SortKey, Swept,
-    TtlChange,
+    TtlChange, Wanted,
 };
 
 pub(crate) use batch::{BATCHED_REQUESTS, BATCHES};
@@ -73,35 +79,40 @@ use crate::checkpoints::AesKey;
 use crate::shares::{Holder, Shares};
 use agent::ReadAgentStates;
 use attachment::Agents;
-use batch::{Batcher, Workers};
+use batch::{Batcher, Joined, Workers};
 use distribute::tables_of;
+use due::Due;
 use keyed_lock::KeyedLock;
 use pool::{Account, Pool, PoolOptions};
 use state::{Append, ReadProgress, ReadStates};
 use threads::{Change, Get, Insert, Search};
 
-/// Bytes of all answers that are being made or sent, unless the server says otherwise.
+/// Default maximum bytes of answers that are being made or sent.
 const MEMORY: u64 = 128 * 1024 * 1024;
 
 /// How a store uses its database.
 #[derive(Clone)]
 pub struct Options {
-    /// Most connections for statements. One more listens for changes, one more cancels statements.
+    /// Maximum number of connections for statements. One more connection listens for changes, and
+    /// one more cancels statements.
     pub max_connections: u32,
-    /// Most of them for the statements of one user that share none with others.
+    /// Maximum number of them for one user's statements outside of batches.
     pub connections_per_user: u32,
     /// How long a request may spend on the database.
     pub timeout: Duration,
-    /// What is between this program and Postgres.
+    /// The kind of pooler between this program and Postgres.
     pub pooler: Pooler,
-    /// The way around it, for what needs a session: migrations, and hearing of other instances.
+    /// The connection that bypasses it, for work that needs a session: migrations, and
+    /// notifications of other instances.
     pub direct: Option<Box<PgConnectOptions>>,
-    /// What users may have stored.
+    /// Limits on users' storage.
     pub quotas: Quotas,
     /// Bytes of answers that are being made or sent.
     pub memory: Shares,
     /// The key of values that agents have encrypted.
     pub aes_key: Option<AesKey>,
+    /// The key for the owner in forwarded runs, if runs are forwarded.
+    pub owner_key: Option<String>,
 }
 
 impl Default for Options {
@@ -115,6 +126,7 @@ impl Default for Options {
             quotas: Quotas::default(),
             memory: Shares::new(MEMORY, MEMORY / 4),
             aes_key: None,
+            owner_key: None,
         }
     }
 }
@@ -131,7 +143,7 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// So many connections, and nothing else set.
+/// Options with this maximum number of connections, and defaults otherwise.
 impl From<u32> for Options {
     fn from(max_connections: u32) -> Options {
         Options { max_connections, ..Options::default() }
@@ -143,15 +155,18 @@ impl From<u32> for Options {
 pub struct Store {
     pool: Pool,
     changes: Changes,
+    digests: Due,
+    workers: Workers,
     quotas: Quotas,
     memory: Shares,
     agents: Agents,
-    /// Those who write to a thread, by the thread and what they may see.
+    /// Locks of writers, by thread and scope.
     writers: KeyedLock<(Uuid, i64)>,
-    /// Those who create threads while there is a quota, by what they may see.
+    /// Locks of creations under a quota, by scope.
     creators: KeyedLock<i64>,
     gets: Batcher<Get>,
     searches: Batcher<Search>,
+    counts: Joined<(Holder, i64, String), Result<i64, Error>>,
     inserts: Batcher<Insert>,
     changes_of_threads: Batcher<Change>,
     appends: Batcher<Append>,
@@ -163,7 +178,7 @@ pub struct Store {
 impl Store {
     /// Brings the schema up to date, and connects.
     ///
-    /// Where there is nothing but a pooler in transaction mode, the schema is only checked.
+    /// If the only connection is through a pooler in transaction mode, the schema is only checked.
     pub async fn open(
         database: PgConnectOptions,
         options: impl Into<Options>,
@@ -208,9 +223,10 @@ impl Store {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let each = processors.max(2).min(pool.batches());
         let workers = Workers::new(pool.batches(), each);
-        let agents = Agents::new(options.aes_key);
+        let agents = Agents::new(options.aes_key, options.owner_key);
         Ok(Store {
             changes: Changes::new(pool.clone(), agents.clone()),
+            digests: Due::default(),
             quotas: options.quotas,
             memory: options.memory,
             agents,
@@ -218,18 +234,20 @@ impl Store {
             creators: KeyedLock::default(),
             gets: Batcher::new(pool.clone(), workers.clone()),
             searches: Batcher::new(pool.clone(), workers.clone()),
+            counts: Joined::default(),
             inserts: Batcher::new(pool.clone(), workers.clone()),
             changes_of_threads: Batcher::new(pool.clone(), workers.clone()),
             appends: Batcher::new(pool.clone(), workers.clone()),
             reads: Batcher::new(pool.clone(), workers.clone()),
             agent_reads: Batcher::new(pool.clone(), workers.clone()),
-            progresses: Batcher::new(pool.clone(), workers),
+            progresses: Batcher::new(pool.clone(), workers.clone()),
+            workers,
             pool,
         })
     }
 
-    /// Whether the database answers and has the schema that [`open`](Store::open) left there. Any
-    /// error is [`Error::Unavailable`].
+    /// Whether the database answers and has the schema of [`open`](Store::open). Any error is
+    /// [`Error::Unavailable`].
     pub async fn ping(&self) -> Result<(), Error> {
         let ping = async {
             let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
@@ -245,20 +263,19 @@ impl Store {
         self.pool.timeout()
     }
 
-    /// How many connections for statements are open, how many of them are idle, and how many there
-    /// can be.
+    /// The number of open connections for statements, of idle ones among them, and the maximum.
     #[must_use]
     pub fn connections(&self) -> (usize, usize, usize) {
         self.pool.size()
     }
 
-    /// The connections for single requests, of which each user has a share.
+    /// The connections for requests outside of batches, of which each user has a share.
     #[must_use]
     pub fn single_connections(&self) -> &Shares {
         self.pool.singles()
     }
 
-    /// News of state that was written, by this instance or another.
+    /// Wake-ups after writes of state, by this instance or another.
     #[must_use]
     pub fn changes(&self) -> &Changes {
         &self.changes
@@ -270,7 +287,7 @@ impl Store {
         Ok(asked.map(|asked| self.changes.watch(asked.tenant, thread_id)))
     }
 
-    /// Closes all connections, waiting for statements under way.
+    /// Closes all connections after running statements have ended.
     pub async fn close(&self) {
         self.pool.close().await;
     }

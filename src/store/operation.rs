@@ -1,4 +1,5 @@
-//! What all operations of the store have in common: who asks, and how a batch of them is run.
+//! The common part of all operations of the store: the caller's scope, and the execution of
+//! batches.
 
 use std::sync::Arc;
 
@@ -16,42 +17,42 @@ use super::{Error, Store};
 use crate::authz::{Scope, Tenant};
 use crate::shares::{Holder, Permit};
 
-/// Bytes of an answer up to which a request shares a batch with others.
+/// Maximum bytes of an answer in a batch.
 pub(super) const LIGHT: i64 = 256 * 1024;
-/// Bytes of an answer of several items. What does not fit is left to the next page.
+/// Maximum bytes of an answer of several items. Further items are left to the next page.
 pub(super) const MAX_PAGE: i64 = 32 * 1024 * 1024;
 
-/// Who asks, as statements need it.
+/// The caller's scope, in the form of statements' parameters.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) tenant: i64,
-    /// The values of the condition of the scope, a JSON list.
+    /// The values in the scope's condition, a JSON list.
     pub(super) filter: String,
     pub(super) holder: Holder,
     pub(super) key: Key,
 }
 
 impl Asked {
-    /// The server itself, about any thread of a tenant: what it does for nobody.
-    /// Only where the tables are whole.
+    /// The server itself, for any thread of a tenant, for work without a caller. Only for tables
+    /// that are whole.
     pub(super) fn of_server(tenant: i64) -> Asked {
         let holes = Holes::visible(&"true".into());
-        let key = Key { form: Form::Batch, holes, tenant: None };
+        let key = Key { form: Form::Batch, holes, tenant: None, statement: "" };
         Asked { tenant, filter: "[]".to_owned(), holder: Holder::SERVER, key }
     }
 
-    /// A statement about one thing, with who asks in its first two columns.
+    /// A statement about one thing, with the scope in its first two columns.
     pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
         self.key.query(statement, vec![self.tenant]).bind(vec![self.filter.as_str()])
     }
 
-    /// What tells what the caller may see, for locks within this process.
+    /// A fingerprint of the caller's scope, for locks within this process.
     pub(super) fn fingerprint(&self) -> i64 {
         self.condition().fingerprint() ^ self.tenant
     }
 
-    /// About a thread that the transaction under way has created, which is the caller's even if its
-    /// time is over already.
+    /// For a thread that the current transaction has created, which is the caller's even if it has
+    /// already expired.
     pub(super) fn own(mut self) -> Asked {
         self.key.holes.visible = "true".into();
         self
@@ -63,35 +64,41 @@ impl Asked {
     }
 }
 
-/// What the requests of one statement have in common.
+/// The common part of the requests of one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) form: Form,
     pub(super) holes: Holes,
-    /// Where the tables are split by tenant, the one that the statement is about.
+    /// The tenant of the statement, if the tables are split by tenant.
     tenant: Option<i64>,
+    /// The name of the statement, of operations that have several.
+    pub(super) statement: &'static str,
 }
 
 impl Asked {
     fn new(pool: &Pool, scope: &Scope, tenant: Option<i64>) -> Asked {
         let Condition { text, values } = Condition::visible(scope);
-        let is_split = pool.tables() != Tables::Whole;
-        let form = match tenant {
-            None => Form::AllTenants,
-            Some(_) if is_split => Form::OneTenant,
-            Some(_) => Form::Batch,
-        };
-        Asked {
-            tenant: tenant.unwrap_or_default(),
-            filter: values,
-            holder: scope.holder(),
-            key: Key { form, holes: Holes::visible(&text), tenant: tenant.filter(|_| is_split) },
+        let holes = Holes::visible(&text);
+        let key = Key { form: Form::AllTenants, holes, tenant: None, statement: "" };
+        let all = Asked { tenant: 0, filter: values, holder: scope.holder(), key };
+        match tenant {
+            None => all,
+            Some(tenant) => all.about(tenant, pool.tables()),
         }
+    }
+
+    /// The same scope for threads of one tenant.
+    pub(super) fn about(&self, tenant: i64, tables: Tables) -> Asked {
+        let is_split = tables != Tables::Whole;
+        let form = if is_split { Form::OneTenant } else { Form::Batch };
+        let holes = Holes::visible(&self.key.holes.visible);
+        let key = Key { form, holes, tenant: is_split.then_some(tenant), statement: "" };
+        Asked { tenant, filter: self.filter.clone(), holder: self.holder, key }
     }
 }
 
 impl Key {
-    /// A statement for requests of this key, to which their tenants are bound and nothing else.
+    /// A statement for requests of this key, with only their tenants bound.
     pub(super) fn query(
         &self,
         statement: &Statement,
@@ -101,7 +108,7 @@ impl Key {
         match self.form {
             Form::Batch | Form::AllTenants => query.bind(tenants),
             Form::OneTenant => query.bind(tenants.into_iter().next()),
-            // A text that is planned each time would only push others out of a connection's cache.
+            // A text that is planned each time would only evict others from a connection's cache.
             Form::Single => query.bind(tenants.into_iter().next()).persistent(false),
         }
     }
@@ -115,25 +122,25 @@ impl Key {
     }
 }
 
-/// An operation of which several can share a statement.
+/// An operation that can share a statement with others of its kind.
 pub(super) trait Operation: Sized + Send + Sync + 'static {
-    /// What its caller gets.
+    /// The result of the operation.
     type Answer: Send + 'static;
-    /// What this kind is called in metrics.
+    /// The name of this kind in metrics.
     const KIND: &'static str;
 
-    /// Who asks.
+    /// The caller's scope.
     fn asked(&self) -> &Asked;
 
-    /// What it costs, compared with reading a thread.
+    /// Its cost, relative to reading a thread.
     fn weight(&self) -> usize {
         1
     }
 
-    /// What is left to do once the answer counts.
+    /// Called after the answer is committed.
     fn committed(&self, _answer: &Self::Answer) {}
 
-    /// Answers these, in their order. They have one [`Key`].
+    /// Answers these operations, in their order. They have the same [`Key`].
     fn run(
         lease: &mut Lease,
         operations: &[&Self],
@@ -194,13 +201,13 @@ impl<T> Held<T> {
         Held { value, memory: None }
     }
 
-    /// Another value that takes as much memory.
+    /// Converts the value to another one of the same size.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Held<U> {
         Held { value: change(self.value), memory: self.memory }
     }
 }
 
-/// An answer, or how many bytes it would have if it is too large for a batch.
+/// An answer, or its number of bytes if it is too large for a batch.
 #[derive(Debug)]
 pub(super) enum Fit<T> {
     Whole(T),
@@ -208,7 +215,7 @@ pub(super) enum Fit<T> {
 }
 
 impl Store {
-    /// Who asks about one thread. `None`: there is no such thread.
+    /// The scope of a request about one thread. `None`: there is no such thread.
     pub(super) async fn asked_about(
         &self,
         scope: &Scope,
@@ -221,7 +228,7 @@ impl Store {
         Ok(tenant.map(|tenant| Asked::new(&self.pool, scope, Some(tenant))))
     }
 
-    /// Who asks about many threads.
+    /// The scope of a request about many threads.
     pub(super) fn asked(&self, scope: &Scope) -> Asked {
         Asked::new(&self.pool, scope, scope.tenant().map(Tenant::number))
     }
@@ -231,7 +238,7 @@ impl Store {
         Asked::new(&self.pool, scope, Some(tenant))
     }
 
-    /// Runs an operation by itself, on a connection of its holder's share.
+    /// Runs an operation alone, on a connection of its holder's share.
     pub(super) async fn run_alone<O: Operation>(&self, operation: &O) -> Result<O::Answer, Error> {
         let mut lease = self.pool.acquire(Account::Holder(operation.asked().holder)).await?;
         let answer = run_one(&mut lease, operation).await?;
@@ -240,7 +247,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Runs an operation by itself, planned for its values.
+    /// Runs an operation alone, planned for its values.
     pub(super) async fn run_planned<O: Operation>(
         &self,
         operation: &O,
@@ -251,7 +258,8 @@ impl Store {
         Ok(answer)
     }
 
-    /// Waits until a holder may have an answer of this many bytes. While it is made there is a copy.
+    /// Reserves memory for an answer of this many bytes, when the holder's share allows it. While
+    /// the answer is made there are two copies.
     pub(super) async fn memory(&self, holder: Holder, bytes: i64) -> Permit {
         self.memory.take(holder, u64::try_from(bytes).unwrap_or(0).saturating_mul(2)).await
     }
@@ -266,8 +274,8 @@ pub(super) async fn run_one<O: Operation>(
     answers.into_iter().next().unwrap_or(Err(Error::Overloaded))
 }
 
-/// A statement for operations of one key, with whom they are asked for in the first two columns: no
-/// batch is run without the condition of its scopes.
+/// A statement for operations of one key, with the scopes in the first two columns: no batch is run
+/// without the condition of its scopes.
 pub(super) fn query<O: Operation>(
     statement: &Statement,
     first: &Asked,

@@ -1,4 +1,8 @@
-//! Which runs belong to which thread. What a run is, its agent knows.
+//! Which runs belong to which thread. All other data of a run is the agent's.
+//!
+//! A client waits for the first event of its run, so the start of a run does not wait for the disk.
+//! The record is visible at once to the next request about the run. If the database crashes within
+//! a second, the run continues but can be neither joined nor cancelled.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -10,8 +14,8 @@ use super::{Error, Store};
 use crate::auth::Scope;
 use crate::json::Object;
 
-/// A run begins in these threads: those that may be seen are touched, and get what they lack of the
-/// metadata.
+/// Records the start of a run in these threads: sets `updated_at` of the visible ones, and adds
+/// metadata that they lack.
 pub(super) static BEGIN: Statement = Statement::new(
     "runs/begin",
     concat!(
@@ -34,55 +38,64 @@ pub(super) static BEGIN: Statement = Statement::new(
     ),
 );
 
-/// Remembers runs of threads that may be seen.
+/// The rows of `asked`, one per run, whose threads are visible.
+macro_rules! asked_runs {
+    () => {
+        "unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
+        with ordinality as asked (tenant, filter, thread_id, run_id, n)
+    join thread_store.thread
+        on thread.tenant = asked.tenant
+        and thread.thread_id = asked.thread_id
+        and {visible}"
+    };
+}
+
+/// Records runs of visible threads.
 pub(super) static RECORD: Statement = Statement::new(
     "runs/record",
-    "
+    concat!(
+        "
     insert into thread_store.run (tenant, thread_id, run_id)
     select asked.tenant, asked.thread_id, asked.run_id
-    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, run_id, n)
-    join thread_store.thread
-        on thread.tenant = asked.tenant
-        and thread.thread_id = asked.thread_id
-        and {visible}
-    on conflict do nothing",
+    from ",
+        asked_runs!(),
+        "
+    on conflict do nothing"
+    ),
 );
 
-/// Which of these runs are remembered, each for a thread that may be seen.
+/// Which of these runs are recorded, each for a visible thread.
 pub(super) static KNOWN: Statement = Statement::new(
     "runs/known",
-    "
+    concat!(
+        "
     select asked.run_id
-    from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, run_id, n)
-    join thread_store.thread
-        on thread.tenant = asked.tenant
-        and thread.thread_id = asked.thread_id
-        and {visible}
+    from ",
+        asked_runs!(),
+        "
     join thread_store.run
         on run.tenant = asked.tenant
         and run.thread_id = asked.thread_id
-        and run.run_id = asked.run_id",
+        and run.run_id = asked.run_id"
+    ),
 );
 
-/// Forgets runs of threads that may be seen.
+/// Deletes the records of runs of visible threads.
 pub(super) static FORGET: Statement = Statement::new(
     "runs/forget",
-    "
+    concat!(
+        "
     delete from thread_store.run
-    using unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, run_id, n)
-    join thread_store.thread
-        on thread.tenant = asked.tenant
-        and thread.thread_id = asked.thread_id
-        and {visible}
+    using ",
+        asked_runs!(),
+        "
     where run.tenant = asked.tenant
         and run.thread_id = asked.thread_id
-        and run.run_id = asked.run_id",
+        and run.run_id = asked.run_id"
+    ),
 );
 
-/// A run that begins.
+/// The start of a run.
 #[derive(Debug)]
 struct Begin {
     asked: Asked,
@@ -115,8 +128,8 @@ impl Operation for Begin {
 }
 
 impl Store {
-    /// A run begins in a thread: it was updated now, and gets the keys of `metadata` that it does
-    /// not have. Answers whether there is such a thread.
+    /// Records the start of a run in a thread: sets `updated_at`, and adds the keys of `metadata`
+    /// that it does not have. Returns whether there is such a thread.
     pub async fn begin_run(
         &self,
         scope: &Scope,
@@ -125,23 +138,26 @@ impl Store {
     ) -> Result<bool, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(false) };
         let begin = Begin { asked, thread_id, metadata: metadata.to_text() };
-        let mut lease = self.pool.acquire(Account::Holder(scope.holder())).await?;
+        let mut lease = self.pool.begin_unwaited(scope.holder()).await?;
         let is_there = run_one(&mut lease, &begin).await?;
         lease.commit().await?;
         Ok(is_there)
     }
 
-    /// Remembers that a run belongs to a thread, if there is such a thread.
+    /// Records that a run belongs to a thread, if there is such a thread.
     pub async fn record_run(
         &self,
         scope: &Scope,
         thread_id: Uuid,
         run_id: Uuid,
     ) -> Result<(), Error> {
-        self.about_runs(&RECORD, scope, thread_id, &[run_id]).await.map(drop)
+        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(()) };
+        let mut lease = self.pool.begin_unwaited(scope.holder()).await?;
+        lease.execute(asked.query(&RECORD).bind(vec![thread_id]).bind(vec![run_id])).await?;
+        Ok(lease.commit().await?)
     }
 
-    /// Whether all of these runs belong to a thread, and the thread may be seen.
+    /// Whether all of these runs belong to a thread, and the thread is visible.
     pub async fn has_runs(
         &self,
         scope: &Scope,
@@ -152,7 +168,7 @@ impl Store {
         Ok(run_ids.iter().all(|run_id| known.contains(run_id)))
     }
 
-    /// Forgets a run of a thread.
+    /// Deletes the record of a run.
     pub async fn forget_run(
         &self,
         scope: &Scope,
@@ -162,7 +178,7 @@ impl Store {
         self.about_runs(&FORGET, scope, thread_id, &[run_id]).await.map(drop)
     }
 
-    /// Runs a statement about runs of one thread, and answers with those that it names.
+    /// Executes a statement about runs of one thread, and returns the runs in its result.
     async fn about_runs(
         &self,
         statement: &Statement,
@@ -172,15 +188,15 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(Vec::new()) };
         let mut lease = self.pool.acquire(Account::Holder(scope.holder())).await?;
-        let mut named = Vec::new();
-        // In the form for one request there is one row of `asked`.
-        for run_id in run_ids {
-            let query = asked.query(statement).bind(vec![thread_id]).bind(vec![*run_id]);
-            for row in lease.fetch_all(query).await? {
-                named.push(row.try_get("run_id")?);
-            }
-        }
+        let (tenants, filters) = (vec![asked.tenant], vec![asked.filter.as_str()]);
+        let query = asked.key.query(statement, tenants.repeat(run_ids.len()));
+        let query = query
+            .bind(filters.repeat(run_ids.len()))
+            .bind(vec![thread_id; run_ids.len()])
+            .bind(run_ids);
+        let rows = lease.fetch_all(query).await?;
         lease.commit().await?;
-        Ok(named)
+        let named = rows.iter().map(|row| row.try_get("run_id"));
+        Ok(named.collect::<Result<_, _>>()?)
     }
 }

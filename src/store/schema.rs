@@ -1,7 +1,8 @@
 //! The schema: connecting to a database, checking it, and bringing it up to date.
 //!
-//! A database may be shared with other programs. Its encoding and the rights of the role are checked
-//! here, and settings of the database or the role are overridden, before anything depends on them.
+//! A database may be shared with other programs. Its encoding and the rights of the role are
+//! checked here, and settings of the database or the role are overridden, before anything depends
+//! on them.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,19 +19,19 @@ use super::pool::is_behind_transaction_pooler;
 use super::session::{SESSION, ours, set};
 use super::sql::Statement;
 
-/// Schema of all tables, apart from `public`, which Supabase serves to holders of its anon key.
+/// Schema of all tables. It is not `public`, which Supabase serves to holders of its anon key.
 const SCHEMA: &str = "thread_store";
 
-/// Table with the record of the migrations that ran.
+/// Table of the migrations that ran.
 const MIGRATIONS: &str = "_sqlx_migrations";
 
-/// For the first connection to the database.
+/// Longest time of the first connection to the database.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Oldest supported Postgres, as `server_version_num` counts.
+/// Oldest supported Postgres, as a `server_version_num`.
 const OLDEST_POSTGRES: i32 = 140_000;
 
-/// Whether the schema is there.
+/// Whether the schema exists.
 pub(super) static PING: Statement =
     Statement::new("schema/ping", "select from thread_store.thread limit 0");
 
@@ -40,11 +41,10 @@ pub enum OpenError {
     /// The database refused the connection or cannot be reached.
     #[error("cannot connect to the database, check DATABASE_URL: {0}")]
     Connect(#[source] sqlx::Error),
-    /// The database is older than what is supported.
+    /// The database is older than the oldest supported version.
     #[error("the database is PostgreSQL {0}, and PostgreSQL 14 or newer is needed")]
     TooOld(String),
-    /// The database cannot store every Unicode text: statements with other characters would fail
-    /// one by one.
+    /// The database cannot store all Unicode text, so some statements would fail.
     #[error(
         "the database has the encoding {0}, and UTF8 is needed: make another one with `create \
          database ... encoding 'UTF8' template template0`"
@@ -99,13 +99,13 @@ pub enum OpenError {
     Distribute(#[source] sqlx::Error),
 }
 
-/// Brings the schema up to date, and answers with the number of migrations that ran.
+/// Brings the schema up to date. Returns the number of migrations that ran.
 ///
-/// The role must own the schema, or have the right to create it. If the schema is up to date it needs
-/// neither, and nothing is written.
+/// The role must own the schema, or have the right to create it. If the schema is up to date it
+/// needs neither, and nothing is written.
 ///
-/// Runs on a connection of its own, whose end releases the advisory lock in any case. The lock
-/// belongs to the session, so the connection must not go through a transaction pooler.
+/// It uses a separate connection, whose end always releases the advisory lock. The lock belongs to
+/// the session, so the connection must not go through a transaction pooler.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     let mut connection = connect_for_commands(options).await?;
     let outcome = bring_up_to_date(&mut connection).await;
@@ -113,7 +113,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, OpenError> {
     outcome
 }
 
-/// Connects for a command that changes the database: nothing there has a time by which it must end.
+/// Connects for a command that changes the database, without timeouts.
 pub(super) async fn connect_for_commands(
     options: &PgConnectOptions,
 ) -> Result<PgConnection, OpenError> {
@@ -123,7 +123,7 @@ pub(super) async fn connect_for_commands(
     Ok(connection)
 }
 
-/// Checks that the schema is that of this release, and changes nothing.
+/// Checks that the schema is that of this release, without changes.
 pub async fn check_schema(options: &PgConnectOptions) -> Result<(), OpenError> {
     let mut connection = connect(options).await?;
     let applied = applied(&mut connection).await;
@@ -139,7 +139,7 @@ async fn bring_up_to_date(connection: &mut PgConnection) -> Result<usize, OpenEr
     let mut migrator = migrator();
     let before = applied(connection).await?;
     if missing(&before, &migrator)? == 0 {
-        // Postgres refuses `create ... if not exists` too without the right to create.
+        // Without the right to create, Postgres refuses even `create ... if not exists`.
         return Ok(0);
     }
     if has_schema(connection).await? {
@@ -152,8 +152,8 @@ async fn bring_up_to_date(connection: &mut PgConnection) -> Result<usize, OpenEr
     Ok(applied(connection).await?.len().saturating_sub(before.len()))
 }
 
-/// The number of migrations that a database lacks. Fails if it has one that this release does not
-/// know, or knows in another form.
+/// The number of migrations that a database lacks. Fails if it has a migration that this release
+/// does not have, or has it with other contents.
 fn missing(applied: &[Applied], migrator: &Migrator) -> Result<usize, OpenError> {
     let known: HashMap<_, _> = migrator.iter().map(|one| (one.version, &one.checksum)).collect();
     for migration in applied {
@@ -192,7 +192,7 @@ struct Applied {
 
 /// The migrations that were run on the database.
 ///
-/// Works through a transaction pooler: the statements have no names and do not depend on each other.
+/// Works through a transaction pooler, because the statements are unnamed and independent.
 async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenError> {
     let table = format!("{SCHEMA}.{MIGRATIONS}");
     let is_there = format!("select to_regclass('{table}') is not null");
@@ -219,7 +219,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, OpenErro
 }
 
 /// Runs a query of one row. Works through a transaction pooler that is not in the settings: the
-/// statement has no name, and its settings end with it.
+/// statement is unnamed, and its settings end with it.
 pub(super) async fn ask(
     connection: &mut PgConnection,
     question: &str,
@@ -228,7 +228,7 @@ pub(super) async fn ask(
 }
 
 /// Fails behind a pooler in transaction mode. There a named statement may be prepared on one
-/// connection and looked up on another, which fails now and then, and only under load.
+/// connection and looked up on another, which fails occasionally, and only under load.
 pub(crate) async fn refuse_unknown_pooler(database: &PgConnectOptions) -> Result<(), OpenError> {
     let (mut one, mut other) = (connect(database).await?, connect(database).await?);
     let outcome = is_behind_transaction_pooler(&mut one, &mut other).await;

@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Whether something is going on in a thread. This server runs no graphs, so its threads are
-/// idle, but the field filters and sorts as everywhere.
+/// The status of a thread. This server runs no graphs, so its own threads are idle, but the field
+/// can be filtered and sorted by like any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// A run is under way.
+    /// A run is active.
     Busy,
     /// The last run failed.
     Error,
-    /// Nothing is going on.
+    /// No run is active.
     Idle,
     /// A run waits for an answer.
     Interrupted,

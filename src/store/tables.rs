@@ -1,10 +1,10 @@
-//! Where the tables are: on one Postgres as a whole or partitioned, or spread over the nodes of a
+//! The kind of tables: whole or partitioned on one Postgres, or distributed over the nodes of a
 //! cluster.
 
-/// Where the rows of a tenant are.
+/// The location of a tenant's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tables {
-    /// With those of all other tenants.
+    /// In whole tables with the rows of all tenants.
     Whole,
     /// In one partition of each table.
     Partitioned,

@@ -1,4 +1,4 @@
-//! Locking a thread's row, so that nobody else writes to the thread.
+//! Locks a thread's row against other writers.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use super::operation::Asked;
 use super::pool::Lease;
 use super::sql::Statement;
 
-/// Locks a thread that may be seen, so that nobody else writes to it in this transaction.
+/// Locks a visible thread against other writers for this transaction.
 pub(super) static LOCK: Statement = Statement::new(
     "threads/lock",
     "
@@ -24,7 +24,7 @@ pub(super) static LOCK: Statement = Statement::new(
     ) as thread",
 );
 
-/// Locks a thread for the transaction under way. Answers whether there is such a thread.
+/// Locks a thread for the current transaction. Returns whether there is such a thread.
 pub(super) async fn lock(
     transaction: &mut Lease,
     asked: &Asked,

@@ -19,6 +19,15 @@ async fn large_thread(user: &User, mib: usize) -> String {
     id
 }
 
+/// A request for the state of a thread, as it is written to a connection.
+fn get_state(thread: &str, user: &User) -> String {
+    let token = &user.token;
+    format!(
+        "GET /threads/{thread}/state HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    )
+}
+
 async fn in_use(server: &TestServer, kind: &str) -> u64 {
     let metrics = server.nobody().get("/metrics").await.text;
     let name = format!("thread_store_in_use{{kind=\"{kind}\"}} ");
@@ -54,13 +63,7 @@ async fn answers_that_nobody_reads_take_no_room_of_others_and_are_cut() {
     let mut silent = Vec::new();
     for _ in 0..12 {
         let mut client = Raw::with_little_room(&server).await;
-        let token = &ada.token;
-        client
-            .send(&format!(
-                "GET /threads/{own}/state HTTP/1.1\r\nHost: localhost\r\n\
-                 Authorization: Bearer {token}\r\n\r\n"
-            ))
-            .await;
+        client.send(&get_state(&own, &ada)).await;
         silent.push(client);
     }
     until(async || (in_use(&server, "answer_bytes").await > 3_000_000).then_some(())).await;
@@ -74,6 +77,27 @@ async fn answers_that_nobody_reads_take_no_room_of_others_and_are_cut() {
         }
     };
     tokio::time::timeout(Duration::from_mins(2), given_back).await.unwrap();
+    drop(silent);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn bytes_that_wait_in_the_system_s_buffer_are_still_charged() {
+    let server = TestServer::start().await;
+    let ada = server.user().await;
+    let thread = large_thread(&ada, 8).await;
+    let mut silent = Raw::with_little_room(&server).await;
+    silent.send(&get_state(&thread, &ada)).await;
+    until(async || (in_use(&server, "answer_bytes").await > 0).then_some(())).await;
+    // Once nothing is written any more.
+    let mut charged = 0;
+    until(async || {
+        let before = std::mem::replace(&mut charged, in_use(&server, "answer_bytes").await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        (charged == before).then_some(())
+    })
+    .await;
+    assert!(charged > 8 * MIB - 256 * 1024, "{charged}");
     drop(silent);
 }
 

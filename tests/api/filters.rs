@@ -375,7 +375,8 @@ async fn an_action_without_a_handler_is_forbidden_where_the_others_are_allowed()
         let mut allowed = 0;
         for row in table() {
             let status = row.send(&user, &Subject::missing()).await.status;
-            if row.action == left_out {
+            let reads_too = row.path == "/export" && left_out == Action::Read;
+            if row.action == left_out || reads_too {
                 assert_eq!(status, 403, "{row:?}");
             }
             allowed += usize::from(status != 403);
@@ -395,6 +396,7 @@ async fn a_filter_that_nothing_passes_hides_every_thread_on_every_endpoint() {
         match row.hidden {
             Hidden::NotFound => assert_eq!(answer.status, 404, "{row:?}"),
             Hidden::LeftOut(body) => assert_eq!(answer.text, body, "{row:?}"),
+            Hidden::Unnamed => assert!(!answer.text.contains("thread_id"), "{row:?}"),
             Hidden::InUse => assert_eq!(answer.status, 409, "{row:?}"),
             Hidden::Unrelated => assert_eq!(answer.status, 200, "{row:?}"),
         }

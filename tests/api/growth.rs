@@ -25,12 +25,15 @@ async fn append(user: &User, thread: &str) {
     user.write(thread, json!({ "messages": [message()] })).await;
 }
 
-/// Bytes of the tables of the schema with all that belongs to them, after a vacuum.
-async fn size(pool: &PgPool) -> i64 {
+/// Bytes of the tables of the schema with all that belongs to them, after a vacuum: those of threads, and
+/// those of their digests.
+async fn size(pool: &PgPool) -> [i64; 2] {
     pool.execute("vacuum").await.unwrap();
-    let size = "select sum(pg_total_relation_size(oid))::bigint from pg_class \
-                where relnamespace = 'thread_store'::regnamespace and relkind = 'r'";
-    sqlx::query_scalar(size).fetch_one(pool).await.unwrap()
+    let size = "select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint from pg_class \
+                where relnamespace = 'thread_store'::regnamespace and relkind = 'r' \
+                    and (relname like 'digest%') = $1";
+    let of = |is_digest: bool| sqlx::query_scalar(size).bind(is_digest).fetch_one(pool);
+    [of(false).await.unwrap(), of(true).await.unwrap()]
 }
 
 #[tokio::test]
@@ -42,16 +45,19 @@ async fn a_thousand_messages_with_a_checkpoint_each_take_at_most_three_times_the
     for _ in 0..MESSAGES {
         append(&user, &thread).await;
     }
-    let grown = size(&server.pool).await - empty;
+    let full = size(&server.pool).await;
+    let [grown, digests] = [full[0] - empty[0], full[1] - empty[1]];
 
     let state = user.get(&format!("/threads/{thread}/state")).await.expect(200);
     assert_eq!(state["values"]["messages"].as_array().unwrap().len(), MESSAGES);
     assert_eq!(state["metadata"]["step"], json!(MESSAGES - 1));
     let messages = i64::try_from(MESSAGES * BYTES).unwrap();
     let tenths = grown * 10 / messages;
-    let line = format!("{messages} bytes of messages grew to {grown}: {tenths} tenths\n");
+    let line = format!(
+        "{messages} bytes of messages grew to {grown}: {tenths} tenths, and {digests} of digests\n"
+    );
     let _ = std::io::stderr().write_all(line.as_bytes());
-    assert!(grown <= 3 * messages, "{line}");
+    assert!(grown <= 3 * messages && digests * 10 <= 15 * messages, "{line}");
 }
 
 /// Against a release build:

@@ -50,6 +50,44 @@ async fn pages_by_before_cover_the_history_once() {
     assert_eq!(seen, ids);
 }
 
+/// One state has a statement of its own.
+#[tokio::test]
+async fn a_page_of_one_is_the_first_of_a_longer_page() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({})).await;
+    let said = |id: &str| json!({ "role": "user", "content": format!("said {id}"), "id": id });
+    let mut ids = Vec::new();
+    for values in [
+        json!({ "messages": [said("a"), said("b")], "n": 1 }),
+        json!({ "messages": [said("c")], "other \"key\"": [1, null] }),
+        json!({ "messages": [{ "type": "remove", "id": "b", "content": "" }] }),
+        json!({ "messages": [said("a")], "n": {} }),
+    ] {
+        ids.push(user.write(&id, values).await);
+    }
+    ids.push(user.fork(&id, &ids[1], json!({ "messages": [said("d")] })).await);
+    ids.push(user.fork(&id, &ids[4], json!({ "n": null })).await);
+    let mut bodies = vec![json!({}), json!({ "metadata": { "step": 1 } })];
+    bodies.extend(ids.iter().map(|id| json!({ "before": id })));
+    bodies.push(json!({ "metadata": { "thread_id": id }, "before": ids[2] }));
+    for mut body in bodies {
+        body["limit"] = json!(1);
+        let one = user.history_of(&id, body.clone()).await;
+        body["limit"] = json!(5);
+        let mut several = user.history_of(&id, body.clone()).await;
+        several.truncate(1);
+        assert_eq!(one, several, "{body}");
+    }
+    let history = user.history_of(&id, json!({ "limit": 10 })).await;
+    assert_eq!(history.len(), ids.len());
+    for state in history {
+        let checkpoint = state["checkpoint"]["checkpoint_id"].as_str().unwrap();
+        let path = format!("/threads/{id}/state/{checkpoint}");
+        assert_eq!(user.get(&path).await.expect(200)["values"], state["values"]);
+    }
+}
+
 #[tokio::test]
 async fn metadata_filters_by_containment() {
     let server = TestServer::start().await;

@@ -45,6 +45,8 @@ pub(crate) enum Hidden {
     NotFound,
     /// 200 with this body: the thread is left out, as a missing one.
     LeftOut(&'static str),
+    /// 200 with other threads of the caller.
+    Unnamed,
     /// 409: the one thing that a client-chosen id gives away.
     InUse,
     /// The request names no thread: the caller gets a new one.
@@ -106,7 +108,7 @@ impl Row {
         Answer::but_for_streams(self.request(user, subject)).await
     }
 
-    fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         self.method == "HEAD"
     }
 }
@@ -115,6 +117,7 @@ const THREAD: &str = "/threads/{thread_id}";
 const STATE: &str = "/threads/{thread_id}/state";
 const STATE_AT: &str = "/threads/{thread_id}/state/{checkpoint_id}";
 const HISTORY: &str = "/threads/{thread_id}/history";
+const EXPORT: &str = "/threads/{thread_id}/export";
 const STORAGE: &str = "/threads/{thread_id}/storage";
 const STREAM: &str = "/threads/{thread_id}/stream";
 
@@ -169,6 +172,15 @@ fn many_at_once() -> Vec<Row> {
         count.variant("by values").body(|t| {
             json!({ "metadata": { "mark": t.thread_id }, "values": { "secret": "first" } })
         }),
+        search.variant("by conditions").body(
+            |t| json!({ "filter": { "metadata.mark": { "$in": [t.thread_id, "x"] } } }),
+        ),
+        search.variant("by words").body(|t| json!({ "ids": [t.thread_id], "query": "hi" })),
+        count
+            .variant("by words")
+            .body(|t| json!({ "metadata": { "mark": t.thread_id }, "query": "hi" })),
+        row("GET", "/export", Action::Search, 200).hidden(Hidden::Unnamed),
+        row("HEAD", "/export", Action::Search, 200).hidden(Hidden::Unnamed),
         prune.body(|t| json!({ "thread_ids": [t.thread_id] })),
         prune
             .variant("keep_latest")
@@ -187,6 +199,9 @@ fn one_thread() -> Vec<Row> {
             .variant("with an end")
             .body(|_| json!({ "ttl": { "ttl": 60, "strategy": "delete" } })),
         row("DELETE", THREAD, Action::Delete, 204),
+        row("GET", EXPORT, Action::Read, 200),
+        row("GET", EXPORT, Action::Read, 200).variant("?format=markdown"),
+        row("HEAD", EXPORT, Action::Read, 200),
         row("GET", STORAGE, Action::Read, 200),
         row("HEAD", STORAGE, Action::Read, 200),
         row("GET", STREAM, Action::Read, 200),
@@ -302,6 +317,10 @@ impl Cast {
                 (404, json!({ "detail": format!("Thread with ID {id} not found") }))
             }
             Hidden::LeftOut(body) => (200, serde_json::from_str(body).unwrap()),
+            Hidden::Unnamed => {
+                assert!(answer.status == 200 && !answer.text.contains(id), "{row:?}");
+                return answer;
+            }
             Hidden::InUse => {
                 (409, json!({ "detail": format!("Thread with ID {id} already exists") }))
             }
@@ -326,6 +345,10 @@ impl Cast {
         assert_eq!(answer.status, row.success, "owner: {row:?}: {}", answer.text);
         match row.hidden {
             Hidden::LeftOut("[]") => assert_eq!(answer.json().as_array().unwrap().len(), 1),
+            Hidden::Unnamed => {
+                let is_there = answer.text.contains(&subject.thread_id);
+                assert!(row.is_head() || is_there, "{row:?}: {}", answer.text);
+            }
             Hidden::LeftOut(_) => assert_eq!(answer.json(), 1, "{row:?}"),
             _ => {}
         }

@@ -74,6 +74,7 @@ fn the_whole_threads_api_is_documented() {
         .collect();
     let expected = [
         "GET /",
+        "GET /export",
         "GET /info",
         "GET /metrics",
         "GET /ok",
@@ -86,6 +87,7 @@ fn the_whole_threads_api_is_documented() {
         "GET /threads/{thread_id}",
         "PATCH /threads/{thread_id}",
         "POST /threads/{thread_id}/copy",
+        "GET /threads/{thread_id}/export",
         "GET /threads/{thread_id}/history",
         "POST /threads/{thread_id}/history",
         "GET /threads/{thread_id}/state",

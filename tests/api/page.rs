@@ -85,13 +85,13 @@ async fn the_document_is_asked_for_each_time_and_the_files_are_kept_for_ever() {
 async fn what_is_no_file_of_the_page_is_404_and_never_the_page() {
     let server = TestServer::start().await;
     let script = script(&server).await;
-    let other = script.replace("main.js", "nothing.js");
+    let other = script.replace("app.js", "nothing.js");
     for path in [
         "/app/nothing",
         "/app/threads/1",
-        "/app/0123456789abcdef/main.js",
+        "/app/0123456789abcdef/app.js",
         "/app/../Cargo.toml",
-        "/app/%2e%2e/main.js",
+        "/app/%2e%2e/app.js",
         "/app/index.html",
         &other,
     ] {

@@ -1,6 +1,7 @@
 //! How Postgres carries out what the server asks of it, in a store of some size.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ const TIMES: usize = 8;
 pub(crate) static LOG: Mutex<()> = Mutex::const_new(());
 
 /// A server whose statements' plans go to the log of its database.
-async fn explained() -> TestServer {
+pub(crate) async fn explained() -> TestServer {
     explained_with(|_| ()).await
 }
 
@@ -38,6 +39,9 @@ pub(crate) fn explain(config: &mut Config) {
             ("session_preload_libraries", "auto_explain"),
             ("auto_explain.log_min_duration", "0"),
             ("auto_explain.log_format", "json"),
+            ("auto_explain.log_analyze", "on"),
+            ("auto_explain.log_buffers", "on"),
+            ("auto_explain.log_timing", "off"),
             // What foreign keys ask for too.
             ("auto_explain.log_nested_statements", "on"),
             // Processes that help look cheap, as they do in a large store.
@@ -52,7 +56,15 @@ pub(crate) fn explain(config: &mut Config) {
 
 /// The plans of all statements about threads that were logged so far.
 pub(crate) fn plans(log: &Path) -> Vec<Value> {
-    let log = std::fs::read_to_string(log).unwrap();
+    plans_behind(log, 0)
+}
+
+/// The same, of what was logged behind a place in the log.
+pub(crate) fn plans_behind(log: &Path, place: u64) -> Vec<Value> {
+    let mut file = std::fs::File::open(log).unwrap();
+    file.seek(SeekFrom::Start(place)).unwrap();
+    let mut log = String::new();
+    file.read_to_string(&mut log).unwrap();
     let logged = log.split("  plan:\n").skip(1);
     let plans = logged.map(|text| {
         let mut first = serde_json::Deserializer::from_str(text).into_iter::<Value>();
@@ -70,7 +82,7 @@ pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
     std::iter::once(plan).chain(below.flat_map(nodes)).collect()
 }
 
-fn reads_all(plan: &Value) -> bool {
+pub(crate) fn reads_all(plan: &Value) -> bool {
     let nodes = nodes(&plan["Plan"]);
     nodes.iter().any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] != json!(null))
 }

@@ -58,7 +58,7 @@ async fn every_key_of_threads_starts_with_the_tenant_and_the_thread() {
         keys.count()
     };
     // State hangs on its thread.
-    assert_eq!((of_kind("p"), of_kind("f")), (9, 4), "every table has its keys");
+    assert_eq!((of_kind("p"), of_kind("f")), (11, 6), "every table has its keys");
 }
 
 #[tokio::test]

@@ -178,6 +178,61 @@ async fn many_ids_in_any_spelling_are_one_condition() {
 }
 
 #[tokio::test]
+async fn large_matches_among_many_threads_are_found_with_their_values() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    sqlx::query(
+        "insert into thread_store.thread \
+             (tenant, thread_id, created_at, updated_at, state_updated_at, metadata) \
+         select $2, gen_random_uuid(), moment, moment, moment, jsonb_build_object('owner', $1) \
+         from generate_series(0, 1199) as number \
+         cross join lateral (select now() - make_interval(secs => number) as moment) as made",
+    )
+    .bind(&user.id)
+    .bind(thread_store::auth::Tenant::of(&user.id).number())
+    .execute(&server.pool)
+    .await
+    .unwrap();
+    for _ in 0..45 {
+        let thread = user.thread(json!({ "metadata": { "kind": "large" } })).await;
+        user.write(&thread, json!({ "text": "x".repeat(7_000) })).await;
+    }
+    let body = json!({ "metadata": { "kind": "large" }, "limit": 100 });
+    let page = user.post("/threads/search", body).await.expect(200);
+    let threads = page.as_array().unwrap();
+    assert_eq!(threads.len(), 45);
+    assert!(threads.iter().all(|thread| thread["values"]["text"].as_str().unwrap().len() == 7_000));
+}
+
+#[tokio::test]
+async fn searches_at_the_same_time_get_the_parts_that_each_selects() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    for number in 0..3 {
+        let thread = user.thread(json!({ "metadata": { "title": "A title" } })).await;
+        user.write(&thread, json!({ "number": number })).await;
+    }
+    let selects = [
+        json!(["thread_id", "values"]),
+        json!(["thread_id", "title"]),
+        json!(["thread_id", "title", "values"]),
+        json!(["thread_id"]),
+    ];
+    let searches = (0..200).map(|number| {
+        let select = &selects[number % selects.len()];
+        let body = json!({ "select": select, "limit": 3 + number % 7 });
+        async { (select.clone(), user.post("/threads/search", body).await.expect(200)) }
+    });
+    for (select, page) in futures::future::join_all(searches).await {
+        for thread in page.as_array().unwrap() {
+            for part in select.as_array().unwrap() {
+                assert!(!thread[part.as_str().unwrap()].is_null(), "{select}: {thread}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_condition_that_only_old_threads_of_many_meet_finds_them_page_by_page() {
     let server = TestServer::start().await;
     let user = server.user().await;

@@ -75,22 +75,22 @@ fn an_env_file_of_somebody_else_is_refused() {
     if rustix::process::geteuid().is_root() {
         put(&file, 0o644);
         chown(&file, Some(4711), None).unwrap();
-        refuses(directory.path(), "must be owned by the user who runs this, or by root");
+        refuses(directory.path(), "must belong to the user who runs the program, or to root");
         // Nor by a link of theirs to a file of ours, or of ours to one of theirs.
         let ours = directory.path().join("ours");
         put(&ours, 0o644);
         std::fs::remove_file(&file).unwrap();
         symlink(&ours, &file).unwrap();
         std::os::unix::fs::lchown(&file, Some(4711), None).unwrap();
-        refuses(directory.path(), "must be owned by");
+        refuses(directory.path(), "must belong to");
         std::fs::remove_file(&file).unwrap();
         chown(&ours, Some(4711), None).unwrap();
         symlink(&ours, &file).unwrap();
-        refuses(directory.path(), "must be owned by");
+        refuses(directory.path(), "must belong to");
     } else {
         // Root's is read: the operator of a machine may set what its users run.
         symlink("/etc/passwd", &file).unwrap();
-        refuses(directory.path(), "must have nothing but lines of the form NAME=value");
+        refuses(directory.path(), "must have only lines of the form NAME=value");
     }
 }
 

@@ -61,6 +61,7 @@ const openedAt = (page, hash, key) => page.evaluate(([to, last]) => new Promise(
 /** Scrolls for a second and a half, and answers with frames a second and the longest one. */
 const frames = (page, selector, step) => page.evaluate(([one, by]) => new Promise((resolve) => {
   const node = document.querySelector(one);
+  node.dispatchEvent(new WheelEvent("wheel", { bubbles: true }));
   const times = [];
   const begin = performance.now();
   const frame = (time) => {

@@ -132,7 +132,10 @@ story("text that freezes readers of Markdown opens at once, and can be deleted",
     await page.evaluate(() => { globalThis.longTasks.length = 0; });
     await open(page, ids[name]);
     await page.locator(".title", { hasText: name }).waitFor();
-    await page.locator(".message").getByText("after", { exact: true }).waitFor();
+    await page.locator(".message").getByText("after", { exact: true }).waitFor().catch(async (error) => {
+      error.message += `\n${name}: ${await page.locator(".feed").evaluate((feed) => JSON.stringify([feed.scrollTop, feed.scrollHeight, feed.clientHeight, [...feed.querySelectorAll(".message")].map((one) => one.dataset.key), document.querySelector(".thread .list-note").textContent, location.hash]))}`;
+      throw error;
+    });
     await page.locator(".feed").press("Home");
     await page.waitForTimeout(60);
     return Math.max(0, ...await page.evaluate(() => globalThis.longTasks));

@@ -4,6 +4,7 @@
 
 import "./figures.mjs";
 import "./basics.mjs";
+import "./searching.mjs";
 import "./hostile.mjs";
 import "./races.mjs";
 import "./tidying.mjs";

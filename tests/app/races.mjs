@@ -3,15 +3,27 @@
 import assert from "node:assert/strict";
 import { ai, human, newUser, open, pause, row, server, signIn, story, until } from "./support.mjs";
 
-/** Has the answers for some requests wait. `delay(request)` says for how many milliseconds. */
+/**
+ * Has the answers for some requests wait. `delay(request)` says for how many milliseconds, if for any.
+ * Answers with those that have been sent or were not wanted any more.
+ */
 async function slow(page, pattern, delay) {
+  const sent = [];
   await page.route(pattern, async (route) => {
-    const wait = await delay(route.request());
+    const wait = delay(route.request());
+    if (wait === undefined) { await route.fallback(); return; }
     const answer = await route.fetch();
-    await pause(wait ?? 0);
+    await pause(wait);
     await route.fulfill({ response: answer }).catch(() => {});
+    sent.push(route.request());
   });
+  return sent;
 }
+
+/** Three frames: what an answer changes is on the screen. */
+const drawn = (page) => page.evaluate(async () => {
+  for (let frame = 0; frame < 3; frame += 1) await new Promise((resolve) => { requestAnimationFrame(resolve); });
+});
 
 story("what is on the screen belongs to the address, whatever answers first", async (newPage) => {
   const at = await server();
@@ -22,19 +34,26 @@ story("what is on the screen belongs to the address, whatever answers first", as
   await signIn(page, user);
   await row(page, "Thread A").waitFor();
   const waits = { [a]: [900, 300], [b]: [100] };
-  await slow(page, /\/threads\/[0-9a-f-]{36}\?include/, (request) => {
+  const asked = [];
+  const sent = await slow(page, /\/threads\/[0-9a-f-]{36}\?include/, (request) => {
     const id = /threads\/([0-9a-f-]{36})/.exec(request.url())[1];
+    asked.push(id);
     return waits[id]?.shift();
   });
-  await page.evaluate(([first, second]) => {
-    location.hash = `#/threads/${first}`;
-    setTimeout(() => { location.hash = `#/threads/${second}`; }, 20);
-    setTimeout(() => { location.hash = `#/threads/${first}`; }, 40);
+  await page.evaluate(async ([first, second]) => {
+    for (const id of [first, second, first]) {
+      location.hash = `#/threads/${id}`;
+      await new Promise((resolve) => { setTimeout(resolve, 20); });
+    }
   }, [a, b]);
-  for (let look = 0; look < 20; look += 1) {
-    await pause(70);
-    if (look > 0) assert.ok(!(await page.locator(".thread").innerText()).includes("words of B"), "B's messages at A's address");
-  }
+  await until(() => asked.includes(a) && asked.includes(b), "both are asked for");
+  const wanted = asked.length;
+  await until(async () => {
+    assert.ok(!(await page.locator(".thread").innerText()).includes("words of B"), "B's messages at A's address");
+    return sent.length >= wanted;
+  }, "every answer has come");
+  await drawn(page);
+  assert.ok(!(await page.locator(".thread").innerText()).includes("words of B"), "B's messages at A's address");
   await page.locator(".message").getByText("words of A").waitFor();
   assert.equal(await page.locator(".title").innerText(), "Thread A");
 });
@@ -46,16 +65,24 @@ story("the list belongs to what is in the box, whatever answers first, and has n
   const page = await newPage(at);
   await signIn(page, user);
   await row(page, "A cat").waitFor();
-  let number = 0;
-  await slow(page, /\/threads\/search$/, () => [700, 350, 50][number++] ?? 0);
+  const waits = { c: 1500, ca: 700, cat: 50 };
+  const sent = await slow(page, /\/threads\/search$/, (request) => waits[request.postDataJSON().query]);
   const box = page.getByRole("searchbox");
-  for (const letter of "cat") { await box.press(letter); await pause(130); }
-  for (let look = 0; look < 12; look += 1) {
-    await pause(100);
+  for (const letter of "cat") {
+    const asked = page.waitForRequest((request) => request.url().endsWith("/threads/search") && request.postDataJSON().query?.endsWith(letter));
+    await box.press(letter);
+    await asked;
+  }
+  let isThere = false;
+  await until(async () => {
     const titles = await page.locator(".row-title").allInnerTexts();
     assert.equal(new Set(titles).size, titles.length, titles.join());
-    if (look > 3) assert.deepEqual(titles, ["A cat"]);
-  }
+    isThere ||= titles.join() === "A cat";
+    if (isThere) assert.deepEqual(titles, ["A cat"]);
+    return sent.length >= 3;
+  }, "every answer has come");
+  await drawn(page);
+  assert.deepEqual(await page.locator(".row-title").allInnerTexts(), ["A cat"]);
 });
 
 story("a thread that is deleted while it loads does not come back", async (newPage) => {
@@ -128,6 +155,18 @@ story("a key that belongs to an input method does nothing else", async (newPage)
   assert.equal(await page.getByRole("searchbox").inputValue(), "");
 });
 
+/** Waits until a scroll has come to its end: nothing in view has moved for five frames. */
+const settled = (page) => page.evaluate(async () => {
+  const places = () => [...document.querySelectorAll(".message")].map((one) => `${one.dataset.key} ${one.getBoundingClientRect().top}`).join();
+  let [before, still] = ["", 0];
+  while (still < 5) {
+    await new Promise((resolve) => { requestAnimationFrame(resolve); });
+    const now = places();
+    still = now === before ? still + 1 : 0;
+    before = now;
+  }
+});
+
 story("what one reads stays where it is while more is written, and the end stays the end", async (newPage) => {
   const at = await server();
   const user = await newUser(at);
@@ -141,15 +180,15 @@ story("what one reads stays where it is while more is written, and the end stays
   await open(page, id);
   await page.locator(".message").getByText("message 299").waitFor();
   const bottom = () => page.evaluate(() => { const feed = document.querySelector(".feed"); return feed.scrollHeight - feed.clientHeight - feed.scrollTop; });
-  assert.ok(await bottom() < 2, "opens at its end");
+  await until(async () => await bottom() < 2, "opens at its end");
   await user.write(id, [ai("one more", { id: "n0" })]);
   await page.locator(".message").getByText("one more").waitFor();
-  assert.ok(await bottom() < 2, "follows at the end");
+  await until(async () => await bottom() < 2, "follows at the end");
 
   await page.locator(".feed").hover();
-  await page.mouse.wheel(0, -100);
-  await page.evaluate(() => { document.querySelector(".feed").scrollTop = document.querySelector(".feed").scrollHeight / 2; });
-  await pause(300);
+  await page.mouse.wheel(0, -9000);
+  await until(async () => await bottom() > 8000, "scrolled up");
+  await settled(page);
   const marked = await page.evaluate(() => {
     const feed = document.querySelector(".feed").getBoundingClientRect();
     return [...document.querySelectorAll(".message")].filter((one) => one.getBoundingClientRect().top >= feed.top).sort((x, y) => x.getBoundingClientRect().top - y.getBoundingClientRect().top)[0].dataset.key;
@@ -166,11 +205,11 @@ story("what one reads stays where it is while more is written, and the end stays
   const number = Number(marked.slice(1));
   await user.write(id, [human("short\n\n".repeat(30), { id: `m${number - 1}` }), { type: "remove", id: `m${number - 2}` },
     human([{ type: "text", text: "look" }, { type: "image_url", image_url: { url: `data:image/svg+xml;base64,${picture}` } }], { id: `m${number - 3}` })]);
+  await page.locator(".facts", { hasText: "301 messages" }).waitFor();
   for (let look = 0; look < 10; look += 1) { await pause(60); await watch(); }
   assert.ok(worst < 2, `moved by ${worst} px`);
   await page.getByRole("button", { name: "To the end" }).click();
-  await pause(200);
-  assert.ok(await bottom() < 2, "a button brings one back");
+  await until(async () => await bottom() < 2, "a button brings one back");
 });
 
 story("a server that goes away and comes back is waited for", async (newPage) => {

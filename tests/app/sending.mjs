@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { accessible, ai, human, newUser, open, pause, row, signIn, startServer, story, until } from "./support.mjs";
+import { accessible, ai, human, newUser, open, pause, row, server, signIn, startServer, story, until } from "./support.mjs";
 
 async function agent(store) {
   const heard = [];
@@ -11,7 +11,7 @@ async function agent(store) {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = JSON.parse(Buffer.concat(chunks).toString() || "{}");
-    heard.push({ path: request.url, user: request.headers["x-forwarded-user"], body });
+    heard.push({ path: request.url, user: request.headers["x-forwarded-user"], token: request.headers.authorization, body });
     const json = (value) => { response.writeHead(200, { "content-type": "application/json" }); response.end(JSON.stringify(value)); };
     if (request.url.startsWith("/assistants/search")) return json([{ assistant_id: "parrot", graph_id: "parrot" }]);
     if (request.url.includes("/cancel")) { const run = heard.findLast(({ cancel }) => cancel); run?.cancel(); return json({}); }
@@ -33,7 +33,7 @@ async function agent(store) {
     await write(said);
     const text = said[0].content;
     if (text.includes("delete")) {
-      send("values", { messages: said, __interrupt__: [{ id: "i", value: "Really delete it?" }] });
+      send("values", { messages: said, __interrupt__: [{ id: "i", value: text.includes("all") ? { question: "Really delete all?" } : "Really delete it?" }] });
       return response.end();
     }
     const id = `a${heard.length}`;
@@ -49,7 +49,7 @@ async function agent(store) {
   });
   await new Promise((resolve) => { server.listen(0, "127.0.0.1", resolve); });
   server.unref();
-  return { url: `http://127.0.0.1:${server.address().port}`, heard, close: () => { server.closeAllConnections(); server.close(); } };
+  return { token: () => heard.findLast(({ user }) => user).token, url: `http://127.0.0.1:${server.address().port}`, heard, close: () => { server.closeAllConnections(); server.close(); } };
 }
 
 story("a message is sent, its answer arrives word by word, is stopped, asked back, and is there after a reload", async (newPage) => {
@@ -92,10 +92,20 @@ story("a message is sent, its answer arrives word by word, is stopped, asked bac
   await box.press("Enter");
   await page.getByText("Really delete it?").waitFor();
   await page.getByRole("button", { name: "Send" }).waitFor();
-  await box.fill("true");
-  await box.press("Enter");
+  const reply = page.getByLabel("Answer", { exact: true });
+  await reply.fill("true");
+  await reply.press("Enter");
   await page.getByText("Resumed with true").waitFor();
   await until(async () => (await page.getByText("Really delete it?").count()) === 0, "answered");
+  await box.fill("delete all");
+  await box.press("Enter");
+  await page.getByText("Really delete all?").waitFor();
+  assert.deepEqual(await page.locator(".interrupt :is(h2, p)").allInnerTexts(), ["Waiting for an answer", "Really delete all?"]);
+  assert.equal(await page.locator(".interrupt .json").count(), 0);
+  await page.getByRole("button", { name: "Send" }).waitFor();
+  await reply.fill("no");
+  await reply.press("Enter");
+  await page.getByText('Resumed with "no"').waitFor();
 
   const other = await newPage(at);
   await signIn(other, bob);
@@ -117,6 +127,52 @@ story("a message is sent, its answer arrives word by word, is stopped, asked bac
   await box.press("Enter");
   await until(() => runs() === before + 1, "sent a second later");
   await page.locator(".message").getByText("You said: half").waitFor();
+});
+
+story("the row of the open thread follows it, and not only when the list is read again", async (newPage) => {
+  let at;
+  const parrot = await agent(() => at.url);
+  at = await startServer({ AGENT_URL: parrot.url, AGENT_FORWARD_TOKEN: "true" });
+  const page = await newPage(at);
+  // The list's own look at changes is never answered.
+  await page.route(/threads\/search/, (route) => route.request().postDataJSON().limit === 30 ? undefined : route.continue());
+  await signIn(page, await newUser(at));
+  await page.locator(".offer").getByRole("button").click();
+  await page.getByText("No messages yet.").waitFor();
+  // A message may be sent before its thread is loaded.
+  let load;
+  const isLoaded = new Promise((resolve) => { load = resolve; });
+  await page.route(/threads\/[0-9a-f-]{36}\?/, async (route) => { await isLoaded; await route.continue(); });
+  await open(page, "");
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await page.keyboard.type("Hello there");
+  await page.keyboard.press("Enter");
+  await pause(100);
+  assert.equal(parrot.heard.length, 0);
+  load();
+  await row(page, "Hello there").getByText("You said: Hello there").waitFor({ timeout: 10_000 });
+  await row(page, "Hello there").locator(".row-count", { hasText: "2" }).waitFor({ timeout: 10_000 });
+  const [{ thread_id: id }, ...others] = await (await fetch(`${at.url}/threads/search`, { method: "POST", body: "{}", headers: { authorization: parrot.token() } })).json();
+  assert.deepEqual(others, [], "an empty conversation is used again");
+  await fetch(`${at.url}/threads/${id}/state`, { method: "POST", headers: { authorization: parrot.token() }, body: JSON.stringify({ values: { messages: [human("From elsewhere")] } }) });
+  await row(page, "Hello there").getByText("From elsewhere").waitFor({ timeout: 10_000 });
+  await page.locator(".facts").getByText("3 messages").waitFor();
+});
+
+story("one word names a status in the list, in the thread and in the filter", async (newPage) => {
+  const at = await server();
+  const user = await newUser(at);
+  await user.thread({ title: "Asked" }, [human("x")]);
+  const page = await newPage(at);
+  await page.route(/threads\/(search|[0-9a-f-]{36}\?)/, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: (await response.text()).replaceAll('"status":"idle"', '"status":"interrupted"') });
+  });
+  await signIn(page, user);
+  await row(page, "Asked").click();
+  await page.locator(".facts", { hasText: "waiting" }).waitFor();
+  assert.equal(await row(page, "Asked").locator(".row-status").innerText(), "waiting");
+  assert.equal(await page.getByLabel("Status", { exact: true }).locator("[value=interrupted]").innerText(), "Waiting");
 });
 
 story("an agent that is away is a sentence, and the message is not lost", async (newPage) => {

@@ -34,7 +34,8 @@ export async function supabase({ life = 3600 } = {}) {
   const users = new Map();
   const sessions = new Map();
   const flows = new Map();
-  const state = { refusals: [], refreshes: 0, life, mails: [] };
+  // Stories share it, so each looks for what its own user did.
+  const state = { refusals: [], refreshes: 0, life, mails: [], codes: new Map() };
   const error = (send, status, error_code, msg, more) => send(status, { code: status, error_code, msg }, more);
   function session(user) {
     const id = randomUUID();
@@ -54,6 +55,7 @@ export async function supabase({ life = 3600 } = {}) {
     if (flow.challenge) {
       const code = randomUUID();
       flows.set(code, flow);
+      state.codes.set(code, flow.user.email);
       return `${to}?code=${code}`;
     }
     const { access_token, refresh_token, expires_in, expires_at } = session(flow.user);
@@ -79,7 +81,7 @@ export async function supabase({ life = 3600 } = {}) {
       const flow = { user: user(body.email), challenge: body.code_challenge, method: body.code_challenge_method };
       const token = randomUUID();
       flows.set(token, flow);
-      state.mails.push(`${server.url}/auth/v1/verify?token=${token}&type=magiclink&redirect_to=${encodeURIComponent(url.searchParams.get("redirect_to"))}`);
+      state.mails.push({ to: body.email, link: `${server.url}/auth/v1/verify?token=${token}&type=magiclink&redirect_to=${encodeURIComponent(url.searchParams.get("redirect_to"))}` });
       return send(200, {});
     }
     if (path === "verify" || path === "authorize") {
@@ -98,6 +100,7 @@ export async function supabase({ life = 3600 } = {}) {
       if (kind === "refresh_token") {
         state.refreshes += 1;
         const flow = flows.get(body.refresh_token);
+        if (flow) flow.user.refreshes = (flow.user.refreshes ?? 0) + 1;
         flows.delete(body.refresh_token);
         return flow ? send(200, session(flow.user)) : error(send, 400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found");
       }
@@ -112,20 +115,24 @@ export async function supabase({ life = 3600 } = {}) {
   return Object.assign(server, { state, user, session, sessions });
 }
 
-/** An OpenID Connect provider with one public client, "page". */
-export async function provider(audience) {
+/**
+ * An OpenID Connect provider with one public client, "page". `life` is how long its tokens last, in
+ * seconds. The first refresh leaves the refresh token as it is, later ones replace it.
+ */
+export async function provider(audience, { life = 300 } = {}) {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const flows = new Map();
   const asked = [];
+  const refreshed = [];
   const server = await listen(({ url, text, send }) => {
     const jwt = (claims) => {
-      const body = `${part({ alg: "ES256", kid: "k", typ: "JWT" })}.${part({ iss: server.url, iat: Math.floor(Date.now() / 1000), exp: Math.floor(Date.now() / 1000) + 300, ...claims })}`;
+      const body = `${part({ alg: "ES256", kid: "k", typ: "JWT" })}.${part({ iss: server.url, iat: Math.floor(Date.now() / 1000), exp: Math.floor(Date.now() / 1000) + life, ...claims })}`;
       return `${body}.${sign("sha256", Buffer.from(body), { key: privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
     };
     const tokens = () => {
       const refresh_token = randomUUID();
       flows.set(refresh_token, {});
-      return { token_type: "Bearer", expires_in: 300, refresh_token, access_token: jwt({ sub: "grace", aud: audience, scope: "openid" }), id_token: jwt({ sub: "grace", aud: "page", email: "grace@example.com" }) };
+      return { token_type: "Bearer", expires_in: life, refresh_token, access_token: jwt({ sub: "grace", aud: audience, scope: "openid" }), id_token: jwt({ sub: "grace", aud: "page", email: "grace@example.com" }) };
     };
     if (url.pathname === "/.well-known/openid-configuration") {
       return send(200, { issuer: server.url, jwks_uri: `${server.url}/jwks`, authorization_endpoint: `${server.url}/authorize`, token_endpoint: `${server.url}/token`, revocation_endpoint: `${server.url}/revoke` });
@@ -141,6 +148,12 @@ export async function provider(audience) {
     const form = new URLSearchParams(text);
     if (url.pathname === "/token") {
       const flow = flows.get(form.get("code") ?? form.get("refresh_token"));
+      if (form.get("grant_type") === "refresh_token") refreshed.push(form.get("refresh_token"));
+      if (flow && refreshed.length === 1) {
+        const { refresh_token: unused, ...rest } = tokens();
+        flows.delete(unused);
+        return send(200, rest);
+      }
       flows.delete(form.get("code") ?? form.get("refresh_token"));
       const isProven = form.get("grant_type") === "refresh_token" || (flow && createHash("sha256").update(form.get("code_verifier")).digest("base64url") === flow.code_challenge && flow.redirect_uri === form.get("redirect_uri"));
       return flow && isProven && form.get("client_id") === "page" ? send(200, tokens()) : send(400, { error: "invalid_grant", error_description: "grant request is invalid" });
@@ -148,5 +161,5 @@ export async function provider(audience) {
     if (url.pathname === "/revoke") { flows.delete(form.get("token")); return send(200, {}); }
     return send(404, {});
   });
-  return Object.assign(server, { asked, flows });
+  return Object.assign(server, { asked, flows, refreshed });
 }

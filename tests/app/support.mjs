@@ -5,12 +5,14 @@
 // The console of a page must stay empty and no request may leave the origin, or the test fails.
 // With APP_FILES the page's files come from that folder instead of the program, for work on them.
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 import { after, test } from "node:test";
 import assert from "node:assert/strict";
 
@@ -38,12 +40,27 @@ export async function freePort() {
 
 const running = new Set();
 
+/**
+ * A new database of the Postgres at APP_POSTGRES (the address up to the name), made by the program at
+ * APP_CREATEDB; or none, and then a server brings its own. A database is made sooner than a Postgres,
+ * and that one need not wait for the disk.
+ */
+async function database() {
+  const { APP_POSTGRES: postgres, APP_CREATEDB: createdb } = process.env;
+  if (!postgres) return {};
+  const name = `app_${randomUUID().replaceAll("-", "")}`;
+  await promisify(execFile)(createdb, ["--maintenance-db", `${postgres}postgres`, name]);
+  return { DATABASE_URL: `${postgres}${name}` };
+}
+
 /** Starts the program with these settings, and waits until it serves. */
-export async function startServer(settings = {}, { dir = mkdtempSync(join(tmpdir(), "app-")), port } = {}) {
+export async function startServer(settings = {}) {
+  const dir = mkdtempSync(join(tmpdir(), "app-"));
   // The private Postgres runs as another user where this is root.
   chmodSync(dir, 0o755);
-  port ??= await freePort();
-  const child = spawn(program, [], { cwd: dir, env: { PATH: process.env.PATH, PORT: String(port), DATA_DIR: join(dir, "data"), RUST_LOG: "info", ...settings } });
+  const port = await freePort();
+  const env = { PATH: process.env.PATH, PORT: String(port), DATA_DIR: join(dir, "data"), RUST_LOG: "info", ...await database(), ...settings };
+  const child = spawn(program, [], { cwd: dir, env });
   const server = { url: `http://127.0.0.1:${port}`, port, dir, log: "", child };
   running.add(server);
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => { server.log += chunk; });
@@ -62,8 +79,11 @@ let shared;
 /** The server with the local sign-in that the stories share. */
 export const server = () => (shared ??= startServer());
 
+/** Debian's Chromium: the one without windows, if it is there. */
+export const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium"].find((path) => existsSync(path));
+
 let browser;
-const launch = () => (browser ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"] }));
+const launch = () => (browser ??= chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage", "--force-color-profile=srgb"] }));
 
 after(async () => {
   await (await browser?.catch(() => null))?.close();
@@ -145,8 +165,10 @@ export async function newPage(at, { allow = [], console: expected = [], ...optio
 async function serveFrom(context, folder) {
   const types = { js: "text/javascript", css: "text/css", svg: "image/svg+xml" };
   await context.route(/\/app\/[0-9a-f]{16}\/[a-z]+\.(js|css|svg)$/, async (route) => {
-    const path = join(folder, route.request().url().split("/").at(-1));
-    if (!existsSync(path)) { await route.fulfill({ status: 200, contentType: "text/javascript", body: "" }); return; }
+    const name = route.request().url().split("/").at(-1);
+    // The one script of the program, as the modules that it is made of.
+    if (name === "app.js") { await route.fulfill({ contentType: "text/javascript", body: 'import "./main.js";' }); return; }
+    const path = join(folder, name);
     await route.fulfill({ contentType: types[path.split(".").at(-1)], body: readFileSync(path) });
   });
 }

@@ -7,6 +7,7 @@ mod dashboard;
 mod deadline;
 mod links;
 mod modules;
+mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -131,6 +132,36 @@ fn the_example_has_every_variable_of_the_compose_file() -> Result<()> {
     Ok(())
 }
 
+/// What `.env` sets, the server of the compose file gets, but for what that file decides by itself.
+#[test]
+fn the_compose_file_passes_every_setting_on() -> Result<()> {
+    const DECIDED: [&str; 8] = [
+        "DATABASE_DIRECT_URL",
+        "DATABASE_POOLER",
+        "DATABASE_URL",
+        "DATA_DIR",
+        "HOST",
+        "POSTGRES_ARCHIVE_URL",
+        "POSTGRES_BIN",
+        "PORT",
+    ];
+    let (compose, example) = (document("docker-compose.yml")?, document(".env.example")?);
+    let (server, _) = example.split_once(COMPOSE_SECTION).context("no section for compose")?;
+    let (_, service) = compose.split_once("\n  server: ").context("no service")?;
+    let (service, _) = service.split_once("\n    volumes:").context("no end of the settings")?;
+    let passes = |name: &str| service.contains(&format!("\n      {name}: ${{{name}"));
+    let dropped: Vec<_> = assignments(server)
+        .into_keys()
+        .filter(|name| !DECIDED.contains(&name.as_str()) && !passes(name))
+        .collect();
+    ensure!(dropped.is_empty(), "not passed on: {dropped:?}");
+    // A default is written once, in the program. One differs on purpose: machines read these logs.
+    let defaults: Vec<_> =
+        service.lines().filter(|line| line.contains(":-") && !line.contains(":-}")).collect();
+    ensure!(defaults == ["      LOG_FORMAT: ${LOG_FORMAT:-json}"], "{defaults:?}");
+    Ok(())
+}
+
 #[test]
 fn every_name_of_the_api_key_is_documented() -> Result<()> {
     let (page, help) = (document("docs/settings.md")?, help()?);
@@ -184,7 +215,8 @@ fn a_wrong_command_line_is_one_line_and_exit_code_64() -> Result<()> {
         (&["--port", "1", "--port", "2"], "PORT", "must be given once"),
         (&["frobnicate"], "frobnicate", "is not a command"),
         (&["migrate", "frobnicate"], "frobnicate", "is not a command"),
-        (&["import"], "--from", "is required"),
+        (&["import", "--to", "http://x"], "--from", "is required"),
+        (&["import"], "--to", "is required"),
         (&["import", "--from", "x", "--to", "http://x"], "--from", "must be an http://"),
     ] {
         refused(what, says, &program(words, &[])?)?;

@@ -55,6 +55,23 @@ impl Client {
         answer(self.request(Method::POST, path).json(body)).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> reqwest::Result<(u16, Value)> {
+        let response = self.request(Method::DELETE, path).send().await?;
+        let status = response.status().as_u16();
+        // There is no body to a deletion that was done.
+        Ok((status, Value::String(response.text().await?)))
+    }
+
+    /// An answer without an end.
+    pub(crate) async fn open(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        self.request(Method::GET, path).send().await?.error_for_status()
+    }
+
+    /// The id of the user.
+    pub(crate) fn id(&self) -> String {
+        self.session["user"]["id"].as_str().unwrap().to_owned()
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match self.session["access_token"].as_str() {

@@ -91,7 +91,7 @@ impl Site {
     }
 
     /// Ends a server, and starts it again.
-    async fn restart(&mut self, number: usize, signal: &str) {
+    pub(crate) async fn restart(&mut self, number: usize, signal: &str) {
         self.end(number, signal).await;
         self.start(number).await;
     }
@@ -109,6 +109,10 @@ impl Site {
 
     pub(crate) fn server_url(&self, number: usize) -> &str {
         &self.servers[number].program.as_ref().unwrap().url
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
     }
 
     fn postmaster(&self) -> u32 {

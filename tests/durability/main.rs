@@ -9,6 +9,7 @@
     reason = "what is missing has to fail its test"
 )]
 
+mod agents;
 mod backup;
 mod client;
 #[path = "../api/support/deadline.rs"]

@@ -33,7 +33,10 @@ async fn a_cluster_of_an_unsupported_version_is_refused_and_left_alone() -> Resu
     let scratch = Scratch::new()?;
     let home = cluster_of(&scratch, 13)?;
     let line = refusal(scratch.options()).await?;
-    ensure!(line.contains("was made by PostgreSQL 13, and thread-store takes 14 to 18"), "{line}");
+    ensure!(
+        line.contains("was created by PostgreSQL 13, and thread-store supports 14 to 18"),
+        "{line}"
+    );
     ensure!(line.contains("DATA_DIR") && names(&home)? == ["PG_VERSION"], "{line}");
     Ok(())
 }
@@ -49,7 +52,7 @@ async fn a_cluster_of_a_version_that_is_not_here_is_refused_and_left_alone() -> 
         std::fs::set_permissions(programs.join(name), Permissions::from_mode(0o755))?;
     }
     let line = refusal(Options { bin_dir: Some(programs), ..scratch.options() }).await?;
-    ensure!(line.contains("made by PostgreSQL 17, which is not here (found: 16)"), "{line}");
+    ensure!(line.contains("created by PostgreSQL 17, which was not found (found: 16)"), "{line}");
     ensure!(line.contains("POSTGRES_BIN") && names(&home)? == ["PG_VERSION"], "{line}");
     Ok(())
 }

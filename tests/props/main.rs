@@ -10,8 +10,13 @@
     reason = "what is missing has to fail its test"
 )]
 
+#[expect(dead_code, reason = "made for the tests of the API")]
+#[path = "../api/attach/agent.rs"]
+mod agent;
 mod checkpoints;
+mod filter;
 mod json;
+mod query;
 mod schedules;
 mod search;
 #[expect(dead_code, reason = "made for the tests of the API")]

@@ -23,7 +23,9 @@ function SignIn({ onToken }) {
   const [error, setError] = useState();
   const submit = (path) => (event) => {
     event.preventDefault();
-    const { email, password } = Object.fromEntries(new FormData(event.target.form ?? event.target));
+    const form = event.target.form ?? event.target;
+    if (!form.reportValidity()) return;
+    const { email, password } = Object.fromEntries(new FormData(form));
     signIn(path, email, password).then(onToken, (failure) => setError(failure.message));
   };
   return (

@@ -1,6 +1,6 @@
-//! What names no thread: assistants, store items and crons. To the agent all users of this server may
-//! be one, so only reading assistants is open, which belong to nobody; the rest is what the operator
-//! says (D35).
+//! Routes that name no thread: assistants, store items and crons. The agent may not distinguish the
+//! users of this server, so only reading assistants, which belong to no user, is forwarded by
+//! default. The operator enables the rest (D35).
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::authz::{Action, Resource};
 use crate::http::{App, Error, parse_uuid};
 use crate::json::Object;
 
-/// A route of the agent that names no thread, or not in its path.
+/// A route of the agent without a thread in its path.
 #[derive(Debug, Clone, Copy)]
 struct Route {
     method: MethodFilter,
     path: &'static str,
     resource: Resource,
     action: Action,
-    /// What has to be open. `None`: nothing.
+    /// The area that must be enabled. `None`: always forwarded.
     area: Option<Area>,
 }
 
@@ -115,10 +115,11 @@ async fn send(
     forward.send(errand)
 }
 
-/// The path of the request, made anew: what is no word could be read as another path.
+/// The path of the request, rebuilt: a segment that is not a plain word could be parsed as another
+/// path.
 struct Path {
     path: String,
-    /// The thread in it.
+    /// The thread in the path.
     thread_id: Option<Uuid>,
 }
 
@@ -142,7 +143,7 @@ impl FromRequestParts<Arc<App>> for Path {
     }
 }
 
-/// A segment that is an id or a plain name.
+/// A segment, if it is an id or a plain name.
 fn word(text: &str) -> Option<String> {
     if let Some(id) = parse_uuid(text) {
         return Some(id.to_string());

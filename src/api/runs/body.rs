@@ -1,7 +1,7 @@
-//! The body of a run: what this server reads of it, and what the agent gets.
+//! The body of a run: the fields that this server reads, and the body that the agent gets.
 //!
-//! Whose run it is and in which thread is known from the request, never from its body. An agent may
-//! believe a body all the same, so what it says there is made true or taken out.
+//! The user and the thread of a run come from the request, never from its body. An agent may trust
+//! the body, so statements about them in the body are corrected or removed.
 
 use url::Url;
 use uuid::Uuid;
@@ -10,19 +10,19 @@ use crate::authn::is_loopback;
 use crate::http::{Error, parse_uuid};
 use crate::json::{Members, Object, Raw, excerpt};
 
-/// What a run is made of, read in place.
+/// The body of a run, parsed in place.
 #[derive(Debug)]
 pub(super) struct RunBody<'a> {
     members: Members<'a>,
     /// The metadata of the run.
     pub(super) metadata: Object,
-    /// Whether a thread that is not there is to be made.
+    /// Whether a missing thread is to be created.
     pub(super) makes_thread: bool,
-    /// The graph or the assistant that runs.
+    /// The graph or assistant to run.
     pub(super) assistant_id: Option<String>,
 }
 
-/// Whose run it is, as the agent is told.
+/// The owner and the thread of a run, for the agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Whose<'a> {
     /// The key of the owner.
@@ -34,7 +34,7 @@ pub(super) struct Whose<'a> {
 }
 
 impl<'a> RunBody<'a> {
-    /// Reads an object, for the agent at this address.
+    /// Parses an object, for the agent at this address.
     pub(super) fn read(text: &'a str, agent: &Url) -> Result<RunBody<'a>, Error> {
         let members = object("request body", text)?;
         let text = |key: &str| {
@@ -58,7 +58,7 @@ impl<'a> RunBody<'a> {
         Ok(RunBody { members, metadata, makes_thread, assistant_id })
     }
 
-    /// What is written into the metadata of the thread, unless it is there.
+    /// The keys to add to the metadata of the thread if it does not have them.
     pub(super) fn of_thread(&self) -> Object {
         let Some(assistant_id) = &self.assistant_id else { return Object::default() };
         let graph_id = Some("graph_id").filter(|_| parse_uuid(assistant_id).is_none());
@@ -66,18 +66,18 @@ impl<'a> RunBody<'a> {
         keys.map(|key| (key.to_owned(), Raw::from(assistant_id.as_str()))).collect()
     }
 
-    /// The body for the agent: with this metadata, for this user.
+    /// The body for the agent, with this metadata and user.
     pub(super) fn for_agent(mut self, whose: Whose<'_>) -> Result<String, Error> {
         self.tell(whose, true)?;
-        // The agent has threads of its own, and this one is the user's.
+        // The agent has its own threads, and this one was found to be the user's.
         if whose.thread_id.is_some() {
             self.members.set("if_not_exists", "\"create\"");
         }
         Ok(self.members.to_text())
     }
 
-    /// The same for the parameters of a command, which has no word for making threads. A command that
-    /// begins no run says only what the client has said.
+    /// The same for the parameters of a command, which has no field for creating threads. The
+    /// parameters of a command that starts no run get only corrections.
     pub(super) fn params_for_agent(
         mut self,
         whose: Whose<'_>,
@@ -87,8 +87,8 @@ impl<'a> RunBody<'a> {
         Ok(self.members.to_text())
     }
 
-    /// Replaces what a client says of the user and the thread. `always`: says it, even if the client
-    /// did not.
+    /// Replaces the client's statements about the user and the thread. `always`: adds them even if
+    /// the client made none.
     fn tell(&mut self, whose: Whose<'_>, always: bool) -> Result<(), Error> {
         let thread_id = whose.thread_id.map(|id| Raw::from(id.to_string().as_str()).into_text());
         let thread_id = thread_id.as_deref();
@@ -110,7 +110,7 @@ impl<'a> RunBody<'a> {
     }
 }
 
-/// A name of the thread that is there, or is null, becomes the thread's own spelling or nothing.
+/// Replaces a thread's name in the body, or null, by the canonical spelling, or removes it.
 fn name_thread(members: &mut Members<'_>, thread_id: Option<&str>) {
     for key in ["thread_id", "threadId"] {
         if members.take(key).is_some()
@@ -153,8 +153,8 @@ fn configuration(
     Ok((!config.is_empty() || sent.is_some()).then(|| config.to_text()))
 }
 
-/// An object of a run, without what a client says of the user and the thread. With `always` it says
-/// whose the run is even if the client did not.
+/// An object of a run without the client's statements about the user and the thread. `always`: adds
+/// the correct ones even if the client made none.
 fn told(
     parent: &Members<'_>,
     name: &str,
@@ -176,7 +176,8 @@ fn told(
     Ok(Some(members.to_text()))
 }
 
-/// The agent would call its own routes, past every check of this server.
+/// Refuses a webhook by which the agent would call its own routes, without the checks of this
+/// server.
 fn refuse_own_routes(webhook: &str, agent: &Url) -> Result<(), Error> {
     let url = Url::parse(webhook).ok();
     let is_elsewhere = url.is_some_and(|url| {

@@ -1,16 +1,16 @@
-//! What is looked at in a stream of server-sent events: its first event, and whether it ends where
-//! an event ends.
+//! The parts of a stream of server-sent events that this server reads: its first event, and whether
+//! it ends at the end of an event.
 
 use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-/// Most bytes of an event that is looked at.
+/// Maximum bytes of an event that is parsed.
 const MAX_FIRST: usize = 16 * 1024;
 
-/// The end of what has passed. By HTTP's rules a connection that is closed can be the end of an
-/// answer, and then nothing but this tells a whole stream from one that was cut.
+/// The last bytes that have passed. In HTTP the closing of a connection can be the end of
+/// an answer, and then only these bytes tell a complete stream from a cut one.
 #[derive(Debug, Default)]
 pub(super) struct End {
     last: [u8; 4],
@@ -18,7 +18,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// These bytes have passed.
+    /// Notes that these bytes have passed.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         let kept = bytes.len().min(4);
         self.last.rotate_left(kept);
@@ -29,7 +29,7 @@ impl End {
         self.length = (self.length + bytes.len()).min(4);
     }
 
-    /// Whether an event has ended here, or there was none.
+    /// Whether the stream is at the end of an event, or was empty.
     pub(super) fn is_whole(&self) -> bool {
         let last = self.last.get(4 - self.length..).unwrap_or_default();
         last.is_empty() || without_line_end(last).and_then(without_line_end).is_some()
@@ -40,12 +40,12 @@ fn without_line_end(text: &[u8]) -> Option<&[u8]> {
     text.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text))
 }
 
-/// The first event of a stream, as far as it has come.
+/// The received part of the first event of a stream.
 #[derive(Debug, Default)]
 pub(super) struct First(BytesMut);
 
 impl First {
-    /// Takes what has come. At the end of the event: the run that it is about, if it says so.
+    /// Adds received bytes. At the end of the event: its run, if it names one.
     pub(super) fn take(&mut self, bytes: &Bytes) -> ControlFlow<Option<Uuid>> {
         self.0.extend_from_slice(bytes);
         let text = String::from_utf8_lossy(&self.0).replace("\r\n", "\n").replace('\r', "\n");
@@ -59,7 +59,7 @@ impl First {
     }
 }
 
-/// The run that JSON is about.
+/// The run that a JSON value names.
 pub(super) fn run_of(json: &str) -> Option<Uuid> {
     #[derive(serde::Deserialize)]
     struct About {

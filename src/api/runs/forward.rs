@@ -1,4 +1,4 @@
-//! A request on its way to the agent, and the answer on its way back.
+//! Forwards a request to the agent, and passes the answer on.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::http::{Access, App, Credentials, Error, Later, Received, refuse_encod
 use crate::json;
 use crate::shares::{Kind, Permit};
 
-/// Most bytes of an answer that are read to learn the id of its run.
+/// Maximum bytes of an answer that are read to find the id of its run.
 const MAX_LEARNT: usize = 1024 * 1024;
 
 /// A client's request that is to be forwarded.
 pub(crate) struct Forward {
     /// This server.
     pub(super) app: Arc<App>,
-    /// Who is asking.
+    /// The user of the request.
     pub(super) access: Access,
-    /// What they have authenticated with.
+    /// The credentials of the request.
     pub(super) credentials: Credentials,
     agent: Arc<Agent>,
     method: Method,
@@ -78,7 +78,7 @@ impl OptionalFromRequestParts<Arc<App>> for Forward {
 pub(super) struct Sent(pub(super) Option<String>);
 
 impl Sent {
-    /// The text of a body that has to be there.
+    /// The text of a required body.
     pub(super) fn text(&self) -> Result<&str, Error> {
         self.0.as_deref().ok_or_else(|| Error::Invalid("request body: expected an object".into()))
     }
@@ -99,39 +99,39 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     }
 }
 
-/// Where an answer says which run has begun.
+/// The part of an answer that names the started run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Learn {
-    /// Nowhere: none begins.
+    /// None: no run is started.
     Nothing,
-    /// In its head.
+    /// The head.
     Head,
-    /// In its head, or in its first event.
+    /// The head, or the first event.
     Events,
-    /// In its head, or in its JSON, which is short.
+    /// The head, or the JSON body, which is short.
     Json,
 }
 
-/// What the agent is asked for.
+/// A request to the agent.
 pub(super) struct Errand {
-    /// The path, made of checked parts.
+    /// The path, built from checked parts.
     pub(super) path: String,
     /// The JSON body, if there is one.
     pub(super) body: Option<String>,
-    /// The thread that it is about, if it is about one.
+    /// The thread of the request, if it has one.
     pub(super) thread: Option<Lasting>,
-    /// Where the answer says which run has begun.
+    /// The part of the answer that names the started run.
     pub(super) learn: Learn,
-    /// The run that is there no longer if the agent agrees.
+    /// The run that this server forgets if the agent deletes it.
     pub(super) forgets: Option<Uuid>,
-    /// Whether the answer goes on after its run.
+    /// Whether the answer continues after its run.
     pub(super) is_endless: bool,
-    /// What is done beside it, for nobody to wait for longer than for the agent.
+    /// Work to do concurrently, for which the client does not wait longer than for the agent.
     pub(super) beside: BoxFuture<'static, ()>,
 }
 
 impl Errand {
-    /// Asks for a path and nothing else.
+    /// A request for a path, without a body.
     pub(super) fn to(path: String) -> Errand {
         Errand {
             path,
@@ -151,7 +151,7 @@ impl Forward {
         &self.agent
     }
 
-    /// What a request names. Each thread has to be `thread_id`, unless that is missing.
+    /// The names in a request. Each thread must be `thread_id`, unless that is `None`.
     pub(super) fn names(
         &self,
         body: Option<&str>,
@@ -172,7 +172,7 @@ impl Forward {
         Lasting::open(&self.app.store, self.access.clone(), scope, thread_id).await
     }
 
-    /// Refuses runs that did not begin in this thread.
+    /// Refuses runs that were not started in this thread.
     pub(super) async fn own_runs(&self, thread: &Lasting, run_ids: &[Uuid]) -> Result<(), Error> {
         let (scope, thread_id) = (thread.scope(), thread.thread_id());
         if run_ids.is_empty() || self.app.store.has_runs(scope, thread_id, run_ids).await? {
@@ -181,12 +181,12 @@ impl Forward {
         Err(Error::RunNotFound)
     }
 
-    /// Takes a place for an answer that lasts.
+    /// Takes a unit of the open streams for a lasting answer.
     pub(super) fn place(&self) -> Result<Permit, Error> {
         self.app.shares.take(Kind::Streams, self.access.holder(), 1)
     }
 
-    /// Sends it, with a place that was taken for it.
+    /// Sends the request, with a unit of the open streams.
     pub(super) fn send(self, errand: Errand) -> Result<Response<Body>, Error> {
         let place = self.place()?;
         Ok(Later::answer(async move {
@@ -194,7 +194,7 @@ impl Forward {
         }))
     }
 
-    /// The agent's answer, as far as it is passed on.
+    /// The part of the agent's answer that is passed on.
     pub(super) async fn answer(
         self,
         errand: Errand,
@@ -273,21 +273,21 @@ fn headers_of(mut headers: HeaderMap, method: &Method, body: Option<&Bytes>) -> 
     headers
 }
 
-/// The run of an answer's head, if it is one of this thread.
+/// The run in an answer's head, if it belongs to this thread.
 fn run_in(headers: &HeaderMap, thread_id: Option<Uuid>) -> Option<Uuid> {
     let names = [header::CONTENT_LOCATION, header::LOCATION];
     let mut places = names.iter().filter_map(|name| Place::read(headers.get(name)?));
     places.find(|place| place.thread_id == thread_id).map(|place| place.run_id)
 }
 
-/// All of a short body, or the beginning of a long one.
-async fn beginning(body: &mut reqwest::Body) -> Result<Bytes, Error> {
+/// A short body, or the beginning of a long one.
+async fn beginning(body: &mut agent::Body) -> Result<Bytes, Error> {
     let mut read = BytesMut::new();
     while read.len() < MAX_LEARNT {
         match body.frame().await {
             None => break,
             Some(Err(error)) => {
-                let (detail, cause) = ("The agent broke off its answer", agent::cause_of(error));
+                let (detail, cause) = ("The agent broke off its answer", error.to_string());
                 return Err(agent::Error::Failed { detail, cause }.into());
             }
             Some(Ok(frame)) => {

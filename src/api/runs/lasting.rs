@@ -1,4 +1,4 @@
-//! Whether a user may still see the thread whose run they follow.
+//! Checks whether a user may still see the thread of a run that they follow.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::http::{Access, Credentials, Error};
 use crate::store::{Store, Watch};
 use crate::time::Timestamp;
 
-/// How often the on handlers are asked again.
+/// How often the on handlers are called again.
 const CHECK: Duration = Duration::from_secs(10);
-/// Least time between two looks at a thread, however much is written to it.
+/// Minimum time between two reads of a thread, regardless of the number of writes to it.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A thread that a user may see, and goes on to see.
+/// A thread that a user may see, for as long as they may.
 pub(super) struct Lasting {
     store: Store,
     access: Access,
-    /// What the request authenticated with, if that is to count for as long as the answer goes on.
+    /// The credentials of the request, if they must stay valid during the answer.
     credentials: Option<Credentials>,
     scope: Scope,
     thread_id: Uuid,
@@ -30,8 +30,7 @@ pub(super) struct Lasting {
 }
 
 impl Lasting {
-    /// Watches a thread. Whoever asks looks at the thread afterwards: what happens to it after that
-    /// is noticed.
+    /// Watches a thread. The caller must read the thread afterwards; later changes are noticed.
     pub(super) async fn watch(
         store: &Store,
         scope: &Scope,
@@ -55,7 +54,7 @@ impl Lasting {
         Ok(Lasting { store, access, credentials: None, scope, thread_id, created_at, watch })
     }
 
-    /// The same for as long as these credentials count.
+    /// The same, but only while these credentials are valid.
     pub(super) fn with(mut self, credentials: Credentials) -> Lasting {
         self.credentials = Some(credentials);
         self
@@ -66,12 +65,13 @@ impl Lasting {
         self.thread_id
     }
 
-    /// What the user may see.
+    /// The user's scope.
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// Resolves when the thread is deleted, or is not the user's any more.
+    /// Resolves when the thread is deleted or no longer the user's. The future is small, because a
+    /// run may be silent for hours: large parts exist only while they are used.
     pub(super) async fn end(mut self) {
         let mut checked = Instant::now();
         loop {
@@ -81,17 +81,17 @@ impl Lasting {
             }
             if checked.elapsed() >= CHECK {
                 checked = Instant::now();
-                match self.renewed().await {
+                match Box::pin(self.renewed()).await {
                     Ok(scope) => self.scope = scope,
                     Err(Error::Unauthenticated(authn::Error::Unavailable { .. })) => {}
                     Err(_) => return,
                 }
             }
-            match self.store.progress(&self.scope, self.thread_id).await {
-                // A thread made later under the same id is another one.
+            match Box::pin(self.store.progress(&self.scope, self.thread_id)).await {
+                // A thread that was created later with the same id is a different one.
                 Ok(Some(progress)) if progress.created_at == self.created_at => {}
                 Ok(_) => return,
-                Err(error) => warn!(%error, "could not look at the thread of a run"),
+                Err(error) => warn!(%error, "could not read the thread of a run"),
             }
         }
     }

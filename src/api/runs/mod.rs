@@ -1,9 +1,9 @@
 //! Runs, forwarded to the agent behind `AGENT_URL` (D31).
 //!
 //! A request is forwarded after the sign-in, after the on handler of its action, and after each
-//! thread and run that its path, its query or its body names was found to be the caller's. The agent
-//! is told who is asking; what a client says about that never reaches it. Its path is made anew of
-//! checked parts. The agent's answer is passed on as it comes, for as long as the caller may see
+//! thread and run that its path, query or body names was found to be the caller's. This server
+//! names the user to the agent and drops the client's statements about it. The path is rebuilt from
+//! checked parts. The agent's answer is passed on as it arrives, for as long as the caller may see
 //! the thread.
 
 mod areas;
@@ -30,7 +30,7 @@ use crate::http::{App, Error};
 
 pub(crate) use forward::Forward;
 
-/// The routes that are forwarded, and what the agent's other routes answer.
+/// The forwarded routes, and the answers of the agent's other routes.
 pub(crate) fn routes() -> Router<Arc<App>> {
     let of_runs = Router::new()
         .route("/threads/{thread_id}/runs", post(threads::create).get(threads::list))

@@ -1,7 +1,7 @@
-//! Threads and runs that a request names, wherever it does.
+//! The threads and runs that a request names, anywhere in it.
 //!
-//! What a user writes for the graph is not looked at. Everything else may reach code of the agent
-//! that takes a thread from it, so each name counts, at any depth.
+//! The user's input for the graph is not searched. Other parts may reach code of the agent that
+//! reads a thread id from them, so each name counts, at any depth.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::http::{Error, parse_uuid};
 use crate::json::{excerpt, without_position};
 
-/// What a request names.
+/// The names in a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
     /// Threads, in order.
@@ -22,10 +22,10 @@ pub(super) struct Names {
     pub(super) runs: Vec<Uuid>,
 }
 
-/// Most names in one request.
+/// Maximum number of names in one request.
 const MAX_NAMES: usize = 1000;
 
-/// Fields whose values are the user's own, at the two levels where a request has them.
+/// Fields with the user's input, at the two levels where a request has them.
 const OF_THE_USER: [&str; 3] = ["input", "command", "response"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,8 +43,8 @@ fn kind_of(key: &str) -> Option<Kind> {
 }
 
 impl Names {
-    /// Reads a JSON body. Keys that an object has twice are refused: the agent may take the other
-    /// one. So are names that are no ids, because nobody knows whose they are.
+    /// Parses a JSON body. Duplicate keys are refused, because the agent may use the other one.
+    /// Names that are not ids are refused, because their owner is unknown.
     pub(super) fn of_body(text: &str) -> Result<Names, Error> {
         let mut found = Found::default();
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -60,7 +60,7 @@ impl Names {
         }
     }
 
-    /// Adds those of a query.
+    /// Adds the names in a query.
     pub(super) fn and_of_query(mut self, query: Option<&str>) -> Result<Names, Error> {
         for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if let Some(kind) = kind_of(&key) {
@@ -114,11 +114,11 @@ impl Found {
 /// A walk through one value.
 struct Walk<'f> {
     found: &'f mut Found,
-    /// How many objects it is in.
+    /// The depth of nested objects.
     depth: usize,
-    /// What it names, if it stands under a key that says so.
+    /// The kind of name, if the value is under a key of ids.
     kind: Option<Kind>,
-    /// Whether it is metadata, in which users keep run ids of their own.
+    /// Whether the value is in metadata, where users may store other run ids.
     in_metadata: bool,
 }
 
@@ -182,7 +182,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 let depth = self.depth + 1;
                 map.next_value_seed(Walk { found: &mut *self.found, depth, kind, in_metadata })?;
             }
-            let twice = format!("{}: must be there once", excerpt(&key));
+            let twice = format!("{}: must be given once", excerpt(&key));
             if !keys.insert(key.into_owned()) {
                 return Err(self.found.refuse(Error::Invalid(twice)));
             }
@@ -238,7 +238,7 @@ mod tests {
             (r#"{"input":1,"input":2}"#, "input"),
             (r#"{"config":{"configurable":{"a":1,"a":1}}}"#, "a"),
         ] {
-            assert_eq!(threads(text), Err(format!("{key}: must be there once")), "{text}");
+            assert_eq!(threads(text), Err(format!("{key}: must be given once")), "{text}");
         }
         assert!(Names::default().and_of_query(Some("x=1&thread_id=%31")).is_err());
         let of_query = Names::default().and_of_query(Some(&format!("run_id={A}&a&thread_id={A}")));

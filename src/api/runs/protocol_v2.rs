@@ -1,4 +1,4 @@
-//! The second protocol of the SDKs, `threads.stream`: commands, and one stream of events beside them.
+//! The second protocol of the SDKs, `threads.stream`: commands, and a concurrent stream of events.
 
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use crate::json::{Members, excerpt};
 
 type Answer = Result<Response, Error>;
 
-/// How long a stream waits for its thread. Clients open it together with the command that makes it.
+/// How long a stream waits for its thread. Clients open it together with the command that creates
+/// the thread.
 const THREAD_DEADLINE: Duration = Duration::from_secs(5);
-/// Wait between two looks for it.
+/// Pause between two lookups of the thread.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// `POST /threads/{thread_id}/commands`
@@ -29,7 +30,7 @@ pub(super) async fn command(forward: Forward, ThreadId(thread_id): ThreadId, sen
     let is_start = method.as_deref() == Some("run.start");
     let params = command.get("params").filter(|params| *params != "null").unwrap_or("{}");
     let mut run = RunBody::read(params, forward.agent().url())?;
-    // As on the reference server, whatever it says.
+    // As on the reference server, regardless of the body.
     run.makes_thread = is_start;
     let is_run = is_start || method.as_deref() == Some("input.respond");
     let thread = if is_run {
@@ -79,7 +80,7 @@ pub(super) async fn events(forward: Forward, thread_id: Uuid, text: String) -> A
     }))
 }
 
-/// The thread, as soon as there is one. Somebody else's takes as long as none.
+/// Waits for the thread to exist. A foreign thread is waited for like a missing one.
 async fn awaited(forward: &Forward, thread_id: Uuid) -> Result<super::lasting::Lasting, Error> {
     let deadline = Instant::now() + THREAD_DEADLINE;
     loop {

@@ -1,4 +1,4 @@
-//! Remembering which run belongs to which thread, and finding it again.
+//! Records which run belongs to which thread, and looks it up.
 
 use tracing::warn;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::lasting::Lasting;
 use crate::authz::Scope;
 use crate::store::Store;
 
-/// A thread whose runs are remembered.
+/// A thread whose runs are recorded.
 pub(super) struct Record {
     store: Store,
     scope: Scope,
@@ -15,27 +15,28 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Remembers runs of this thread.
+    /// A record of this thread's runs.
     pub(super) fn of(store: &Store, thread: &Lasting) -> Record {
         let (scope, thread_id) = (thread.scope().clone(), thread.thread_id());
         Record { store: store.clone(), scope, thread_id }
     }
 
-    /// Forgets a run that the agent has deleted. If that fails, the agent says that there is none.
+    /// Removes a run that the agent has deleted. If that fails, the agent itself answers that the
+    /// run does not exist.
     pub(super) async fn erase(&self, run_id: Uuid) {
         if let Err(error) = self.store.forget_run(&self.scope, self.thread_id, run_id).await {
-            warn!(thread.id = %self.thread_id, %error, "could not forget a run");
+            warn!(thread.id = %self.thread_id, %error, "could not delete the record of a run");
         }
     }
 
-    /// Remembers a run. If that fails the run goes on: its user reads it to its end.
+    /// Records a run. If that fails the run continues, and its user can read it to its end.
     pub(super) async fn write(&self, run_id: Uuid) {
         let written = self.store.record_run(&self.scope, self.thread_id, run_id).await;
         if let Err(error) = written {
             warn!(
                 thread.id = %self.thread_id,
                 %error,
-                "could not remember a run: it can be neither joined nor cancelled"
+                "could not record a run: it can be neither joined nor cancelled"
             );
         }
     }

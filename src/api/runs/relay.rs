@@ -1,7 +1,7 @@
-//! The body of an agent's answer on its way to the client: unbuffered and unchanged.
+//! Passes the body of an agent's answer on to the client, unbuffered and unchanged.
 //!
-//! Where an answer does not come to its end the client's connection is broken, so that half an
-//! answer never looks whole (D36). Nothing is written into it.
+//! If an answer does not end normally the client's connection is broken, so that an incomplete
+//! answer never looks complete (D36). Nothing is added to it.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,32 +16,32 @@ use tracing::warn;
 
 use super::events::{End, First};
 use super::record::Record;
-use crate::agent::cause_of;
+use crate::agent;
 use crate::http::answer::counted_bytes;
 use crate::metrics::metrics;
 use crate::shares::{Holder, Permit, Shares};
 
-/// A body that is being passed on. Dropping it closes the connection to the agent.
+/// A body that is passed on. Dropping it closes the connection to the agent.
 pub(super) struct Relay {
-    body: reqwest::Body,
-    /// What was read of it already.
+    body: agent::Body,
+    /// The part that was already read.
     read: Option<Bytes>,
-    /// Resolves when the user may not see it any more.
+    /// Resolves when the user may no longer see it.
     end: BoxFuture<'static, ()>,
-    /// Cancelled when it ends although it could go on. Only for what never ends.
+    /// Cancelled when the server stops. Only for endless streams.
     stopping: Option<CancellationToken>,
-    /// How far it is in an event, if it is a stream of events.
+    /// The position within an event, if it is a stream of events.
     events: Option<End>,
-    /// Its first event, if the run is to be learnt from it.
+    /// Its first event, if the run is to be read from it.
     first: Option<(First, Record)>,
-    /// On whose account the bytes are that the client has not taken.
+    /// The holder that bytes are charged to until the client has taken them.
     holder: Holder,
     answer_bytes: Shares,
     outcome: Outcome,
     _place: Permit,
 }
 
-/// Counts how it ends.
+/// Counts the outcome.
 struct Outcome(bool);
 
 impl Outcome {
@@ -69,7 +69,7 @@ enum Broken {
 impl Relay {
     /// A body, for a user who may see it until `end`.
     pub(super) fn new(
-        body: reqwest::Body,
+        body: agent::Body,
         end: BoxFuture<'static, ()>,
         holder: Holder,
         answer_bytes: Shares,
@@ -89,20 +89,20 @@ impl Relay {
         }
     }
 
-    /// These bytes of it were read already.
+    /// Adds bytes that were already read.
     pub(super) fn behind(mut self, read: Bytes) -> Relay {
         self.read = Some(read).filter(|read| !read.is_empty());
         self
     }
 
-    /// It is a stream of events. With a record, its first one says which run it is about.
+    /// Marks it as a stream of events. With a record, the run is read from its first event.
     pub(super) fn of_events(mut self, record: Option<Record>) -> Relay {
         self.events = Some(End::default());
         self.first = record.map(|record| (First::default(), record));
         self
     }
 
-    /// It never ends, so it does not outlast the server's decision to stop.
+    /// Marks it as endless, so that it ends when the server begins to stop.
     pub(super) fn until(mut self, stopping: CancellationToken) -> Relay {
         self.stopping = Some(stopping);
         self
@@ -110,7 +110,8 @@ impl Relay {
 
     /// The body of the answer to the client.
     pub(super) fn into_body(self) -> Body {
-        Body::from_stream(stream::unfold(Some(self), |relay| async {
+        let end = size_of_val(&*self.end);
+        let stream = stream::unfold(Some(self), |relay| async {
             let mut relay = relay?;
             match relay.next().await {
                 Ok(Some(bytes)) => Some((Ok(bytes), Some(relay))),
@@ -118,9 +119,16 @@ impl Relay {
                     relay.outcome.count(&metrics().agent_answers.ended);
                     None
                 }
-                Err(broken) => Some((Err(relay.broken(broken)), None)),
+                Err(broken) => {
+                    // The connection ends with the error, so it first sends what it was given.
+                    tokio::task::yield_now().await;
+                    Some((Err(relay.broken(broken)), None))
+                }
             }
-        }))
+        });
+        // Every followed run has one, and most are silent for a long time, so it must be small.
+        debug_assert!(end + size_of_val(&stream) < 4 * 1024, "{end} and {}", size_of_val(&stream));
+        Body::from_stream(stream)
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
@@ -151,8 +159,8 @@ impl Relay {
         if let Some((mut first, record)) = self.first.take() {
             match first.take(&bytes) {
                 ControlFlow::Continue(()) => self.first = Some((first, record)),
-                // Before the client knows of the run, so that it can ask for it at once.
-                ControlFlow::Break(Some(run_id)) => record.write(run_id).await,
+                // Before the client learns of the run, so that its next request can name it.
+                ControlFlow::Break(Some(run_id)) => Box::pin(record.write(run_id)).await,
                 ControlFlow::Break(None) => {}
             }
         }
@@ -167,7 +175,7 @@ impl Relay {
         let answers = &metrics().agent_answers;
         let why = match broken {
             Broken::Lost(cause) => {
-                warn!(%cause, "the agent broke off an answer, and so does this server");
+                warn!(%cause, "the agent broke off an answer, so the client's connection is broken too");
                 self.outcome.count(&answers.lost);
                 "the agent broke off"
             }
@@ -185,14 +193,14 @@ impl Relay {
 }
 
 /// The next bytes of a body.
-async fn data(body: &mut reqwest::Body, read: &mut Option<Bytes>) -> Result<Option<Bytes>, Broken> {
+async fn data(body: &mut agent::Body, read: &mut Option<Bytes>) -> Result<Option<Bytes>, Broken> {
     if let Some(read) = read.take() {
         return Ok(Some(read));
     }
     loop {
         match body.frame().await {
             None => return Ok(None),
-            Some(Err(error)) => return Err(Broken::Lost(cause_of(error))),
+            Some(Err(error)) => return Err(Broken::Lost(error.to_string())),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) if !bytes.is_empty() => return Ok(Some(bytes)),
                 // Trailers are about the connection to the agent.

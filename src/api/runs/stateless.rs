@@ -1,4 +1,4 @@
-//! Runs without a thread, and cancelling runs of any.
+//! Runs without a thread, and cancelling runs.
 
 use axum::response::Response;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::json::{Members, for_each};
 
 type Answer = Result<Response, Error>;
 
-/// Most runs of one batch, and most runs that are cancelled at once.
+/// Maximum number of runs of one batch or one cancel request.
 const MAX_RUNS: usize = 100;
 
 /// `POST /runs`
@@ -59,7 +59,7 @@ pub(super) async fn batch(forward: Forward, sent: Sent) -> Answer {
     forward.send(Errand { body: Some(body), ..Errand::to("/runs/batch".to_owned()) })
 }
 
-/// What the agent gets of a run without a thread.
+/// The body for the agent of a run without a thread.
 async fn run_for_agent(forward: &Forward, text: &str) -> Result<String, Error> {
     let mut run = RunBody::read(text, forward.agent().url())?;
     forward.access.on_metadata(Action::CreateRun, &[], &mut run.metadata).await?;
@@ -70,8 +70,8 @@ async fn run_for_agent(forward: &Forward, text: &str) -> Result<String, Error> {
     })
 }
 
-/// Refuses threads that are not the caller's, and runs, of which nobody knows whose they are without
-/// their thread.
+/// Refuses threads that are not the caller's, and all runs, because their owner is unknown without
+/// a thread.
 pub(super) async fn own_names(forward: &Forward, body: Option<&str>) -> Result<Names, Error> {
     let names = forward.names(body, None)?;
     for thread_id in &names.threads {
@@ -83,8 +83,8 @@ pub(super) async fn own_names(forward: &Forward, body: Option<&str>) -> Result<N
     Ok(names)
 }
 
-/// `POST /runs/cancel`: runs of one thread, by their ids. By their status it is closed, unless the
-/// operator has opened it.
+/// `POST /runs/cancel`: cancels runs of one thread by their ids. Cancelling by status is refused,
+/// unless the operator has enabled it.
 pub(super) async fn cancel(forward: Forward, sent: Sent) -> Answer {
     let text = sent.text()?;
     let names = forward.names(Some(text), None)?;

@@ -44,7 +44,7 @@ pub(super) async fn wait(forward: Forward, thread: ThreadId, sent: Sent) -> Answ
 
 type Answer = Result<Response, Error>;
 
-/// A run begins in a thread.
+/// Starts a run in a thread.
 async fn begin(
     forward: Forward,
     ThreadId(thread_id): ThreadId,
@@ -72,8 +72,8 @@ async fn begin(
     })
 }
 
-/// The thread in which a run may begin. It is made if the run says so, of the same user, unless the
-/// id is somebody else's.
+/// The thread in which a run may be started. A missing thread is created for the same user if the
+/// run requests it, unless the id is in use by another user.
 pub(super) async fn thread_of(
     forward: &Forward,
     thread_id: Uuid,
@@ -101,7 +101,7 @@ pub(super) async fn thread_of(
     }
 }
 
-/// Notes in the thread that a run begins, while the agent is asked.
+/// Records in the thread that a run starts, concurrently with the request to the agent.
 pub(super) fn touch(
     forward: &Forward,
     thread: &Lasting,
@@ -111,7 +111,7 @@ pub(super) fn touch(
     let thread_id = thread.thread_id();
     Box::pin(async move {
         if let Err(error) = store.begin_run(&scope, thread_id, &metadata).await {
-            tracing::warn!(thread.id = %thread_id, %error, "could not note a run in its thread");
+            tracing::warn!(thread.id = %thread_id, %error, "could not update the thread of a run");
         }
     })
 }
@@ -153,7 +153,7 @@ pub(super) async fn delete(forward: Forward, thread: ThreadId, run: RunId) -> An
     of_run(forward, thread, run, Action::Delete, "").await
 }
 
-/// Asks about a run that has begun in this thread.
+/// Forwards a request about a run that was started in this thread.
 async fn of_run(
     forward: Forward,
     ThreadId(thread_id): ThreadId,

@@ -68,7 +68,7 @@ pub(super) async fn get_state_at(
     read(&app, &access, thread_id, &at, &wanted).await
 }
 
-/// Which state to read.
+/// The state to read.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct StateAtCheckpoint {
     #[schema(value_type = CheckpointQuery)]
@@ -78,7 +78,7 @@ pub(super) struct StateAtCheckpoint {
     #[schema(nullable = false)]
     #[expect(dead_code, reason = "checked by being read")]
     subgraphs: Option<bool>,
-    /// Only these fields; `values.<key>` is one key of the values.
+    /// Only these fields; `values.<key>` selects one key of the values.
     #[serde(default, deserialize_with = "selected")]
     #[schema(value_type = Option<Vec<SelectedName>>)]
     select: Option<Vec<Selected>>,

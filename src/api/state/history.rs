@@ -19,7 +19,7 @@ use crate::http::{
 use crate::json::{Object, Raw, excerpt, quoted};
 use crate::store::Selection;
 
-/// Checkpoints in an answer when no limit is given (D8).
+/// Number of checkpoints in an answer without a `limit` (D8).
 const DEFAULT_LIMIT: i64 = 10;
 
 type Limit = Bounded<1, 1000>;
@@ -29,7 +29,7 @@ type Limit = Bounded<1, 1000>;
     get, path = "/threads/{thread_id}/history", tag = "state",
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
-        ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "Most states, 10 if absent"),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000, description = "Maximum number of states, 10 if absent"),
         ("before" = Option<Uuid>, Query, description = "Only states older than this checkpoint"),
         ("select" = Option<Vec<SelectedNames>>, Query, description = "Only these fields; `values.<key>` is one key of the values"),
     ),
@@ -59,10 +59,10 @@ pub(super) async fn get_history(
     read(&app, &access, thread_id, &selection, limit, &wanted).await
 }
 
-/// Which states to read.
+/// The states to read.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct HistoryQuery {
-    /// Most states in the answer.
+    /// Maximum number of states in the answer.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10, nullable = false)]
     limit: Option<Limit>,
@@ -70,22 +70,22 @@ pub(super) struct HistoryQuery {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<BeforeForms>, nullable = false)]
     before: Option<Before>,
-    /// Contained in the checkpoint's metadata.
+    /// Only checkpoints whose metadata contains this.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
-    /// Only this namespace, only this checkpoint.
+    /// Only checkpoints of this namespace, and only this checkpoint if its id is given.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<CheckpointQuery>, nullable = false)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
-    /// Only these fields; `values.<key>` is one key of the values.
+    /// Only these fields; `values.<key>` selects one key of the values.
     #[serde(default, deserialize_with = "selected")]
     #[schema(value_type = Option<Vec<SelectedName>>)]
     select: Option<Vec<Selected>>,
 }
 
-/// A checkpoint in any of the forms that SDKs send (D9). An object that names none is as if it were
-/// not there, as on the reference server.
+/// A checkpoint in any of the forms that SDKs send (D9). An object that names no checkpoint counts
+/// as absent, as on the reference server.
 #[derive(Debug)]
 struct Before(Option<String>);
 
@@ -165,7 +165,7 @@ pub(super) async fn post_history(
 
 fn checkpoint_id(text: &str) -> Result<Uuid, Error> {
     parse_uuid(text)
-        .ok_or_else(|| Error::Invalid(format!("before: {} is no checkpoint id", quoted(text))))
+        .ok_or_else(|| Error::Invalid(format!("before: {} is not a checkpoint id", quoted(text))))
 }
 
 async fn read(

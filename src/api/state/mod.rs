@@ -2,7 +2,7 @@
 
 mod get;
 mod history;
-mod snapshot;
+pub(super) mod snapshot;
 mod storage;
 mod stream;
 mod stream_events;

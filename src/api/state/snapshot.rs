@@ -1,4 +1,4 @@
-//! State as clients see it.
+//! The form of state in the API.
 
 use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 
 /// The state of a thread at one checkpoint. Fields are left out only if a `select` does.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct StateSnapshot {
-    /// The last value of every channel.
+pub(in crate::api) struct StateSnapshot {
+    /// The latest value of every channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     values: Option<Raw>,
@@ -25,23 +25,23 @@ pub(super) struct StateSnapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
     tasks: Option<Raw>,
-    /// How the checkpoint came to be.
+    /// The origin of the checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Nullable<Raw>>,
-    /// When it was written.
+    /// The time when the checkpoint was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     created_at: Option<Nullable<Timestamp>>,
-    /// Which one it is; null for a thread without state.
+    /// The checkpoint; null for a thread without state.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>)]
     checkpoint: Option<Nullable<CheckpointConfig>>,
-    /// Which one it was written onto.
+    /// The checkpoint that it was written onto.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>)]
     parent_checkpoint: Option<Nullable<CheckpointConfig>>,
-    /// What waits for an answer: empty unless an agent writes the thread.
+    /// The open questions: empty unless an agent writes the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
     interrupts: Option<Raw>,
@@ -81,7 +81,7 @@ pub(super) enum StateField {
     ParentCheckpointId,
 }
 
-/// What a client selects: a field, or with `values.<key>` one key of the values.
+/// A selection of a client: a field, or with `values.<key>` one key of the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selected {
     Field(StateField),
@@ -98,8 +98,8 @@ impl<'de> Deserialize<'de> for Selected {
     }
 }
 
-/// Reads a list of [`Selected`]s in a body. Null is as if it were not there: the reference server
-/// takes no notice of the field (D17).
+/// Parses a list of [`Selected`]s in a body. Null counts as absent, because the reference server
+/// ignores the field (D17).
 pub(super) fn selected<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Selected>>, D::Error> {
@@ -119,16 +119,16 @@ pub(super) struct SelectedName(String);
 #[expect(dead_code, reason = "the document is made of it")]
 pub(crate) struct SelectedNames(String);
 
-/// What a client wants; nothing means all fields.
+/// The selected fields; empty for all fields.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wanted(Vec<Selected>);
+pub(in crate::api) struct Wanted(Vec<Selected>);
 
 impl Wanted {
     pub(super) fn new(selected: Option<Vec<Selected>>) -> Wanted {
         Wanted(selected.unwrap_or_default())
     }
 
-    /// Reads names from a query string.
+    /// Parses names from a query string.
     pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Result<Wanted, Error> {
         let selected = names.map(|name| {
             let name_of = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
@@ -138,7 +138,7 @@ impl Wanted {
         selected.collect::<Result<_, _>>().map(Wanted)
     }
 
-    /// Which values have to be read.
+    /// The channels to read.
     pub(super) fn channels(&self) -> Channels {
         if self.0.is_empty() || self.0.contains(&Selected::Field(StateField::Values)) {
             return Channels::All;
@@ -156,7 +156,7 @@ impl Wanted {
     }
 }
 
-/// Where a checkpoint is.
+/// The position of a checkpoint.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct CheckpointConfig {
     pub(super) thread_id: Uuid,
@@ -164,8 +164,8 @@ pub(super) struct CheckpointConfig {
     pub(super) checkpoint_id: String,
 }
 
-/// A checkpoint as clients name it. Its `thread_id` is never looked at: the thread is that of
-/// the path, which the caller was authorized for.
+/// A checkpoint in a request. Its `thread_id` is never used: the thread is that of the path, which
+/// the caller was authorized for.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub(super) struct CheckpointQuery {
     /// Absent: the newest.
@@ -176,12 +176,12 @@ pub(super) struct CheckpointQuery {
     #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(nullable = false)]
     pub(super) checkpoint_ns: Option<String>,
-    /// Ignored, but has to be a string.
+    /// Ignored, but must be a string.
     #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(nullable = false)]
     #[expect(dead_code, reason = "checked by being read")]
     thread_id: Option<String>,
-    /// Ignored, but has to be an object.
+    /// Ignored, but must be an object.
     #[serde(default, deserialize_with = "crate::http::present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     #[expect(dead_code, reason = "checked by being read")]
@@ -189,9 +189,9 @@ pub(super) struct CheckpointQuery {
 }
 
 impl StateSnapshot {
-    /// The state at `stored`, or the empty state. An id that leads nowhere is echoed, as on
+    /// The state at `stored`, or the empty state. The id of a missing checkpoint is echoed, as on
     /// the reference server.
-    pub(super) fn new(
+    pub(in crate::api) fn new(
         thread_id: Uuid,
         checkpoint_ns: &str,
         asked_for: Option<&str>,
@@ -199,7 +199,7 @@ impl StateSnapshot {
         wanted: &Wanted,
     ) -> StateSnapshot {
         use StateField as F;
-        // What is not there is repeated as it was asked for, and no longer than that is of use.
+        // A missing checkpoint is echoed as the client sent it, up to a maximum length.
         let checkpoint_ns = match stored {
             Some(_) => checkpoint_ns.to_owned(),
             None => excerpt(checkpoint_ns),
@@ -249,7 +249,8 @@ impl CheckpointQuery {
         self.checkpoint_ns.clone().unwrap_or_default()
     }
 
-    /// The id, the nil UUID if it can be that of no checkpoint. An empty one means the newest.
+    /// The id, or the nil UUID if the text cannot be the id of a checkpoint. An empty text means
+    /// the newest.
     pub(super) fn id(&self) -> Option<Uuid> {
         let id = self.checkpoint_id.as_deref().filter(|id| !id.is_empty());
         id.map(|id| crate::http::parse_uuid(id).unwrap_or_default())

@@ -11,14 +11,14 @@ use crate::authz::Action;
 use crate::http::{Access, App, Error, Json, ThreadId};
 use crate::json::Raw;
 
-/// What a thread's state takes, in rows and in bytes as stored.
+/// The size of a thread's state, in rows and in bytes as stored.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StorageReport {
     thread_id: Uuid,
     total_bytes: i64,
     checkpoints: Usage,
     channel_values: ChannelUsage,
-    /// Writes of the tasks of an agent; none in a thread that no agent writes.
+    /// Writes of an agent's tasks; none if no agent writes the thread.
     pending_writes: Usage,
 }
 
@@ -32,12 +32,12 @@ struct Usage {
 struct ChannelUsage {
     count: i64,
     bytes: i64,
-    /// `count` and `bytes` by name of the channel.
+    /// `count` and `bytes` by channel name.
     #[schema(value_type = Object)]
     by_channel: Raw,
 }
 
-/// Report what a thread's state takes
+/// Report the size of a thread's state
 #[utoipa::path(
     get, path = "/threads/{thread_id}/storage", tag = "state",
     params(("thread_id" = Uuid, Path, description = "The thread")),

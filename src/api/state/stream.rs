@@ -1,4 +1,4 @@
-//! `GET /threads/{thread_id}/stream`: state as it is written, as server-sent events.
+//! `GET /threads/{thread_id}/stream`: writes of state, as server-sent events.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,11 +24,11 @@ use crate::json::{Raw, excerpt};
 use crate::shares::{Kind, Permit};
 use crate::store::{self, Checkpoint, Held, Position, Watch, first_checkpoint_id_of};
 
-/// How often a comment is sent on a silent stream, so that proxies keep it open.
+/// Interval of comments on a silent stream, so that proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Most checkpoints that are read at once: each may be large.
+/// Maximum number of checkpoints per statement: each may be large.
 const BATCH: i64 = 20;
-/// Wait after the database failed a stream.
+/// Pause after the database failed.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Modes in a query string, as [`modes`] reads them, for the document.
@@ -39,15 +39,15 @@ pub(crate) struct StreamModes(String);
 
 /// Follow a thread
 ///
-/// With the mode `state_update` an event is sent for each checkpoint of the root namespace.
-/// The modes `run_modes` (the default) and `lifecycle` are about runs: they are accepted and
-/// stay silent.
+/// With the mode `state_update` an event is sent for each checkpoint of the root namespace. The
+/// modes `run_modes` (the default) and `lifecycle` are about runs: they are accepted, and no events
+/// are sent for them.
 #[utoipa::path(
     get, path = "/threads/{thread_id}/stream", tag = "state",
     params(
         ("thread_id" = Uuid, Path, description = "The thread"),
         ("stream_modes" = Option<Vec<StreamModes>>, Query, description = "`run_modes`, `lifecycle`, `state_update`; also as `stream_mode`"),
-        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^(-|[0-9]+(-[0-9]+)?)$", description = "Send what came after this event; `-` for all"),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^(-|[0-9]+(-[0-9]+)?)$", description = "Send the events after this one; `-` for all"),
     ),
     responses(
         (status = 200, description = "The events", content_type = "text/event-stream", body = String),
@@ -70,7 +70,7 @@ pub(super) async fn stream(
     Ok(follow.into_response(HEARTBEAT))
 }
 
-/// The modes asked for, in both spellings of the parameter, as a list or as a JSON list.
+/// The requested modes, in both spellings of the parameter, as a list or as a JSON list.
 fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
     let values = query.list("stream_modes").chain(query.list("stream_mode"));
     let trim = |value: &str| value.trim_matches(['[', ']', '"', ' ']).to_owned();
@@ -84,8 +84,8 @@ fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
     }
 }
 
-/// Reads `-`, `<milliseconds>` or `<milliseconds>-<seq>`: the least id of a checkpoint that may
-/// not have been seen, and the number of the last that was.
+/// Parses `-`, `<milliseconds>` or `<milliseconds>-<seq>`: the least id of a checkpoint that the
+/// client may not have seen, and the number of the last one that it has seen.
 fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
     let invalid =
         || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
@@ -101,24 +101,24 @@ fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
     Ok((first_checkpoint_id_of(number(milliseconds)?), number(seq)?))
 }
 
-/// What one open stream holds.
+/// An open stream.
 pub(super) struct Follow {
     app: Arc<App>,
     access: Access,
     credentials: Credentials,
-    /// When the credentials were last found good.
+    /// The time when the credentials were last accepted.
     checked: Instant,
     scope: Scope,
     thread_id: Uuid,
     watch: Watch,
-    /// Its place among the open streams.
+    /// Its unit of the open streams.
     _place: Permit,
     sends_state: bool,
-    /// Whether there may be something to send that no wake-up will tell of.
+    /// Whether there may be events to send for which no wake-up will arrive.
     is_behind: bool,
     position: Position,
     ready: VecDeque<Checkpoint>,
-    /// What was reserved for them, if they are large.
+    /// The memory that was reserved for them, if they are large.
     memory: Option<Permit>,
 }
 
@@ -129,8 +129,8 @@ struct StateUpdate {
 }
 
 impl Follow {
-    /// Follows a thread that the caller may read. `since` is what the client has seen: the least id
-    /// of a checkpoint that it may not have, and the number of the last that it has.
+    /// Follows a thread that the caller may read. `since` is the client's position: the least id of
+    /// a checkpoint that it may not have, and the number of the last one that it has.
     pub(super) async fn open(
         app: Arc<App>,
         access: Access,
@@ -141,7 +141,7 @@ impl Follow {
     ) -> Result<Follow, Error> {
         let scope = access.on(Action::Read, &[thread_id]).await?;
         let place = app.shares.take(Kind::Streams, access.holder(), 1)?;
-        // Watching comes first: what is written from here on is either news or behind `last_seq`.
+        // Watching comes first: a later write either wakes the stream or is after `last_seq`.
         let watch = app.store.watch(&scope, thread_id).await?;
         let watch = watch.ok_or(Error::ThreadNotFound(thread_id))?;
         let progress = app.store.progress(&scope, thread_id).await?;
@@ -149,7 +149,7 @@ impl Follow {
         let created_at = progress.created_at;
         let now = Position { created_at, not_before: Uuid::nil(), seq: progress.last_seq };
         let newest = first_checkpoint_id_of(progress.state_updated_at.milliseconds() + 1);
-        // An event that was never sent cannot have been seen: there is nothing to replay.
+        // A position after the newest event cannot come from this stream, so nothing is replayed.
         let since = since.map(|(not_before, seq)| Position { created_at, not_before, seq });
         let since = since.filter(|since| since.not_before <= newest && since.seq <= now.seq);
         Ok(Follow {
@@ -169,12 +169,12 @@ impl Follow {
         })
     }
 
-    /// Its events as an answer, with a comment each `heartbeat` of silence.
+    /// Its events as an answer, with a comment after each `heartbeat` of silence.
     pub(super) fn into_response(self, heartbeat: Duration) -> Response {
         let headers = [
             (header::CONTENT_TYPE, "text/event-stream"),
             (header::CACHE_CONTROL, "no-store"),
-            // Asks nginx not to hold events back.
+            // Tells nginx not to buffer events.
             (HeaderName::from_static("x-accel-buffering"), "no"),
         ];
         (headers, Body::from_stream(self.events(heartbeat))).into_response()
@@ -195,8 +195,8 @@ impl Follow {
         })
     }
 
-    /// The next event, or a heartbeat. `None`: the thread is gone, or the user may not see it any
-    /// more.
+    /// The next event, or a heartbeat. `None`: the thread is deleted, or the user may no longer see
+    /// it.
     async fn next(&mut self, heartbeat: Duration) -> Option<Bytes> {
         let silent_until = Instant::now() + heartbeat;
         loop {
@@ -204,7 +204,7 @@ impl Follow {
                 return Some(self.event(checkpoint).await);
             }
             self.memory = None;
-            // A silent stream outlives its token's end by no more than this.
+            // A silent stream outlives its token by at most this time.
             let check = self.app.limits.stream_check;
             let wait = check.min(silent_until.saturating_duration_since(Instant::now()));
             let has_news =
@@ -232,9 +232,9 @@ impl Follow {
         }
     }
 
-    /// Checks now and then whether the token that opened the stream still counts and what its
-    /// user may read, and answers whether that is the same as before. `None`: nothing. If nobody
-    /// can tell, all is as before.
+    /// Checks from time to time whether the stream's token is still accepted and what its user may
+    /// read. Returns whether the scope is unchanged. `None`: the user may read nothing. If the
+    /// check has no result, the scope counts as unchanged.
     async fn check(&mut self) -> Option<bool> {
         if self.checked.elapsed() < self.app.limits.stream_check {
             return Some(true);

@@ -1,5 +1,5 @@
-//! `POST /threads/{thread_id}/stream/events`: what runs of a thread do. Without an agent that runs are
-//! forwarded to, there are none (D28).
+//! `POST /threads/{thread_id}/stream/events`: events of a thread's runs. Without an agent there are
+//! none (D28).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::api::runs::{self, Forward};
 use crate::http::{Access, App, Credentials, Error, JsonBody, Name, ThreadId};
 use crate::json::quoted;
 
-/// Wait between two comments on the silent stream: the reference server's own. Clients take a
-/// stream for lost that is silent for three times what they have measured.
+/// Interval of comments on the silent stream, as on the reference server. Clients treat a stream as
+/// lost if it is silent for three times the interval that they have measured.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// The channels that the reference server has, beside any `custom:<name>`.
+/// The channels of the reference server, in addition to any `custom:<name>`.
 const CHANNELS: [&str; 9] = [
     "values",
     "updates",
@@ -33,7 +33,7 @@ const CHANNELS: [&str; 9] = [
     "tasks",
 ];
 
-/// What to hear of.
+/// The events to receive.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Subscription {
     /// `values`, `updates`, `checkpoints`, `messages`, `tools`, `custom`, `lifecycle`, `input`,
@@ -42,7 +42,7 @@ pub(super) struct Subscription {
     channels: Vec<Name<Known>>,
 }
 
-/// The name of a channel that there is. Which one makes no difference.
+/// The name of an existing channel. The name itself is not used.
 struct Known;
 
 impl<'de> Deserialize<'de> for Known {
@@ -64,7 +64,8 @@ struct Channel(String);
 
 /// Follow the runs of a thread
 ///
-/// Without `AGENT_URL` there are none, and the stream is silent. It ends when the thread is deleted.
+/// Without `AGENT_URL` there are no runs, and the stream has no events. It ends when the thread is
+/// deleted.
 #[utoipa::path(
     post, path = "/threads/{thread_id}/stream/events", tag = "state", request_body = Subscription,
     params(("thread_id" = uuid::Uuid, Path, description = "The thread")),

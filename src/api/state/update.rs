@@ -68,7 +68,7 @@ pub(crate) enum ValuesForms {
     InOrder(Vec<BTreeMap<String, Value>>),
 }
 
-/// The checkpoint that was written, three times over as the reference server says it.
+/// The checkpoint that was written, in the three fields of the reference server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StateUpdated {
     checkpoint: CheckpointConfig,
@@ -94,14 +94,14 @@ pub(super) async fn update_state(
     body: JsonBody,
 ) -> Result<Json<StateUpdated>, Error> {
     let (update, at) = body.read::<UpdateState<'_>>()?.into_update(access.user())?;
-    // What is to be written has been copied from it.
+    // The data to write has been copied from it.
     drop(body);
-    // Both, as on the reference server: the answer tells of the state.
+    // Both actions, as on the reference server, because the answer is about the state.
     let scope = access.on(Action::Update, &[thread_id]).await?;
     let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
     let written = app.store.update_state(&scope, thread_id, update).await;
     let written = written.map_err(|error| match (error, &at.checkpoint_id) {
-        // As it was sent: it may be no id at all.
+        // As it was sent, because it may not be an id.
         (store::Error::CheckpointNotFound(_), Some(sent)) => {
             Error::CheckpointNotFound(excerpt(sent))
         }

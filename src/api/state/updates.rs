@@ -1,4 +1,4 @@
-//! What clients send as values, as updates of state.
+//! Parses clients' values into updates of state.
 
 use serde::Deserialize;
 use serde::de::Error as _;
@@ -10,14 +10,14 @@ use crate::json::{Members, Raw, excerpt, for_each, without_position};
 use crate::messages::{self, CHANNEL as MESSAGES};
 use crate::store::{Error as StoreError, MAX_CHANNELS, Update};
 
-/// Longest name of a channel, a namespace or a node in bytes: the first two are part of an index,
-/// and the last is kept with each checkpoint.
+/// Maximum bytes of the name of a channel, a namespace or a node: the first two are part of an
+/// index, and the last is stored with each checkpoint.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// Most supersteps of one request. Each becomes a checkpoint.
+/// Maximum number of supersteps of one request. Each becomes a checkpoint.
 pub(super) const MAX_SUPERSTEPS: usize = 1000;
 
-/// Refuses a name that is too long to be kept.
+/// Refuses a name that is too long.
 pub(super) fn check_name(field: &str, name: &str) -> Result<(), Error> {
     if name.len() > MAX_NAME_BYTES {
         return Err(Error::Invalid(format!("{field}: longer than {MAX_NAME_BYTES} bytes")));
@@ -25,8 +25,8 @@ pub(super) fn check_name(field: &str, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads the values of one request, which hold at most
-/// [`MAX_PER_REQUEST`](messages::MAX_PER_REQUEST) messages together.
+/// Parses the values of one request, which have at most
+/// [`MAX_PER_REQUEST`](messages::MAX_PER_REQUEST) messages in total.
 #[derive(Debug, Default)]
 pub(super) struct ValuesReader {
     messages: usize,
@@ -34,7 +34,7 @@ pub(super) struct ValuesReader {
 
 impl ValuesReader {
     /// Adds values to an update: an object, a list of objects that are applied in order, or null.
-    /// `field` is the place in the body, for errors.
+    /// `field` is the path in the body, for errors.
     pub(super) fn add(&mut self, to: &mut Update, values: &str, field: &str) -> Result<(), Error> {
         let not_values =
             || Error::Invalid(format!("{field}: expected an object, a list of objects or null"));
@@ -82,7 +82,8 @@ impl ValuesReader {
     }
 }
 
-/// The reducer names its errors after `values`, where most clients send messages.
+/// The reducer's errors begin with `values`, where most clients send messages. This replaces that
+/// by `field`.
 fn refused_in(field: &str, refused: &messages::Refused) -> Error {
     let text = refused.to_string();
     Error::Invalid(match text.strip_prefix("values") {
@@ -108,7 +109,7 @@ struct Part<'a> {
     as_node: String,
 }
 
-/// Reads the JSON text of `supersteps`, each as one update of `user`.
+/// Parses the JSON text of `supersteps`, each as one update of `user`.
 pub(crate) fn supersteps(sent: &str, user: &User) -> Result<Vec<Update>, Error> {
     let field = "supersteps";
     let (mut updates, mut reader) = (Vec::new(), ValuesReader::default());

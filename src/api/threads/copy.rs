@@ -31,11 +31,11 @@ pub(super) async fn copy(
 ) -> Result<Response, Error> {
     let scope = access.on(Action::Read, &[thread_id]).await?;
     let copy_id = Uuid::now_v7();
-    // What the handler writes goes over the copied metadata: a copy belongs to who made it. The
-    // reference server drops it, and leaves the copy to the owner of the original.
+    // The handler's metadata overrides the copied metadata, so a copy belongs to the user who made
+    // it. The reference server drops it, and the copy stays with the owner of the original.
     let mut stamped = Object::default();
     let owner = access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
-    // A copy is a thread that is created without a ttl, whatever its original has.
+    // A copy is created without a ttl, even if the original has one.
     let new = NewThread { thread_id: copy_id, metadata: stamped, ttl: app.default_ttl };
     let copy = app.store.copy_thread(&scope, &owner, thread_id, &new).await?;
     let copy = copy.ok_or(Error::ThreadNotFound(thread_id))?;

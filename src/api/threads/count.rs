@@ -6,19 +6,20 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::filter;
 use crate::authz::Action;
 use crate::http::{Access, App, Body, Error, Json, name, present};
-use crate::json::Object;
+use crate::json::{Object, Raw};
 use crate::store::{Criteria, Status};
 
-/// What to count. All conditions must hold.
+/// The threads to count. All conditions must hold.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct CountThreads {
-    /// Contained in the thread's metadata: objects recursively, arrays as subsets.
+    /// Must be contained in the thread's metadata: objects recursively, arrays as subsets.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
-    /// Contained in the thread's values.
+    /// Must be contained in the thread's values.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     values: Option<Object>,
@@ -26,13 +27,26 @@ pub(super) struct CountThreads {
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     status: Option<Status>,
+    /// Conditions on fields: `{"$or": [{"metadata.repo": {"$in": ["a/b"]}}, {"metadata.repo":
+    /// {"$exists": false}}], "updated_at": {"$gte": "2026-11-01T00:00:00Z"}}`. The operators are
+    /// `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`, `$in`, `$nin`, `$exists`, `$prefix`,
+    /// `$contains`, `$and`, `$or` and `$not`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    filter: Option<Raw>,
+    /// Words that must all occur in the title or the messages, also inside other words, in any
+    /// language; a phrase in quotes; `-word` for a word that must not occur. Case, width and
+    /// diacritics are ignored.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    query: Option<String>,
 }
 
 /// Count threads
 #[utoipa::path(
     post, path = "/threads/count", tag = "threads", request_body = CountThreads,
     responses(
-        (status = 200, description = "How many threads there are", body = i64, content_type = "application/json"),
+        (status = 200, description = "The number of threads", body = i64, content_type = "application/json"),
         (status = 422, description = "The body is not valid"),
     )
 )]
@@ -46,6 +60,8 @@ pub(super) async fn count(
         values: body.values.filter(|values| !values.is_empty()),
         status: body.status,
         ids: Vec::new(),
+        filter: body.filter.as_ref().map(filter::read).transpose()?,
+        query: body.query.as_deref().map(filter::read_query).transpose()?,
     };
     // The reference server raises `search` for a count.
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;

@@ -22,19 +22,18 @@ use crate::http::{Access, App, Error, JsonBody, ObjectOf, Reserving, name, parse
 use crate::json::Object;
 use crate::store::{Created, IfExists, NewThread};
 
-/// A thread to make.
+/// A thread to create.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct CreateThread<'a> {
     /// The id, a UUID. Absent or empty: one is generated.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = id_or_nothing)]
     thread_id: Option<String>,
-    /// Anything to keep with the thread and to search by. `owner` is always the caller.
+    /// Data to store with the thread and to search by. `owner` is always the caller.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
-    /// What to do when the id is in use: `raise` (409) or `do_nothing` (give back the thread
-    /// that is there).
+    /// What to do if the id is in use: `raise` (409) or `do_nothing` (return the existing thread).
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     if_exists: Option<IfExists>,
@@ -42,7 +41,7 @@ pub(super) struct CreateThread<'a> {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<TtlRequest>, nullable = false)]
     ttl: Option<ObjectOf<TtlRequest>>,
-    /// Checkpoints to begin with, one a superstep: all of it, or no thread.
+    /// The first checkpoints, one per superstep. If one of them fails, the thread is not created.
     #[serde(default, borrow, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<Superstep>>, nullable = false, max_items = 1000)]
     supersteps: Option<&'a RawValue>,
@@ -75,7 +74,7 @@ fn only_null() -> utoipa::openapi::Object {
     ObjectBuilder::new().schema_type(Type::Null).build()
 }
 
-/// Make a thread
+/// Create a thread
 #[utoipa::path(
     post, path = "/threads", tag = "threads", request_body = CreateThread<'_>,
     responses(
@@ -100,7 +99,7 @@ pub(super) async fn create(
     let supersteps = sent.supersteps.map_or("[]", RawValue::get);
     let updates = read_supersteps(supersteps, access.user())?;
     let if_exists = sent.if_exists.unwrap_or_default();
-    // What is to be written has been copied from it.
+    // The data to write has been copied from it.
     drop(body);
     let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
     let new = NewThread { thread_id, metadata, ttl };

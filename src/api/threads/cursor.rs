@@ -1,6 +1,6 @@
-//! Where a page of a search ended, so that the next one begins there without counting off what
-//! came before. An offset costs as much as it is large; this costs nothing. It is an addition of
-//! this server: clients that do not know it use the offset.
+//! The position where a page of a search ended, so that the next page can begin there without
+//! counting the threads before it. The cost of an offset grows with the offset; a cursor has no
+//! such cost. It is an addition of this server: other clients use the offset.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -8,25 +8,29 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::digest::MAX_LINE;
 use crate::http::Error;
 use crate::store::{Behind, Page, SortKey, Status, Thread};
 use crate::time::Timestamp;
 
-/// The last thread of a page, by what the search was sorted by.
+/// `last_message_at` of a thread without messages, as Postgres spells it.
+const NO_MOMENT: &str = "-infinity";
+
+/// The last thread of a page, by the sort key of the search.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Cursor {
+pub(in crate::api) struct Cursor {
     sort_by: SortKey,
     ascending: bool,
-    /// What the thread had there.
+    /// The thread's value of the sort key.
     value: String,
     thread_id: Uuid,
-    /// How many threads there were up to it.
+    /// The number of threads up to it.
     pub(super) number: i64,
 }
 
 impl Cursor {
-    /// Behind a thread that ended a page.
-    pub(super) fn behind(thread: &Thread, page: &Page, number: i64) -> Cursor {
+    /// The position after the last thread of a page.
+    pub(in crate::api) fn behind(thread: &Thread, page: &Page, number: i64) -> Cursor {
         let thread_id = thread.thread_id;
         let value = match page.sort_by {
             SortKey::ThreadId => thread_id.to_string(),
@@ -34,13 +38,22 @@ impl Cursor {
             SortKey::CreatedAt => thread.created_at.to_string(),
             SortKey::UpdatedAt => thread.updated_at.to_string(),
             SortKey::StateUpdatedAt => thread.state_updated_at.to_string(),
+            SortKey::Title => {
+                let digest = thread.digest.as_ref();
+                digest.and_then(|digest| digest.title.clone()).unwrap_or_default()
+            }
+            SortKey::LastMessageAt => {
+                let digest = thread.digest.as_ref();
+                let moment = digest.and_then(|digest| digest.last_message_at);
+                moment.map_or_else(|| NO_MOMENT.to_owned(), |moment| moment.to_string())
+            }
         };
         let (sort_by, ascending) = (page.sort_by, page.ascending);
         Cursor { sort_by, ascending, value, thread_id, number }
     }
 
-    /// Reads what [`Cursor::to_text`] wrote, for a page that has to have the same order.
-    pub(super) fn read(text: &str, page: &Page) -> Result<Cursor, Error> {
+    /// Parses the text of [`Cursor::to_text`], for a page that must have the same order.
+    pub(in crate::api) fn read(text: &str, page: &Page) -> Result<Cursor, Error> {
         let wrong = |why: &str| Error::Invalid(format!("cursor: {why}"));
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
         let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor>(&bytes).ok());
@@ -53,11 +66,14 @@ impl Cursor {
     }
 
     fn is_sound(&self) -> bool {
-        // As this server spells it: Postgres takes other spellings and dates than the parsers here.
+        // Only in this server's spelling, because Postgres accepts other spellings and dates than
+        // the parsers here.
         let value = self.value.as_str();
         let is_value = match self.sort_by {
             SortKey::ThreadId => Uuid::parse_str(value).is_ok_and(|id| id.to_string() == value),
             SortKey::Status => serde_json::from_value::<Status>(value.into()).is_ok(),
+            SortKey::Title => value.chars().count() <= MAX_LINE && !value.contains('\0'),
+            SortKey::LastMessageAt if value == NO_MOMENT => true,
             _ => value.parse::<DateTime<Utc>>().is_ok_and(|moment| {
                 (1..=9999).contains(&moment.year()) && Timestamp::from(moment).to_string() == value
             }),
@@ -65,12 +81,12 @@ impl Cursor {
         is_value && self.number >= 0
     }
 
-    /// As clients get it: characters that are at home in a header.
-    pub(super) fn to_text(&self) -> Option<String> {
+    /// The text for clients, in characters that are valid in a header.
+    pub(in crate::api) fn to_text(&self) -> Option<String> {
         serde_json::to_vec(self).ok().map(|bytes| BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    pub(super) fn into_place(self) -> Behind {
+    pub(in crate::api) fn into_place(self) -> Behind {
         Behind { value: self.value, thread_id: self.thread_id }
     }
 }
@@ -93,6 +109,8 @@ mod tests {
             SortKey::CreatedAt,
             SortKey::UpdatedAt,
             SortKey::StateUpdatedAt,
+            SortKey::Title,
+            SortKey::LastMessageAt,
         ])
     }
 
@@ -171,6 +189,8 @@ mod tests {
             match sort_by {
                 SortKey::ThreadId => prop_assert_eq!(value.parse::<Uuid>().unwrap().to_string(), value),
                 SortKey::Status => prop_assert!(["idle", "busy", "interrupted", "error"].contains(&value.as_str())),
+                SortKey::Title => prop_assert!(!value.contains('\0')),
+                SortKey::LastMessageAt if value == NO_MOMENT => {}
                 _ => {
                     prop_assert!(value.ends_with("+00:00") && value.len() <= 32 && !value.starts_with("0000"));
                     prop_assert!(!value.contains(":60"));

@@ -1,4 +1,4 @@
-//! `extract` of a search: single values from inside threads.
+//! `extract` of a search: single values of threads.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,12 +9,12 @@ use crate::http::Error;
 use crate::json::{MAX_ECHO, Object, Raw, excerpt};
 use crate::store::Thread;
 
-/// Most extracts of one search, as on the reference server.
+/// Maximum number of extracts of one search, as on the reference server.
 const MAX_EXTRACTS: usize = 10;
-/// Most steps of a path.
+/// Maximum number of steps of a path.
 const MAX_STEPS: usize = 64;
 
-/// Names that a result cannot be called, because fields of a thread are.
+/// Names that a result cannot have, because they are fields of a thread.
 const RESERVED: [&str; 12] = [
     "thread_id",
     "created_at",
@@ -37,14 +37,14 @@ const ROOTS: [(&str, Root); 4] = [
     ("values", Root::Values),
 ];
 
-/// A value from inside a thread.
+/// A value of a thread.
 #[derive(Debug, Clone)]
 pub(super) struct Extract {
-    /// What the client calls it.
+    /// The client's name for it.
     alias: String,
-    /// The field. `None`: the path leads nowhere, the value is null.
+    /// The field. `None`: the path is invalid, and the value is null.
     root: Option<Root>,
-    /// The way from there.
+    /// The path from the field.
     path: Vec<Step>,
 }
 
@@ -73,7 +73,7 @@ impl Extract {
     }
 }
 
-/// What is extracted from a thread, by alias.
+/// The extracted values of a thread, by alias.
 pub(super) fn extracted(thread: &Thread, extracts: &[Extract]) -> Object {
     let empty = Raw::empty_object();
     let of = |extract: &Extract| {
@@ -110,7 +110,7 @@ impl Step {
     }
 }
 
-/// Reads what a client wants extracted, by alias.
+/// Parses a client's extracts, by alias.
 pub(super) fn read(sent: Object) -> Result<Vec<Extract>, Error> {
     if sent.iter().nth(MAX_EXTRACTS).is_some() {
         return Err(Error::Invalid(format!(
@@ -141,7 +141,7 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
             "Extract key '{shown}' must be a valid identifier (letters, digits, underscores)"
         )));
     }
-    // It is repeated in the answer.
+    // The alias is repeated in the answer.
     if shown.len() < alias.len() {
         let why = format!("Extract key '{shown}' must not be longer than {MAX_ECHO} characters");
         return Err(Error::Invalid(why));
@@ -159,7 +159,7 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
             excerpt(path)
         )));
     };
-    // A path that is malformed leads nowhere, like one to a field that is not there.
+    // A malformed path gives null, like a path to a missing field.
     match steps(path.get(root_name.len()..).unwrap_or_default()) {
         Some(steps) if steps.len() > MAX_STEPS => Err(Error::Invalid(format!(
             "Extract path for '{shown}' has more than {MAX_STEPS} steps"
@@ -169,7 +169,7 @@ fn one(alias: String, path: &str) -> Result<Extract, Error> {
     }
 }
 
-/// Reads `.key` and `[index]`, any number of times. Keys that begin with `_` are private.
+/// Parses `.key` and `[index]`, any number of times. Keys that begin with `_` are private.
 fn steps(mut rest: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     while !rest.is_empty() {

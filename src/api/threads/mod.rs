@@ -3,9 +3,10 @@
 mod copy;
 mod count;
 mod create;
-mod cursor;
+pub(super) mod cursor;
 mod delete;
 mod extract_path;
+mod filter;
 mod get;
 mod metadata;
 mod prune;
@@ -13,7 +14,7 @@ mod search;
 mod thread_ids;
 mod ttl;
 mod update;
-mod view;
+pub(super) mod view;
 
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .route("/threads/prune", on(takes_an_id, not_a_thread_id))
 }
 
-/// `GET /threads/search` reads as a thread whose id is `search`, as on the reference server.
+/// `GET /threads/search` is parsed as a thread with the id `search`, as on the reference server.
 async fn not_a_thread_id() -> Error {
     Error::InvalidThreadId
 }

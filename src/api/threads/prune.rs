@@ -13,19 +13,19 @@ use crate::http::middleware::Written;
 use crate::http::{Access, App, Body, Error, Json, name};
 use crate::store::Strategy;
 
-/// Which threads to prune, and how.
+/// The threads to prune, and the strategy.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct PruneThreads {
-    /// The threads. If one is not there, none is pruned.
+    /// The threads. If one is missing, none is pruned.
     #[schema(value_type = Vec<uuid::Uuid>)]
     thread_ids: ThreadIds,
-    /// Whether they go as a whole. Absent: `delete`.
+    /// The strategy. Absent: `delete`.
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     strategy: Option<Strategy>,
 }
 
-/// How many threads were pruned.
+/// The number of pruned threads.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Pruned {
     pruned_count: usize,
@@ -35,8 +35,8 @@ pub(super) struct Pruned {
 #[utoipa::path(
     post, path = "/threads/prune", tag = "threads", request_body = PruneThreads,
     responses(
-        (status = 200, description = "How many", body = Pruned),
-        (status = 404, description = "One of them is not there, or not the caller's"),
+        (status = 200, description = "The number of threads", body = Pruned),
+        (status = 404, description = "One of the threads is missing, or not the caller's"),
         (status = 422, description = "The body is not valid"),
     )
 )]

@@ -11,25 +11,26 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::cursor::Cursor;
 use super::extract_path::{self, Extract};
+use super::filter;
 use super::thread_ids::ThreadIds;
 use super::view::{Selected, ThreadField, ThreadSchema, ThreadView};
 use crate::authz::Action;
 use crate::http::{Access, App, Body, Bounded, Error, Reserving, name, names, present};
-use crate::json::Object;
-use crate::store::{Criteria, Found, Page, SortKey, Status, Thread};
+use crate::json::{Object, Raw};
+use crate::store::{Criteria, Found, Page, SortKey, Status, Thread, Wanted};
 
 const PAGINATION_TOTAL: HeaderName = HeaderName::from_static("x-pagination-total");
 const PAGINATION_NEXT: HeaderName = HeaderName::from_static("x-pagination-next");
 const PAGINATION_CURSOR: HeaderName = HeaderName::from_static("x-pagination-cursor");
 
-/// What to look for. All conditions must hold.
+/// The threads to find. All conditions must hold.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct SearchThreads {
-    /// Contained in the thread's metadata: objects recursively, arrays as subsets.
+    /// Must be contained in the thread's metadata: objects recursively, arrays as subsets.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
-    /// Contained in the thread's values.
+    /// Must be contained in the thread's values.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     values: Option<Object>,
@@ -37,32 +38,46 @@ pub(super) struct SearchThreads {
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     status: Option<Status>,
-    /// One of these threads; empty for any.
+    /// Conditions on fields: `{"$or": [{"metadata.repo": {"$in": ["a/b"]}}, {"metadata.repo":
+    /// {"$exists": false}}], "updated_at": {"$gte": "2026-11-01T00:00:00Z"}}`. The operators are
+    /// `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte`, `$in`, `$nin`, `$exists`, `$prefix`,
+    /// `$contains`, `$and`, `$or` and `$not`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    filter: Option<Raw>,
+    /// Words that must all occur in the title or the messages, also inside other words, in any
+    /// language; a phrase in quotes; `-word` for a word that must not occur. Case, width and
+    /// diacritics are ignored.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    query: Option<String>,
+    /// Only these threads; empty for any.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<uuid::Uuid>>, nullable = false)]
     ids: Option<ThreadIds>,
-    /// Most threads in the answer.
+    /// Maximum number of threads in the answer.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1000, default = 10, nullable = false)]
     limit: Option<Bounded<1, 1000>>,
-    /// How many threads to leave out before them.
+    /// The number of threads to skip.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 0, default = 0, nullable = false)]
     offset: Option<Bounded<0, { i64::MAX / 2 }>>,
-    /// The `X-Pagination-Cursor` of the page before, to go on behind it whatever was written since:
-    /// cheap however far down it is. Needs the same sort; `offset` counts from there.
+    /// The `X-Pagination-Cursor` of the previous page, to continue after it even if threads were
+    /// written since. Its cost does not depend on the position. It requires the same sort; `offset`
+    /// counts from there.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     cursor: Option<String>,
-    /// What to sort by. Absent: `updated_at`, newest first.
+    /// The sort key. Absent: `updated_at`, newest first.
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     sort_by: Option<SortKey>,
-    /// Which end comes first. Counts only with `sort_by`.
+    /// The sort order. It has an effect only with `sort_by`.
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     sort_order: Option<SortOrder>,
-    /// Only these fields; empty for all. What is not asked for is not read.
+    /// Only these fields; empty for all. Other fields are not read.
     #[serde(default, deserialize_with = "names")]
     #[schema(nullable = false)]
     select: Option<Vec<ThreadField>>,
@@ -80,7 +95,7 @@ enum SortOrder {
 }
 
 impl SearchThreads {
-    /// The page, and how many threads come before where it begins to count.
+    /// The page, and the number of threads before the position from which it counts.
     fn page(&self) -> Result<(Page, i64), Error> {
         let mut page = Page {
             behind: None,
@@ -103,6 +118,8 @@ impl SearchThreads {
             values: self.values.filter(|values| !values.is_empty()),
             status: self.status,
             ids: ids.map_err(|id| Error::Invalid(format!("ids: Invalid thread ID {id}")))?,
+            filter: self.filter.as_ref().map(filter::read).transpose()?,
+            query: self.query.as_deref().map(filter::read_query).transpose()?,
         })
     }
 }
@@ -133,7 +150,7 @@ impl ToSchema for SelectedThread {
         (status = 200, description = "The threads", body = [SelectedThread], headers(
             ("X-Pagination-Total" = i64, description = "Threads up to the end of this page, and one more if there are more"),
             ("X-Pagination-Next" = i64, description = "Offset of the next page, if there is one"),
-            ("X-Pagination-Cursor" = String, description = "`cursor` of the next page, if there is one and the id and what is sorted by are selected"),
+            ("X-Pagination-Cursor" = String, description = "`cursor` of the next page, if there is one and the id and the sort key are selected"),
         )),
         (status = 422, description = "The body is not valid"),
     )
@@ -147,13 +164,16 @@ pub(super) async fn search(
     let fields = body.select.take().filter(|fields| !fields.is_empty());
     let selected = Selected { fields, with_ttl: false };
     let extracts = extract_path::read(body.extract.take().unwrap_or_default())?;
-    let with_values =
-        selected.has(ThreadField::Values) || extracts.iter().any(Extract::needs_values);
+    let wanted = Wanted {
+        values: selected.has(ThreadField::Values) || extracts.iter().any(Extract::needs_values),
+        digest: selected.has_digest(),
+        matches: selected.has(ThreadField::Matches),
+    };
     let mut criteria = body.criteria()?;
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
-    // One more than asked for tells whether there is a next page.
+    // One thread more than requested shows whether there is a next page.
     let beyond = Page { limit: page.limit + 1, ..page.clone() };
-    let found = app.store.search_threads(&scope, &criteria, beyond, with_values).await?;
+    let found = app.store.search_threads(&scope, &criteria, beyond, wanted).await?;
     let mut headers = HeaderMap::new();
     let threads = found.map(|Found { mut threads, is_cut }| {
         let wanted = usize::try_from(page.limit).unwrap_or(usize::MAX);
@@ -170,7 +190,7 @@ pub(super) async fn search(
     Ok((headers, Reserving(threads)).into_response())
 }
 
-/// Where the next page begins. `before` is the number of threads before the first page.
+/// The position of the next page. `before` is the number of threads before the first page.
 fn pagination(
     page: &Page,
     before: i64,
@@ -193,8 +213,8 @@ fn pagination(
     headers
 }
 
-/// Whether the fields that say where a page ends are selected: what a client did not ask for is not
-/// in its cursor either.
+/// Whether the fields of a cursor are selected: a cursor contains no field that the client did not
+/// request.
 fn is_selected(sort_by: SortKey, selected: &Selected) -> bool {
     let key = match sort_by {
         SortKey::ThreadId => ThreadField::ThreadId,
@@ -202,6 +222,8 @@ fn is_selected(sort_by: SortKey, selected: &Selected) -> bool {
         SortKey::CreatedAt => ThreadField::CreatedAt,
         SortKey::UpdatedAt => ThreadField::UpdatedAt,
         SortKey::StateUpdatedAt => ThreadField::StateUpdatedAt,
+        SortKey::Title => ThreadField::Title,
+        SortKey::LastMessageAt => ThreadField::LastMessageAt,
     };
     selected.has(ThreadField::ThreadId) && selected.has(key)
 }

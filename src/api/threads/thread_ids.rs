@@ -9,17 +9,17 @@ use uuid::Uuid;
 use crate::http::{Name, parse_uuid};
 use crate::json::excerpt;
 
-/// Thread ids as clients list them. Each is read where it stands in the body, so that a long list of
-/// short texts takes no memory for each.
+/// A client's list of thread ids. Each is parsed in place, so that a long list of short texts needs
+/// no memory for each.
 #[derive(Debug, Default)]
 pub(super) struct ThreadIds {
     ids: Vec<Uuid>,
-    /// The first text that is no id.
+    /// The first text that is not an id.
     invalid: Option<String>,
 }
 
 impl ThreadIds {
-    /// The ids in order. The error is the beginning of the first text that is none.
+    /// The ids in order. The error is the beginning of the first text that is not an id.
     pub(super) fn valid(self) -> Result<Vec<Uuid>, String> {
         match self.invalid {
             Some(invalid) => Err(invalid),
@@ -47,7 +47,7 @@ impl<'de> Visitor<'de> for List {
         let mut read = ThreadIds::default();
         while let Some(id) = list.next_element::<Name<Id>>()? {
             match id {
-                // The rest is only checked to be texts.
+                // The rest is only checked to be strings.
                 _ if read.invalid.is_some() => {}
                 Name(Id(Ok(id))) => read.ids.push(id),
                 Name(Id(Err(invalid))) => read.invalid = Some(invalid),

@@ -1,4 +1,4 @@
-//! How long clients want a thread to be kept.
+//! The ttl in clients' requests.
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -16,7 +16,7 @@ pub(super) struct TtlRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(required = true, nullable = false, exclusive_minimum = 0, maximum = 1_000_000_000)]
     ttl: Option<f64>,
-    /// What happens then.
+    /// The action when the time is over.
     #[serde(default, deserialize_with = "name")]
     #[schema(nullable = false)]
     strategy: Option<Strategy>,
@@ -49,7 +49,7 @@ pub(super) fn accepted(sent: Option<ObjectOf<TtlRequest>>) -> Result<Option<Ttl>
     checked(minutes, sent.strategy.unwrap_or_default()).map(Some)
 }
 
-/// The change of a thread's ttl (D26): null takes it away, and what is not named stays.
+/// The change of a thread's ttl (D26): null removes it, and an absent part stays.
 pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
     let Some(sent) = sent else { return Ok(None) };
     if sent.is_null() {
@@ -64,7 +64,7 @@ pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
             Ok(Some(TtlChange::Minutes(minutes, strategy)))
         }
         (None, Some(strategy)) => Ok(Some(TtlChange::Strategy(strategy))),
-        (None, None) => Err(Error::Invalid("ttl: neither `ttl` nor `strategy` is there".into())),
+        (None, None) => Err(Error::Invalid("ttl: must have `ttl` or `strategy`".into())),
     }
 }
 

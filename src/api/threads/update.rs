@@ -16,15 +16,15 @@ use crate::http::{Access, App, Body, Error, Reserving, ThreadId, present};
 use crate::json::{Object, Raw};
 use crate::store::Patch;
 
-/// What to change in a thread.
+/// The changes of a thread.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct UpdateThread {
     /// Merged into the thread's metadata, key by key at the top level.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     metadata: Option<Object>,
-    /// How long to keep the thread, from now on. Absent: as before. Null: for ever. Without a `strategy`
-    /// the thread keeps the one it has; with nothing else, only the strategy changes.
+    /// How long to keep the thread, from now on. Absent: unchanged. Null: for ever. Without a
+    /// `strategy` the thread keeps its strategy; with only a `strategy`, only the strategy changes.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = ttl::change_schema)]
     ttl: Option<Raw>,
@@ -55,7 +55,7 @@ pub(super) async fn update(
     let ttl = ttl::changed(body.ttl)?;
     let mut scope = access.on_metadata(Action::Update, &[thread_id], &mut metadata).await?;
     if ttl.is_some() {
-        // Who sets an end arranges for a deletion.
+        // Setting a ttl schedules a deletion.
         scope = scope.and(access.on(Action::Delete, &[thread_id]).await?);
     }
     let patch = Patch { metadata, ttl };

@@ -1,10 +1,11 @@
-//! Threads as clients see them.
+//! The form of threads in the API.
 
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::digest::Match;
 use crate::json::{Object, Raw};
 use crate::store::{self, Status};
 use crate::time::Timestamp;
@@ -25,35 +26,49 @@ pub(super) struct ThreadSchema {
     /// When state last changed.
     #[schema(value_type = String, format = DateTime)]
     state_updated_at: Timestamp,
-    /// What the client keeps with the thread, and its owner.
+    /// The client's metadata, and the owner.
     #[schema(value_type = Object)]
     metadata: Raw,
-    /// Whether something is going on.
+    /// Whether a run is active or waits for an answer.
     status: Status,
     /// Always `{}`: the configuration of runs, of which there are none.
     #[schema(value_type = Object)]
     config: Raw,
-    /// The newest state, null as long as none was written.
+    /// The newest state; null if none was written.
     #[schema(value_type = Option<Object>, required)]
     values: Option<Raw>,
     /// Always null: why the last run failed.
     #[schema(value_type = Option<Object>, required)]
     error: Option<Raw>,
-    /// What the last run waits for, by task: `{}` unless an agent writes the thread.
+    /// The open questions of the last run, by task: `{}` unless an agent writes the thread.
     #[schema(value_type = Object)]
     interrupts: Raw,
-    /// When the thread ends, with `include=ttl` and if it does.
+    /// The ttl, with `include=ttl` and if the thread has one.
     #[schema(nullable = false)]
     ttl: Option<store::TtlStatus>,
-    /// What a search extracted, by alias.
+    /// The extracted values of a search, by alias.
     #[schema(value_type = Option<Object>, nullable = false)]
     extracted: Option<Object>,
+    /// If selected: `metadata.title`, or else the first human message, as one line of at most 200
+    /// characters.
+    title: Option<String>,
+    /// If selected: the newest message that has text, as one line of at most 200 characters.
+    preview: Option<String>,
+    /// If selected: the number of messages.
+    #[schema(nullable = false)]
+    message_count: Option<i64>,
+    /// If selected: the time when a message was last written.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_message_at: Option<Timestamp>,
+    /// If selected: up to three places where words of `query` occur.
+    #[schema(nullable = false)]
+    matches: Option<Vec<Match>>,
 }
 
 /// A field of a thread that a search can select.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ThreadField {
+pub(in crate::api) enum ThreadField {
     ThreadId,
     CreatedAt,
     UpdatedAt,
@@ -63,40 +78,59 @@ pub(super) enum ThreadField {
     Status,
     Values,
     Interrupts,
+    Title,
+    Preview,
+    MessageCount,
+    LastMessageAt,
+    Matches,
 }
 
-/// What of a thread an answer shows.
+impl ThreadField {
+    /// Whether an answer has this field only if it is selected.
+    fn is_extra(self) -> bool {
+        use ThreadField::{LastMessageAt, Matches, MessageCount, Preview, Title};
+        matches!(self, Title | Preview | MessageCount | LastMessageAt | Matches)
+    }
+}
+
+/// The parts of a thread that an answer has.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Selected {
+pub(in crate::api) struct Selected {
     /// Only these fields. `None`: all.
-    pub(super) fields: Option<Vec<ThreadField>>,
-    /// When the thread ends.
-    pub(super) with_ttl: bool,
+    pub(in crate::api) fields: Option<Vec<ThreadField>>,
+    /// Whether the answer has the ttl.
+    pub(in crate::api) with_ttl: bool,
 }
 
 impl Selected {
     pub(super) fn has(&self, field: ThreadField) -> bool {
-        self.fields.as_ref().is_none_or(|fields| fields.contains(&field))
+        let is_default = !field.is_extra();
+        self.fields.as_ref().map_or(is_default, |fields| fields.contains(&field))
+    }
+
+    /// Whether a field of the digest is selected.
+    pub(super) fn has_digest(&self) -> bool {
+        self.fields.iter().flatten().any(|field| field.is_extra())
     }
 }
 
-/// A thread with what is selected of it.
+/// A thread with its selected fields.
 #[derive(Debug)]
-pub(super) struct ThreadView {
+pub(in crate::api) struct ThreadView {
     thread: store::Thread,
     selected: Selected,
     extracted: Option<Object>,
 }
 
 impl From<store::Thread> for ThreadView {
-    /// All of it but the ttl.
+    /// All fields except the ttl.
     fn from(thread: store::Thread) -> ThreadView {
         ThreadView::new(thread, Selected::default(), None)
     }
 }
 
 impl ThreadView {
-    pub(super) fn new(
+    pub(in crate::api) fn new(
         thread: store::Thread,
         selected: Selected,
         extracted: Option<Object>,
@@ -131,6 +165,13 @@ impl Serialize for ThreadView {
             map.serialize_entry("error", &None::<Raw>)?;
         }
         field!(F::Interrupts, "interrupts", thread.interrupts.as_ref().unwrap_or(&empty));
+        if let Some(digest) = thread.digest.as_ref().filter(|_| selected.has_digest()) {
+            field!(F::Title, "title", &digest.title);
+            field!(F::Preview, "preview", &digest.preview);
+            field!(F::MessageCount, "message_count", &digest.message_count);
+            field!(F::LastMessageAt, "last_message_at", &digest.last_message_at);
+            field!(F::Matches, "matches", &digest.matches);
+        }
         if let Some(ttl) = thread.ttl.filter(|_| selected.with_ttl) {
             map.serialize_entry("ttl", &ttl)?;
         }

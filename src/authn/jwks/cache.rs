@@ -1,11 +1,11 @@
-//! The key set of an issuer: fetched when it is needed, kept for a bounded time.
+//! The key set of an issuer, which is fetched when it is needed and kept for a bounded time.
 //!
-//! Keys rotate in two directions. A *new* key is looked for at once: a token with an unknown key
-//! id waits for a fetch that began after the token arrived. One fetch serves all that wait, and
-//! fetches begin at least [`PACE`] apart, so made-up key ids cost the issuer one request a second
-//! and nobody else anything: each of those fetches brings the good new key too. A *withdrawn* key
-//! is believed for [`KEY_LIFE`] after the last fetch that listed it, and no longer, whether or not
-//! the issuer can be reached.
+//! Keys rotate in two directions. A *new* key is looked for at once: a token with an unknown key id
+//! waits for a fetch that began after the token arrived. One fetch serves all waiting tokens, and
+//! fetches begin at least [`PACE`] apart. So invented key ids cost the issuer one request a second
+//! and delay no other token: each of these fetches also brings a real new key. A *withdrawn* key is
+//! accepted for [`KEY_LIFE`] after the last fetch that listed it, and no longer, whether or not the
+//! issuer can be reached.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,51 +20,52 @@ use super::key_set::{JwkSet, KeySet};
 use crate::authn::refusal::Throttle;
 use crate::authn::token_cache::seconds_since_1970;
 
-/// How long a key is believed after the issuer last listed it. Supabase publishes its key set with
-/// `max-age=600`, and says not to keep it longer.
+/// How long a key is accepted after the issuer last listed it. Supabase publishes its key set with
+/// `max-age=600`, and documents that it must not be kept longer.
 pub(super) const KEY_LIFE: Duration = Duration::from_mins(10);
 
-/// After this time a set is fetched again beside the requests, so that no request waits for it and
-/// an outage of the issuer for less than the rest of [`KEY_LIFE`] is not noticed.
+/// After this time a set is fetched again in the background, so that no request waits for it. An
+/// outage of the issuer that is shorter than the rest of [`KEY_LIFE`] has no effect.
 pub(super) const REFRESH_AFTER: Duration = Duration::from_mins(5);
 
-/// Least time between the beginnings of two fetches.
+/// Minimum time between the beginnings of two fetches.
 const PACE: Duration = Duration::from_secs(1);
 
-/// For one fetch.
+/// Longest time of one fetch.
 const FETCH_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Tokens that may wait for a fetch. More are told to come back: junk must not fill the server.
+/// Maximum number of tokens that wait for a fetch. Further ones get 503, so that junk does not fill
+/// the server.
 const MAX_WAITING: usize = 256;
 
-/// Where a key set comes from.
+/// A source of key sets.
 pub(in crate::authn) trait KeySource: Send + Sync + 'static {
     /// Fetches the set. The error is for the log.
     fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>>;
 }
 
-/// A key set that was fetched.
+/// A fetched key set.
 #[derive(Debug)]
 pub(in crate::authn) struct Fetched {
     /// The document.
     pub(in crate::authn) set: JwkSet,
-    /// How long caches between here and the issuer had kept it (`Age`).
+    /// The time for which caches between this server and the issuer had stored it (`Age`).
     pub(in crate::authn) age: Duration,
 }
 
-/// The answer about a key.
+/// The result of a lookup.
 #[derive(Debug)]
 pub(super) enum Lookup {
-    /// The set to judge by, and how long it is believed. A key that is not in it is none of the
+    /// The set that decides, and how long it is accepted. A key that is not in it is not the
     /// issuer's.
     Found { set: Arc<KeySet>, life: Duration },
-    /// Nobody knows now. The text is for the log.
+    /// The question is open now. The text is for the log.
     Open(Arc<str>),
-    /// More tokens wait for a fetch than may.
+    /// Too many tokens wait for a fetch.
     Crowded,
 }
 
-/// The set, and how to get a newer one. Clones share it.
+/// The set, and the way to get a newer one. Clones share it.
 #[derive(Clone)]
 pub(super) struct KeySetCache(Arc<Shared>);
 
@@ -78,33 +79,33 @@ struct Shared {
 #[derive(Default)]
 struct State {
     snapshot: Option<Snapshot>,
-    /// The last fetch failed: its number, and why.
+    /// The number and the cause of the last fetch, if it failed.
     failure: Option<(u64, Arc<str>)>,
-    /// How many fetches have begun. Each has the count as its number.
+    /// The number of fetches that have begun, which is the number of the last one.
     begun: u64,
     last_begun: Option<Instant>,
-    /// Closed when the fetch is over.
+    /// Closed when the running fetch ends.
     under_way: Option<watch::Receiver<()>>,
 }
 
 struct Snapshot {
     set: Arc<KeySet>,
-    /// The number of the fetch that brought it.
+    /// The number of its fetch.
     number: u64,
-    /// When that fetch began.
+    /// The time when that fetch began.
     begun: Instant,
-    /// When the issuer made the document, in seconds since 1970.
+    /// The time when the issuer made the document, in seconds since 1970.
     made_at: f64,
-    /// Whether a cache answered in the issuer's place.
+    /// Whether the answer came from a cache.
     is_of_a_cache: bool,
 }
 
-/// What a token needs to know.
+/// The question that a token has.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     /// The key id. `None`: any set will do.
     kid: Option<&'a str>,
-    /// When the token says that it was issued, in seconds since 1970.
+    /// The `iat` of the token, in seconds since 1970.
     issued: Option<f64>,
 }
 
@@ -124,23 +125,23 @@ impl KeySetCache {
         }))
     }
 
-    /// The set that settles whether a key is the issuer's. `issued`: when its token was, in
+    /// The set that decides whether a key is the issuer's. `issued`: the `iat` of its token, in
     /// seconds since 1970.
     pub(super) async fn with_key(&self, kid: &str, issued: Option<f64>) -> Lookup {
         self.lookup(Wanted { kid: Some(kid), issued }).await
     }
 
-    /// The set, whatever is in it.
+    /// The set, regardless of its keys.
     pub(super) async fn any(&self) -> Lookup {
         self.lookup(Wanted { kid: None, issued: None }).await
     }
 
-    /// The set that is there and believed now.
+    /// The set that is currently accepted.
     pub(super) fn current(&self) -> Option<Arc<KeySet>> {
         self.state().believed().map(|snapshot| Arc::clone(&snapshot.set))
     }
 
-    /// Why there is no set now, if the last fetch failed.
+    /// Why there is no set, if the last fetch failed.
     pub(super) fn outage(&self) -> Option<Arc<str>> {
         let state = self.state();
         let failure = state.failure.as_ref().filter(|_| state.believed().is_none());
@@ -160,7 +161,7 @@ impl KeySetCache {
             }
             match step {
                 Step::Done(lookup) => return lookup,
-                // An error says that it is over.
+                // An error means that the fetch has ended.
                 Step::Wait(mut over) => while over.changed().await.is_ok() {},
                 Step::Pause(until) => tokio::time::sleep_until(until).await,
             }
@@ -197,7 +198,8 @@ impl KeySetCache {
         }
     }
 
-    /// Fetches in a task of its own: a client that hangs up does not end it for all.
+    /// Fetches in a separate task, so that a client that disconnects does not end the fetch for
+    /// others.
     fn begin_fetch(&self, state: &mut State) -> watch::Receiver<()> {
         let (over, under_way) = watch::channel(());
         let begun = Instant::now();
@@ -253,7 +255,7 @@ impl State {
         self.under_way.clone().filter(|over| over.has_changed().is_ok())
     }
 
-    /// When the next fetch may begin, if none is under way.
+    /// The earliest time of the next fetch, if none is running.
     fn may_begin_at(&self) -> Instant {
         let paced = self.last_begun.map(|begun| begun + PACE);
         match self.fetch_under_way() {
@@ -264,9 +266,9 @@ impl State {
 }
 
 impl Snapshot {
-    /// Whether the set tells what a token needs to know. It does where it has the key. That it
-    /// does not have the key counts if it was fetched after the token arrived, and out of a cache
-    /// only if the document is newer than the token.
+    /// Whether the set answers the question of a token. It does if it has the key. If it does not
+    /// have the key, it must have been fetched after the token arrived, and a set from a cache must
+    /// also be newer than the token.
     fn settles(&self, wanted: Wanted<'_>, begun_before: u64) -> bool {
         let Some(kid) = wanted.kid else { return true };
         let is_after_issue = wanted.issued.is_some_and(|issued| issued + LEEWAY <= self.made_at);

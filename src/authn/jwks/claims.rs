@@ -1,4 +1,4 @@
-//! What the claims of an access token have to say.
+//! The checks of an access token's claims.
 
 use serde_json::Value;
 
@@ -6,14 +6,14 @@ use crate::authn::jwt::Claims;
 use crate::authn::refusal::Reason;
 use crate::authn::token_cache::seconds_since_1970;
 
-/// By how much an issuer's clock may be ahead of this machine's, in seconds. `exp` gets no
-/// leeway: this machine's clock may be behind, and a token must end somewhere.
+/// Tolerance for an issuer's clock that is ahead of this machine's, in seconds. `exp` has no
+/// tolerance: this machine's clock may be behind, and a token must end at some time.
 pub(super) const LEEWAY: f64 = 30.0;
 
-/// Longest `sub` in bytes (OpenID Connect Core 1.0, section 2).
+/// Maximum bytes of `sub` (OpenID Connect Core 1.0, section 2).
 const MAX_SUB: usize = 255;
 
-/// A claim that has to be there with this value, or not at all.
+/// A requirement for a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::authn) enum Claim {
     /// Exactly this text.
@@ -22,20 +22,20 @@ pub(in crate::authn) enum Claim {
     Absent,
 }
 
-/// What the tokens of an issuer say.
+/// The claims that an issuer's tokens must have.
 #[derive(Debug)]
 pub(in crate::authn) struct ExpectedClaims {
     /// The claim `iss`.
     pub(in crate::authn) issuer: Claim,
-    /// The setting that says so, for the log.
+    /// The setting of the issuer, for the log.
     pub(in crate::authn) issuer_setting: &'static str,
     /// One of the values of `aud`.
     pub(in crate::authn) audience: String,
 }
 
 impl ExpectedClaims {
-    /// Checks everything but the signature, in the order in which an operator wants to know:
-    /// first whether the token is from and for the right ones.
+    /// Checks everything except the signature. Issuer and audience come first, because they help an
+    /// operator most.
     pub(super) fn check(&self, claims: &Claims) -> Result<(), Reason> {
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
@@ -86,7 +86,7 @@ fn check_times(claims: &Claims) -> Result<(), Reason> {
     Ok(())
 }
 
-/// The subject becomes the owner of threads, so it has to be a name that can be stored and read.
+/// The subject becomes the owner of threads, so it must be a name that can be stored and displayed.
 fn check_subject(claims: &Claims) -> Result<(), Reason> {
     let sub = claims.text("sub").unwrap_or_default();
     let is_name =

@@ -10,15 +10,15 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Sizes of an RSA key in bits: less is broken (RFC 8725, section 3.5; RFC 7518, section 3.3),
-/// more is not verified.
+/// Accepted sizes of an RSA key in bits: smaller keys are insecure (RFC 8725, section 3.5; RFC
+/// 7518, section 3.3), larger ones are not supported.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// Bytes of a coordinate on P-256.
 const P256_BYTES: usize = 32;
 
-/// A key set as it is published. Keys are read one by one, because one of a kind to come must not
-/// spoil the others (RFC 7517, section 5).
+/// A key set as published. Keys are parsed one by one, because an unknown kind of key must not
+/// invalidate the others (RFC 7517, section 5).
 #[derive(Debug, Default, Deserialize)]
 pub(in crate::authn) struct JwkSet {
     keys: Vec<Value>,
@@ -31,7 +31,7 @@ pub(super) struct KeySet(Vec<Key>);
 /// A public key that verifies with one algorithm.
 pub(super) struct Key {
     kid: String,
-    /// What it is for.
+    /// Its algorithm.
     pub(super) algorithm: Algorithm,
     /// The key itself.
     pub(super) decoding: DecodingKey,
@@ -42,14 +42,14 @@ pub(super) enum Candidates<'a> {
     /// Keys with the token's id, for its algorithm. Several only if the issuer gives several
     /// keys one id.
     Keys(Vec<&'a Key>),
-    /// There are keys with this id, and they are for another algorithm.
+    /// The keys with this id are for another algorithm.
     OfOtherAlgorithm,
     /// No key has this id.
     None,
 }
 
-/// Whether tokens with this algorithm can be verified here. Asymmetric ones only: a shared secret
-/// that verifies tokens can also make them.
+/// Whether tokens with this algorithm can be verified here. Only asymmetric ones can, because a
+/// shared secret that verifies tokens can also sign them.
 pub(super) fn is_supported(alg: &str) -> bool {
     algorithm_named(alg).is_some()
 }
@@ -63,7 +63,7 @@ fn algorithm_named(alg: &str) -> Option<Algorithm> {
 }
 
 impl KeySet {
-    /// Whether no key can be used.
+    /// Whether the set has no usable key.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -73,7 +73,7 @@ impl KeySet {
         self.0.iter().any(|key| key.kid == kid)
     }
 
-    /// The keys with this id for the algorithm that a token names.
+    /// The keys with this id for the algorithm of a token.
     pub(super) fn candidates(&self, kid: &str, alg: &str) -> Candidates<'_> {
         let algorithm = algorithm_named(alg);
         let named: Vec<_> = self.0.iter().filter(|key| key.kid == kid).collect();
@@ -95,7 +95,7 @@ impl From<JwkSet> for KeySet {
 }
 
 impl Key {
-    /// `None` for a key that is for something else, too weak or of a kind that is not verified.
+    /// `None` for a key with another use, a weak key, or an unsupported kind.
     fn read(key: &Jwk) -> Option<Key> {
         let is_for_signatures =
             matches!(&key.common.public_key_use, None | Some(PublicKeyUse::Signature));

@@ -1,7 +1,7 @@
-//! Verifying tokens here, with the public keys that their issuer publishes (JWKS).
+//! Verification of tokens with the public keys that their issuer publishes (JWKS).
 //!
-//! The rules are those of RFC 8725 and RFC 9068: the key says which algorithm it is for, the
-//! claims have to be the expected ones, and nothing in the token names a key but its `kid`.
+//! The rules are those of RFC 8725 and RFC 9068: the key determines the algorithm, the claims must
+//! be the expected ones, and only `kid` in the token selects a key.
 
 mod cache;
 mod claims;
@@ -22,19 +22,19 @@ use crate::jws;
 
 const CROWDED: Refusal = Refusal::Crowded("too many tokens wait for the signing keys");
 
-/// The keys of an issuer, and what its tokens must say.
+/// The keys of an issuer, and the claims that its tokens must have.
 pub(super) struct Jwks {
     cache: KeySetCache,
     expected: ExpectedClaims,
     without_keys: WithoutKeys,
 }
 
-/// What it means that an issuer publishes no key that can be used.
+/// The meaning of an issuer without a usable key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WithoutKeys {
     /// No token can be verified. The text names the setting and the remedy.
     Misconfigured(&'static str),
-    /// Somebody else is asked. The text is for the log.
+    /// Tokens are verified by other means. The text is for the log.
     AskedElsewhere(&'static str),
 }
 
@@ -43,7 +43,7 @@ pub(super) enum WithoutKeys {
 pub(super) enum Unverified {
     /// The token is not valid.
     Refused(Refusal),
-    /// The keys cannot tell. The refusal is for the case that nobody else can be asked.
+    /// The keys cannot decide. The refusal is for a mode without other means.
     Unjudged(Refusal),
 }
 
@@ -58,7 +58,7 @@ impl Jwks {
         Jwks { cache: KeySetCache::new(source), expected, without_keys }
     }
 
-    /// Fetches the key set, and logs it if there is no key that can be used.
+    /// Fetches the key set, and logs a warning if it has no usable key.
     pub(super) async fn fetch(&self) {
         if matches!(self.cache.any().await, Lookup::Found { set, .. } if set.is_empty()) {
             match self.without_keys {
@@ -68,17 +68,17 @@ impl Jwks {
         }
     }
 
-    /// Checks signature and claims of a token. The answer is for how long it holds: the key may
-    /// be withdrawn.
+    /// Checks signature and claims of a token. Returns for how long the result holds, because the
+    /// key may be withdrawn.
     pub(super) async fn verify(&self, token: &Token) -> Result<Duration, Unverified> {
         let header = &token.jwt.header;
         if !key_set::is_supported(&header.alg) {
             return Err(self.unsupported(token).await);
         }
         let refused = |reason| Unverified::Refused(Refusal::BadToken(reason));
-        // Before the key: a token whose claims cannot be good causes no fetch.
+        // Before the key, so that a token with invalid claims causes no fetch.
         if let Err(reason) = self.expected.check(&token.jwt.claims) {
-            // It may be the setting that is wrong: nobody by its name has published keys.
+            // The setting may be wrong, if its issuer has published no keys.
             if matches!(reason, Reason::Issuer { .. })
                 && let Some(cause) = self.cache.outage()
             {
@@ -98,7 +98,7 @@ impl Jwks {
                 Candidates::OfOtherAlgorithm => {
                     Err(refused(Reason::OtherAlgorithm(header.alg.clone())))
                 }
-                // The key may come yet.
+                // The key may still be published.
                 Candidates::None => {
                     Err(Unverified::Refused(Refusal::Refused(Reason::UnknownKey(kid.to_owned()))))
                 }
@@ -108,8 +108,8 @@ impl Jwks {
         }
     }
 
-    /// A token with an algorithm that none of our keys is for: shared secrets, and algorithms to
-    /// come. It is a forgery if it names one of our keys all the same.
+    /// A token with an algorithm for which there is no key: a shared secret or an unknown
+    /// algorithm. It is a forgery if it names one of the published keys.
     async fn unsupported(&self, token: &Token) -> Unverified {
         let header = &token.jwt.header;
         let is_ours = |set: &KeySet| {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
+use tower::{Service, service_fn};
 use tower_http::request_id::RequestId;
 use tracing::{error, info};
 use uuid::Uuid;
@@ -19,13 +19,13 @@ use crate::metrics::record_request;
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Longest request id that is taken from a client, in bytes: it is returned and logged.
+/// Maximum bytes of a client's request id, which is returned and logged.
 const MAX_REQUEST_ID: usize = 128;
 
 /// The status of a request whose client left before the head of the answer, as nginx logs it.
 const CLIENT_LEFT: u16 = 499;
 
-/// Makes way for an id of our own.
+/// Removes a client's request id that is too long, so that the server generates one.
 pub(crate) fn drop_long_request_id(mut request: Request) -> Request {
     let headers = request.headers_mut();
     if headers.get(REQUEST_ID).is_some_and(|id| id.len() > MAX_REQUEST_ID) {
@@ -34,25 +34,33 @@ pub(crate) fn drop_long_request_id(mut request: Request) -> Request {
     request
 }
 
-/// The threads that a request has written to, for the log: an extension of its response.
+/// The threads that a request wrote to, for the log: an extension of its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Written(pub(crate) Vec<Uuid>);
 
-/// Logs and measures a request. The line names the route's template, not the path: query strings
-/// stay out of the log, and so do the ids of threads that are only read.
-pub(crate) async fn access_log(
-    State(users): State<LogUsers>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut line = Line::of(&request, users);
-    let response = next.run(request).await;
-    line.write(&response);
-    response
+/// Logs and measures requests. The line contains the template of the route, not the path: query
+/// strings and the ids of threads that are only read are not logged.
+pub(crate) fn logged<S, B>(
+    mut inner: S,
+    users: LogUsers,
+) -> impl Service<Request, Response = Response<B>, Error = S::Error, Future: Send> + Clone
+where
+    S: Service<Request, Response = Response<B>, Error: Send, Future: Send> + Clone,
+    B: Send,
+{
+    service_fn(move |request: Request| {
+        let mut line = Line::of(&request, users);
+        let answer = inner.call(request);
+        async move {
+            let response = answer.await?;
+            line.write(&response);
+            Ok(response)
+        }
+    })
 }
 
-/// What the line of a request says of the request itself. Dropped without a response, the client
-/// has left.
+/// The parts of a log line from the request. If it is dropped without a response, the client has
+/// left.
 struct Line {
     started: Instant,
     method: &'static str,
@@ -81,7 +89,7 @@ impl Line {
         }
     }
 
-    fn write(&mut self, response: &Response) {
+    fn write<B>(&mut self, response: &Response<B>) {
         if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
             error!(request.id = self.id(), http.route = self.route(), %cause, "request failed");
         }
@@ -129,20 +137,21 @@ impl Drop for Line {
     }
 }
 
-/// Whether a route writes to the thread in its path. Some that only read take a body.
+/// Whether a route writes to the thread in its path. Some routes with a body only read.
 fn is_write(route: &str, method: &Method) -> bool {
     let reads = ["/history", "/state/checkpoint", "/stream/events", "/search", "/count"];
     method != Method::POST || !reads.iter().any(|end| route.ends_with(end))
 }
 
-/// Any word can be a method, and each label value lives for ever in the metrics.
+/// Any word can be a method, and each label value stays in the metrics for ever.
 fn name_of(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|name| method == *name).unwrap_or("other")
 }
 
-/// What a log line calls a user. The hash is not a secret: whoever has the id can find its lines.
+/// The name of a user in a log line. The hash is not a secret: anyone who has the id can compute
+/// it.
 fn name_in_log(id: &str, users: LogUsers) -> Option<String> {
     match users {
         LogUsers::Off => None,

@@ -1,14 +1,14 @@
-//! What every request for threads passes before its handler runs.
+//! The steps of every request for threads before its handler runs.
 //!
-//! 1. Its user is authenticated. A token that is known is accepted at once. What has to be verified
-//!    waits among the strangers, of whom only so many may wait.
-//! 2. Its body is read, on the account of its user, while it holds nothing that others need.
-//! 3. It takes one of its user's places among the requests that are worked on. One with a large body
-//!    waits for one of its user's threads as well.
-//! 4. From then on the database has to answer in time. An answer that another server makes is awaited
-//!    afterwards, however long that takes, with no place among the requests ([`Later`]).
+//! 1. Its user is authenticated. A known token is accepted at once. A token that must be verified
+//!    waits among the strangers, whose number is limited.
+//! 2. Its body is read and charged to its user, while the request holds nothing that others need.
+//! 3. It takes one of its user's slots for active requests. A request with a large body also waits
+//!    for one of its user's threads.
+//! 4. From then on the database must answer in time. An answer by another server is awaited
+//!    afterwards, without a time limit and without a request slot ([`Later`]).
 //!
-//! The bytes of the answer count as the user's until the client has taken them.
+//! The bytes of the answer are charged to the user until the client has taken them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,17 +29,17 @@ use crate::http::{App, Error, Later, Received, answer, refuse_encodings};
 use crate::shares::{Full, Holder, Kind, Permit};
 use crate::store::too_late;
 
-/// Admits a request, or answers for it.
+/// Admits a request, or refuses it.
 ///
-/// This stands before the routes and their fallbacks, so that without credentials nothing can be
-/// learnt, not even which paths exist.
+/// It runs before the routes and their fallbacks, so that a client without credentials cannot learn
+/// which paths exist.
 pub(crate) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = match authenticate(&app, &parts).await {
         Ok(user) => admit_user(&app, user, parts, body, next).await,
         Err(error) => error.into_response(),
     };
-    // It is for one caller. No cache, of a proxy or of a browser that others use, may keep it.
+    // The answer is for one caller. No cache of a proxy or a shared browser may store it.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -78,7 +78,7 @@ async fn serve(
     holder: Holder,
     next: Next,
 ) -> Result<Response, Error> {
-    // A path that does not exist, or not with this method, is told before its body has arrived.
+    // A missing path or method is answered before the body has arrived.
     let is_route = parts.extensions.get::<MatchedPath>().is_some();
     let mut body = Some(body);
     let mut _bytes = None;
@@ -94,7 +94,7 @@ async fn serve(
     let request = Request::from_parts(parts, body.unwrap_or_default());
     let limit = app.store.timeout();
     let mut response = if is_large {
-        // Its turn comes before its time begins, as with its body.
+        // The wait for its turn does not count as its time, like the wait for its body.
         let turn = timeout(app.limits.body_timeout, app.shares.large_bodies.take(holder, 1)).await;
         let thread = turn.map_err(|_| Error::full(Kind::LargeBodies, Full::Share))?;
         in_time(limit, in_own_thread(thread, next.run(request))).await?
@@ -118,11 +118,11 @@ pub(crate) async fn in_time(
     timeout(limit, answer).await.map_err(|_| Error::Store(too_late()))
 }
 
-/// Bytes of each body that come with the place for it.
+/// Bytes of each body that need no reservation.
 const SMALL: usize = 64 * 1024;
 
-/// Reads a body, on the account of its user. What it has beyond [`SMALL`] is reserved before it is
-/// read, so that two bodies never wait for each other's end.
+/// Reads a body and charges it to its user. Bytes beyond [`SMALL`] are reserved before they are
+/// read, so that two bodies never wait for each other.
 async fn read(app: &App, body: Body, holder: Holder) -> Result<(Bytes, [Permit; 2]), Error> {
     let limit = app.limits.body_bytes;
     let length = body.size_hint();
@@ -144,6 +144,10 @@ async fn read(app: &App, body: Body, holder: Holder) -> Result<(Bytes, [Permit; 
             }
             if let Some(more) = beyond(bytes).checked_sub(permit.amount()) {
                 permit.merge(app.shares.body_bytes.take(holder, more).await);
+            }
+            // Most bodies have one chunk, which is not copied.
+            if length.exact() == Some(chunk.len() as u64) {
+                return Ok((chunk, permit));
             }
             received.extend_from_slice(&chunk);
         }

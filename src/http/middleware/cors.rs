@@ -2,15 +2,13 @@
 //! credentials.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tower::{Service, ServiceExt};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower::{Layer as _, Service};
+use tower_http::cors::{AllowHeaders, AllowOrigin, Cors, CorsLayer};
 
 use crate::config::CorsOrigins;
 use crate::http::{Error, detail};
@@ -25,7 +23,7 @@ const EXPOSED: [HeaderName; 4] = [
 ];
 
 /// The headers of every answer to another origin, and the answers to preflights.
-pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
+fn layer(origins: &CorsOrigins) -> CorsLayer {
     let origins = match origins {
         CorsOrigins::Any => AllowOrigin::any(),
         CorsOrigins::These(origins) => {
@@ -45,26 +43,64 @@ pub(crate) fn layer(origins: &CorsOrigins) -> CorsLayer {
         .vary([header::ORIGIN])
 }
 
-/// Middleware that passes requests with an `Origin` header to `across`, which has the [`layer`]. It
-/// also answers 400 to a preflight for a method that does not exist, and 405 to an `OPTIONS` that
-/// is no preflight, neither of which the layer does.
-pub(crate) async fn across_origins<S>(
-    State(across): State<Arc<S>>,
-    request: Request,
-    next: Next,
-) -> Response
+/// Routes that pages of other origins may call. It is not a layer of the router, which would box
+/// every request once more.
+pub(crate) struct AcrossOrigins<S> {
+    same: S,
+    /// The same routes with the [`layer`]. `None`: without any of this.
+    across: Option<Cors<S>>,
+}
+
+impl<S> AcrossOrigins<S>
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send>
         + Clone
         + Send
         + Sync,
 {
-    let headers = request.headers();
-    let has_origin = headers.contains_key(header::ORIGIN);
-    let asks_for = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if request.method() == Method::OPTIONS {
+    /// These routes, for these origins.
+    pub(crate) fn new(routes: S, origins: &CorsOrigins) -> AcrossOrigins<S> {
+        AcrossOrigins { across: Some(layer(origins).layer(routes.clone())), same: routes }
+    }
+
+    /// These routes as they are.
+    pub(crate) fn none(routes: S) -> AcrossOrigins<S> {
+        AcrossOrigins { same: routes, across: None }
+    }
+
+    /// Passes requests with an `Origin` header to the routes with the layer. It also answers 400 to
+    /// a preflight for an unknown method, and 405 to an `OPTIONS` that is not a preflight, because
+    /// the layer does neither.
+    pub(crate) async fn answer(&self, request: Request) -> Response {
+        let Some(across) = &self.across else { return answer(self.same.clone(), request).await };
+        let has_origin = request.headers().contains_key(header::ORIGIN);
+        if request.method() != Method::OPTIONS && !has_origin {
+            let mut response = answer(self.same.clone(), request).await;
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+            return response;
+        }
+        Box::pin(answer_across(across.clone(), request)).await
+    }
+}
+
+async fn answer<S>(mut routes: S, request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Send,
+{
+    // The routes are always ready.
+    routes.call(request).await.unwrap_or_else(|never| match never {})
+}
+
+async fn answer_across<S>(across: Cors<S>, request: Request) -> Response
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Send,
+{
+    let asks_for = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let is_options = request.method() == Method::OPTIONS;
+    if is_options {
+        let has_origin = request.headers().contains_key(header::ORIGIN);
         match asks_for.filter(|_| has_origin) {
-            // Not a preflight, which the layer would answer all the same.
+            // Not a preflight, although the layer would answer it as one.
             None => return Error::MethodNotAllowed.into_response(),
             Some(name) if !ALLOWED.iter().any(|allowed| name == allowed) => {
                 let mut refusal = detail(StatusCode::BAD_REQUEST, "Disallowed CORS method");
@@ -76,16 +112,10 @@ where
         }
     }
     // Supabase Auth answers preflights in its own way, and so does the local sign-in.
-    let is_preflight_of_sign_in =
-        request.method() == Method::OPTIONS && request.uri().path().starts_with("/auth/v1/");
-    if has_origin {
-        let Ok(mut response) = S::clone(&across).oneshot(request).await;
-        if is_preflight_of_sign_in {
-            *response.status_mut() = StatusCode::NO_CONTENT;
-        }
-        return response;
+    let is_preflight_of_sign_in = is_options && request.uri().path().starts_with("/auth/v1/");
+    let mut response = answer(across, request).await;
+    if is_preflight_of_sign_in {
+        *response.status_mut() = StatusCode::NO_CONTENT;
     }
-    let mut response = next.run(request).await;
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     response
 }

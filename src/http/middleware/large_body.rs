@@ -1,8 +1,8 @@
 //! Requests with large bodies.
 //!
-//! To read and check a body takes processor time in proportion to its size, up to seconds. On the
-//! threads that serve everybody this would hold up other users' requests. So a request with a large
-//! body is worked on in a thread of its own, and a user has a share of these threads.
+//! Parsing and checking a body takes processor time in proportion to its size, up to seconds. On
+//! the common threads this would delay other users' requests. So a request with a large body runs
+//! in its own thread, and a user has a share of these threads.
 
 use axum::response::{IntoResponse, Response};
 use tokio::runtime::Handle;
@@ -13,11 +13,11 @@ use tracing::{Instrument as _, Span};
 use crate::http::Error;
 use crate::shares::Permit;
 
-/// Bytes above which a body is large: a smaller one is read within about a millisecond.
+/// Bytes above which a body is large: a smaller one is parsed within about a millisecond.
 pub(crate) const LARGE: usize = 128 * 1024;
 
-/// Answers a request in a thread of its own, which `permit` stands for. If the future is dropped,
-/// the request ends where it next waits.
+/// Answers a request in its own thread, for which it holds `permit`. If the future is dropped, the
+/// request ends where it next waits.
 pub(crate) async fn in_own_thread(
     permit: Permit,
     answer: impl Future<Output = Response> + Send + 'static,
@@ -31,7 +31,7 @@ pub(crate) async fn in_own_thread(
     });
     match thread.await {
         Ok(Some(answer)) => answer,
-        // The runtime shuts down, or the handler panicked.
+        // The runtime is shutting down, or the handler panicked.
         Ok(None) | Err(_) => {
             Error::Internal("a request ended without an answer".into()).into_response()
         }

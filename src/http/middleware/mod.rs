@@ -1,8 +1,9 @@
-//! What a request passes before and after its handler.
+//! The middleware around handlers.
 
 pub(crate) mod access_log;
 pub(crate) mod admit;
-pub(crate) mod cors;
+mod cors;
 mod large_body;
 
 pub(crate) use access_log::Written;
+pub(crate) use cors::AcrossOrigins;

@@ -20,11 +20,11 @@ pub(crate) const MIGRATIONS: [Migration; 1] = [(
     include_str!("../../../migrations/local_auth/0001_users_sessions_tokens.sql"),
 )];
 
-/// Brings the schema `local_auth` up to date. Its list of migrations lives in
-/// that schema too, apart from the server's own.
+/// Brings the schema `local_auth` up to date. Its list of migrations is in that schema too,
+/// separate from the server's.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     let mut migrator = migrator_of(&MIGRATIONS);
-    // Not even `if not exists` is let pass without the right to create schemas.
+    // Without the right to create schemas even `if not exists` is refused.
     let has_schema = sqlx::query_scalar("select to_regnamespace('local_auth') is not null");
     if !has_schema.fetch_one(pool).await? {
         migrator.create_schema("local_auth");
@@ -39,7 +39,7 @@ pub(super) struct Store {
     pool: PgPool,
 }
 
-/// Changes that are committed together, or not at all when dropped.
+/// Changes that are committed together, or rolled back when this is dropped.
 pub(super) struct Work {
     transaction: Transaction<'static, Postgres>,
 }
@@ -53,7 +53,7 @@ impl Store {
         Ok(Work { transaction: self.pool.begin().await? })
     }
 
-    /// A soft-deleted user cannot sign in, so it is not found by its address.
+    /// Finds a user by address, except soft-deleted users, who cannot sign in.
     pub(super) async fn user_by_email(&self, email: &str) -> Result<Option<User>, Refusal> {
         let user = sqlx::query_as(
             "select *,
@@ -68,7 +68,7 @@ impl Store {
         Ok(user)
     }
 
-    /// The user of an access token, and whether its session is still there.
+    /// The user of an access token, and whether its session still exists.
     pub(super) async fn caller(
         &self,
         user: Uuid,
@@ -101,8 +101,8 @@ impl Work {
     }
 }
 
-/// The database holds only this of a token, so that reading the database is not
-/// enough to take a session over.
+/// The only form of a token in the database, so that a reader of the database cannot take over a
+/// session.
 fn sha256(token: &SecretString) -> Vec<u8> {
     Sha256::digest(token.expose_secret()).to_vec()
 }

@@ -10,9 +10,8 @@ use crate::local_sign_in::{
 };
 
 impl Work {
-    /// `None` when the password was changed or the user deleted since the
-    /// password was compared: a sign-in must not outlive the sessions that such
-    /// a change ends.
+    /// Starts a session. `None`: the password was changed or the user deleted since the password
+    /// was compared, because a sign-in must not outlive the sessions that such a change ends.
     pub(in crate::local_sign_in) async fn start_session(
         &mut self,
         user: Uuid,
@@ -66,8 +65,8 @@ impl Work {
         Ok(())
     }
 
-    /// Finds a refresh token and holds its session until the end of the work,
-    /// so that two refreshes of one session come one after the other.
+    /// Finds a refresh token and locks its session until the end of the transaction, so that
+    /// refreshes of one session are serialised.
     pub(in crate::local_sign_in) async fn lock_refresh(
         &mut self,
         token: &SecretString,
@@ -92,8 +91,8 @@ impl Work {
         Ok(refresh)
     }
 
-    /// Whether a refresh token was exchanged for the next one within the
-    /// ten seconds in which Supabase Auth forgives that it is used again.
+    /// Whether a refresh token was exchanged for the next one within the ten seconds in which
+    /// Supabase Auth accepts it again.
     pub(in crate::local_sign_in) async fn exchanged_recently(
         &mut self,
         session: Uuid,
@@ -112,7 +111,7 @@ impl Work {
         Ok(recently.unwrap_or(false))
     }
 
-    /// Notes a refresh and which refresh token is in force after it.
+    /// Records a refresh and the refresh token that is active after it.
     pub(in crate::local_sign_in) async fn touch_session(
         &mut self,
         session: Uuid,
@@ -161,8 +160,8 @@ impl Work {
         Ok(())
     }
 
-    /// Ends the sessions of a user, all of them or all but the one to keep.
-    /// Locks them in one order, or two of these at once could block each other.
+    /// Ends the sessions of a user, all of them or all except the one to keep. Locks them in a
+    /// fixed order, so that two of these calls cannot block each other.
     pub(in crate::local_sign_in) async fn end_sessions_but(
         &mut self,
         user: Uuid,

@@ -1,4 +1,4 @@
-//! Tokens that work once: links to sign in, and the codes that they lead to.
+//! Single-use tokens: links to sign in, and the codes that they give.
 
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::{Work, sha256};
 use crate::local_sign_in::{error::Refusal, model::OneTimeToken};
 
 impl Work {
-    /// Keeps the token of a link, in the place of the one that the user had.
+    /// Stores the token of a link, which replaces the user's previous one.
     pub(in crate::local_sign_in) async fn put_link(
         &mut self,
         token: &SecretString,
@@ -16,7 +16,7 @@ impl Work {
         self.put("link", token, made_for).await
     }
 
-    /// Keeps the code that a link leads to, in the place of the one that the user had.
+    /// Stores the code of a link, which replaces the user's previous one.
     pub(in crate::local_sign_in) async fn put_code(
         &mut self,
         code: &SecretString,
@@ -53,7 +53,8 @@ impl Work {
         Ok(())
     }
 
-    /// Takes the link with this token out, if it is not older than an hour. It works once.
+    /// Removes and returns the link with this token, if it is not older than an hour. It works
+    /// once.
     pub(in crate::local_sign_in) async fn take_link(
         &mut self,
         token: &SecretString,
@@ -70,7 +71,7 @@ impl Work {
         Ok(taken.filter(|taken| taken.is_fresh))
     }
 
-    /// Takes the code out that a link led to. It is fresh for five minutes.
+    /// Removes and returns the code of a link. It is valid for five minutes.
     pub(in crate::local_sign_in) async fn take_code(
         &mut self,
         code: &SecretString,
@@ -102,7 +103,7 @@ impl Work {
         Ok(taken)
     }
 
-    /// The hash of the link that a user was sent last, locked until the end of the work.
+    /// The hash of a user's last link, locked until the end of the transaction.
     pub(in crate::local_sign_in) async fn lock_link_of(
         &mut self,
         user: Uuid,
@@ -120,7 +121,7 @@ impl Work {
         Ok(hash)
     }
 
-    /// Makes the tokens of a user useless: the password is another, or the address.
+    /// Deletes the tokens of a user after a change of the password or address.
     pub(in crate::local_sign_in) async fn drop_tokens(
         &mut self,
         user: Uuid,

@@ -28,7 +28,7 @@ impl Work {
         Ok(user)
     }
 
-    /// `None` when the address is taken.
+    /// Creates a user. `None`: the address is in use.
     pub(in crate::local_sign_in) async fn create_user(
         &mut self,
         email: &Email,
@@ -63,8 +63,8 @@ impl Work {
         Ok(user)
     }
 
-    /// `email_exists` when the new address is another user's. In the metadata a
-    /// null takes its key away.
+    /// Changes a user. `email_exists` if the new address is another user's. A null in the metadata
+    /// removes its key.
     pub(in crate::local_sign_in) async fn update_user(
         &mut self,
         id: Uuid,
@@ -103,8 +103,8 @@ impl Work {
         .ok_or(Refusal::USER_NOT_FOUND)
     }
 
-    /// Notes that a user is sent a mail, unless one was sent within the last minute: then answers
-    /// the seconds until the next may be sent.
+    /// Records that a mail is sent to a user, unless one was sent within the last minute. Then it
+    /// returns the seconds until the next may be sent.
     pub(in crate::local_sign_in) async fn note_mail(
         &mut self,
         user: Uuid,

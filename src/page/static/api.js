@@ -1,11 +1,11 @@
-// The public API, with the user's token. What cannot be answered now is asked for again.
+// Requests to the public API with the user's token. Requests that fail for now are sent again.
 
 import * as clock from "./clock.js";
 import * as session from "./session.js";
 
 const BASE = new URL("../", document.baseURI);
 
-/** What the server refused. Its message is a sentence for a person. */
+/** A request that failed. The message is a sentence for the user. */
 export class Failure extends Error {
   constructor(message, status, retryAfter) {
     super(message);
@@ -13,13 +13,13 @@ export class Failure extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether it may be answered later. */
+  /** Whether the same request may succeed later. */
   get isPassing() {
     return this.status === 0 || this.status === 429 || this.status >= 502;
   }
 }
 
-/** Tells `away` when requests begin to fail, and `back` when they are answered again. */
+/** Dispatches `away` when requests begin to fail, and `back` when one is answered again. */
 export const connection = new EventTarget();
 let isAway = false;
 
@@ -38,11 +38,11 @@ const wait = (milliseconds, signal) => new Promise((resolve, reject) => {
 
 function explain(status, detail) {
   if (status === 0) return "The server cannot be reached.";
-  if (status === 413) return "This is larger than the server takes.";
-  if (status === 429) return "You have too many requests under way. Wait a moment.";
+  if (status === 413) return "This is larger than the server accepts.";
+  if (status === 429) return "You have sent too many requests at once. Wait a moment.";
   if (status === 502 || status === 503 || status === 504) return "The server is busy or starting.";
-  if (status >= 500) return "The server has a problem. Its log says which.";
-  return typeof detail === "string" ? detail.slice(0, 300) : "The server refused this.";
+  if (status >= 500) return "The server failed. Its log names the cause.";
+  return typeof detail === "string" ? detail.slice(0, 300) : "The server refused the request.";
 }
 
 async function once(path, { method = "GET", body, signal, headers = {}, keepalive, retriesToken = true }) {
@@ -79,8 +79,8 @@ async function once(path, { method = "GET", body, signal, headers = {}, keepaliv
 }
 
 /**
- * Asks the server and answers with its response. With `patient`, which only what changes nothing
- * twice may be, it is asked again until it answers.
+ * Sends a request and returns the response. With `patient` the request is repeated until it is
+ * answered, so it must be idempotent.
  */
 export async function ask(path, options = {}) {
   for (let attempt = 0; ; attempt += 1) {
@@ -104,7 +104,7 @@ export async function json(path, options) {
   return response.status === 204 ? null : response.json();
 }
 
-/** What the page needs to know before anybody is signed in. */
+/** The page's configuration, which needs no sign-in. */
 export async function open(path) {
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -114,7 +114,7 @@ export async function open(path) {
         tell(false);
         return { answer: await response.json(), attempt };
       }
-    } catch { /* As if it had answered that it is busy. */ }
+    } catch { /* The same as an answer that the server is busy. */ }
     tell(true, "The server cannot be reached. Trying again.");
     await wait(Math.min(500 * 2 ** attempt, 10_000));
   }

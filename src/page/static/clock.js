@@ -1,5 +1,5 @@
-// Time as the server has it. The device's clock may be wrong by hours: it is only used until the
-// first answer has told the time, and passes by a clock that cannot be set.
+// The server's time. The device's clock may be wrong by hours, so it is used only until the first
+// answer. Time then passes by a monotonic clock.
 
 let epoch = Date.now() - performance.now();
 let known = false;
@@ -9,12 +9,12 @@ export function now() {
   return epoch + performance.now();
 }
 
-/** Learns the time from the `Date` of an answer, which is in whole seconds. */
+/** Sets the time from the `Date` of an answer, which is in whole seconds. */
 export function learn(date) {
   const told = Date.parse(date ?? "");
   if (Number.isNaN(told)) return;
   const apart = told + 500 - now();
-  // A device that slept has missed that time.
+  // The monotonic clock may have stopped while the device slept.
   if (!known || Math.abs(apart) > 2500) epoch += apart;
   known = true;
 }
@@ -23,7 +23,7 @@ const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narro
 const day = new Intl.DateTimeFormat("en", { dateStyle: "medium" });
 const whole = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
 
-/** How long ago, in few letters, and never in the future. */
+/** The time since then, in a short form. It is never in the future. */
 export function ago(text) {
   const then = Date.parse(text);
   if (Number.isNaN(then)) return "";

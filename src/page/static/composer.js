@@ -1,22 +1,24 @@
-// Messages to an agent, whose answer is shown as it arrives.
+// Sends messages to an agent and shows its answer as it arrives.
 
 import * as api from "./api.js";
 import { textOf } from "./content.js";
 import { el, iconButton, notice } from "./dom.js";
 import { events } from "./stream.js";
 
-/** The box below a conversation. `view` shows the thread that it is for. */
+/** The input box below a conversation. `view` shows its thread. */
 export class Composer {
-  /** What is under way, by thread. */
+  /** Active runs, by thread. */
   #runs = new Map();
-  /** What agents have asked for at the end of a run, by thread: all threads of this map had one. */
+  /** The interrupts at the end of the last run of this page, by thread. */
   #asked = new Map();
   #drafts = new Map();
   #assistant = null;
   #id = "";
+  /** Whether to send as soon as the thread is loaded. */
+  #isWanted = false;
 
   constructor() {
-    this.box = el("textarea", { rows: 1, placeholder: "Send a message", "aria-label": "Message", maxlength: 200_000, oninput: () => this.#drafts.set(this.#id, this.box.value) });
+    this.box = el("textarea", { rows: 1, placeholder: "Send a message", "aria-label": "Message", maxlength: 200_000, oninput: () => { this.#isWanted = false; this.#drafts.set(this.#id, this.box.value); } });
     this.send = iconButton("send", "Send", () => this.#send(), { class: "primary" });
     this.stop = iconButton("stop", "Stop", () => this.#stop(), { hidden: true });
     this.node = el("div", { class: "composer" }, this.box, this.stop, this.send);
@@ -29,16 +31,26 @@ export class Composer {
 
   isRunning(id) { return this.#runs.has(id); }
 
-  /** What an agent waits for, as far as it has said so here; undefined for a thread without a run. */
+  /** The interrupts of the thread's last run here; undefined if there was no run. */
   asked(id) { return this.#asked.get(id); }
 
-  /** Belongs to another thread from now on, or to its past, where nothing is sent. */
+  /** Switches to a thread. In a past state of a thread the box is hidden. */
   shown(id, isPast) {
     this.node.hidden = isPast;
+    if (isPast || id !== this.#id) this.#isWanted = false;
     if (id === this.#id) return;
     this.#id = id;
     this.box.value = this.#drafts.get(id) ?? "";
     this.#draw();
+  }
+
+  /** Called when the thread is drawn. `is`: whether the text answers a question. */
+  answers(is) {
+    // A message must not answer a question that was not seen.
+    if (is) this.#isWanted = false;
+    else if (this.#isWanted && this.view.loaded) setTimeout(() => this.#send());
+    this.box.placeholder = is ? "Answer the question" : "Send a message";
+    this.box.setAttribute("aria-label", is ? "Answer" : "Message");
   }
 
   #draw() {
@@ -47,7 +59,7 @@ export class Composer {
     this.send.hidden = isRunning;
   }
 
-  /** The agent's first assistant, which is everybody's. */
+  /** The agent's first assistant, which all threads use. */
   async #assistantId() {
     this.#assistant ??= api.json("assistants/search", { method: "POST", body: { limit: 1 }, patient: true })
       .then(([first]) => first?.assistant_id ?? "agent");
@@ -59,7 +71,10 @@ export class Composer {
     const id = this.#id;
     const text = this.box.value.trim();
     const { view } = this;
-    if (!text || this.isRunning(id) || !view.loaded) return;
+    this.#isWanted = false;
+    if (!text || this.isRunning(id)) return;
+    this.#isWanted = !view.loaded;
+    if (this.#isWanted) return;
     const run = { abort: new AbortController(), values: view.loaded.values, runId: "" };
     this.#runs.set(id, run);
     this.box.value = "";
@@ -78,8 +93,8 @@ export class Composer {
       for await (const { name, data } of events(response)) this.#take(id, run, name, JSON.parse(data));
     } catch (error) {
       if (!run.abort.signal.aborted) {
-        notice(error instanceof api.Failure ? error.message : "The answer broke off. Send the message again.", { kind: "is-bad" });
-        // Nothing has begun: the message is still to be sent.
+        notice(error instanceof api.Failure ? error.message : "The answer was interrupted. Send the message again.", { kind: "is-bad" });
+        // No run has started, so the text goes back into the box.
         if (!run.runId) { this.#drafts.set(id, text); this.#asked.delete(id); }
       }
     }
@@ -127,7 +142,7 @@ export class Composer {
   }
 }
 
-/** What a person answers to an interrupt: JSON if it is some, or else a text. */
+/** The user's answer to an interrupt: parsed if it is JSON, otherwise the text. */
 function answerOf(text) {
   try {
     return JSON.parse(text);

@@ -1,4 +1,4 @@
-// What a step has changed, by channel.
+// The changes of a step, by channel.
 
 import { el } from "./dom.js";
 import { line, roleOf, textOf } from "./content.js";
@@ -7,7 +7,7 @@ const MOST_LINES = 400;
 
 const pretty = (value) => value === undefined ? "" : JSON.stringify(value, null, 2);
 
-/** What is between the first and the last line that differ: `[" " | "-" | "+", text]`. */
+/** The lines from the first to the last difference, with context: `[" " | "-" | "+", text]`. */
 export function lineDiff(before, after) {
   const [a, b] = [before.split("\n"), after.split("\n")];
   let start = 0;
@@ -44,11 +44,11 @@ function lines(found) {
     found.length > MOST_LINES && el("div", { class: "diff-line" }, `${found.length - MOST_LINES} more lines`));
 }
 
-/** The channels that differ between two states, each with what came and went. */
+/** The channels that differ between two states, each with its added and removed lines. */
 export function compare(before, after) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   const changed = names.filter((name) => JSON.stringify(before?.[name]) !== JSON.stringify(after?.[name]));
-  if (!changed.length) return el("p", {}, "No channel has changed.");
+  if (!changed.length) return el("p", {}, "No channel changed.");
   return el("div", { class: "compare" }, changed.map((name) => {
     const [old, now] = [before?.[name], after?.[name]];
     const isConversation = isMessages(now ?? old) && (old === undefined || Array.isArray(old)) && (now === undefined || Array.isArray(now));

@@ -1,4 +1,4 @@
-// Elements. What users wrote only ever becomes text nodes and checked attributes.
+// Elements. Texts of users become only text nodes and checked attributes.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -25,6 +25,7 @@ const ICONS = {
   compare: "M9 4v16M15 4v16M4 9h5M15 15h5",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   down: "M12 5v14M6 13l6 6 6-6",
+  disk: "M4 5h16v6H4zM4 13h16v6H4zM7.5 8h.01M7.5 16h.01",
   edit: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   export: "M12 15V4M7.5 8L12 3.5 16.5 8M5 14v6h14v-6",
   fork: "M7 4v16M7 15c0-6 10-3 10-11M5 4h4M15 4h4",
@@ -39,7 +40,7 @@ const ICONS = {
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13M10 11v5M14 11v5",
 };
 
-/** One of our own pictures, which says nothing to a screen reader. */
+/** An icon of the page, hidden from screen readers. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
@@ -59,7 +60,7 @@ export function svg(tag, attributes, ...children) {
   return node;
 }
 
-/** A button with a picture and a name. */
+/** A button with an icon and a label. */
 export function iconButton(name, label, onclick, props) {
   return el("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...props }, icon(name));
 }
@@ -67,12 +68,12 @@ export function iconButton(name, label, onclick, props) {
 let composing = false;
 let composedAt = -Infinity;
 
-/** Whether a key belongs to a word that an input method is still making. */
+/** Whether a key press belongs to an input method's unfinished word. */
 export function isComposing(event) {
   return composing || event.isComposing || event.keyCode === 229 || performance.now() - composedAt < 100;
 }
 
-// Safari tells the end of a composition before the key that ended it.
+// Safari reports the end of a composition before the key press that ended it.
 document.addEventListener("compositionstart", () => { composing = true; }, true);
 document.addEventListener("compositionend", () => { composing = false; composedAt = performance.now(); }, true);
 document.addEventListener("keydown", (event) => {
@@ -81,7 +82,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 }, true);
 
-/** A dialog over the page, and a promise of how it was closed: a button's value, or "". */
+/** Shows a dialog. The promise resolves to the value of the button that closed it, or "". */
 export function dialog(title, body, buttons, { onopen } = {}) {
   return new Promise((resolve) => {
     const heading = el("h2", { id: "dialog-title" }, title);
@@ -137,10 +138,10 @@ export function menu(button, entries) {
 
 let notices;
 
-/** A sentence at the lower edge, for some seconds or until `close` is called. */
+/** Shows a sentence at the lower edge for some seconds, or until the returned function is called. */
 export function notice(text, { action, label, seconds = 6, kind = "" } = {}) {
   notices ??= document.body.appendChild(el("div", { class: "notices", role: "status", "aria-live": "polite" }));
-  // Above a dialog that is open, too.
+  // `append` puts the notices above all other elements.
   if (!notices.isConnected) document.body.append(notices);
   const close = () => { clearTimeout(timer); node.remove(); };
   const node = el("div", { class: `notice ${kind}` }, el("span", {}, text),
@@ -151,7 +152,7 @@ export function notice(text, { action, label, seconds = 6, kind = "" } = {}) {
   return close;
 }
 
-/** Puts text on the clipboard, where a browser lets a page do that, or shows it to be copied. */
+/** Copies a text to the clipboard. If the browser does not allow that, shows the text. */
 export async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
@@ -161,7 +162,7 @@ export async function copy(text, what) {
   }
 }
 
-/** A number of bytes in words. */
+/** A number of bytes with a unit. */
 export function bytes(count) {
   const units = ["B", "KB", "MB", "GB", "TB"];
   let unit = 0;

@@ -1,12 +1,13 @@
-// A long conversation: items of different heights, of which only those in view exist. What a person
-// reads stays where it is, whatever comes, grows or goes above it; at the end, the end stays.
+// A long conversation: items of different heights, of which only those near the view are in the
+// document. The item at the top of the view keeps its place when items above it change. At the end
+// of the conversation the view follows the end.
 
-/** How near to the end is at the end, in pixels: a line. */
+/** Maximum distance from the end that counts as the end, in pixels: one line. */
 const NEAR = 24;
 const BEYOND = 900;
 const KEPT = 300;
 
-/** `render(item)` makes an element, `estimate(item)` says how high it may be. */
+/** `render(item)` creates an element, `estimate(item)` returns its approximate height. */
 export class Feed {
   items = [];
   #index = new Map();
@@ -16,7 +17,8 @@ export class Feed {
   #kept = new Map();
   #anchor = null;
   #isAtEnd = true;
-  #isSetting = false;
+  /** The position that this feed has scrolled to by itself. */
+  #set = -1;
   #heldUntil = 0;
   #pending = 0;
 
@@ -26,9 +28,9 @@ export class Feed {
     this.sizes.observe(scroller);
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
-      scroller.addEventListener(kind, () => { this.#heldUntil = 0; }, { passive: true });
+      document.addEventListener(kind, () => { this.#heldUntil = 0; }, { passive: true, capture: true });
     }
-    // What is opened stays where it was clicked.
+    // An item that the user opens keeps its place.
     inner.addEventListener("click", ({ target }) => {
       const key = target.closest("summary, .quiet") && target.closest("[data-key]")?.dataset.key;
       if (!this.#index.has(key)) return;
@@ -39,10 +41,10 @@ export class Feed {
 
   get isAtEnd() { return this.#isAtEnd; }
 
-  /** Shows these items: each has a `key` and a `version`, which changes with what it says. */
+  /** Shows these items. Each has a `key`, and a `version` that changes with its content. */
   set(items) {
     this.items = items;
-    // A feed has articles, or is none.
+    // The role `feed` requires at least one article.
     this.inner.setAttribute("role", items.length ? "feed" : "group");
     this.#index = new Map(items.map((item, at) => [item.key, at]));
     for (const [key, node] of this.#nodes) {
@@ -58,12 +60,12 @@ export class Feed {
 
   toEnd() {
     this.#isAtEnd = true;
-    // A scroll that is still under way belongs to what was here before.
-    this.#heldUntil = performance.now() + 300;
+    // A scroll that is not caused by an input in the next 2 seconds belongs to the previous content.
+    this.#heldUntil = performance.now() + 2000;
     this.#settle();
   }
 
-  /** Brings an item to the upper third of the view. Answers whether there is one. */
+  /** Scrolls an item to the upper third of the view. Returns whether it exists. */
   to(key) {
     const at = this.#index.get(key);
     if (at === undefined) return false;
@@ -73,7 +75,7 @@ export class Feed {
     return true;
   }
 
-  /** The element of an item, if it is in view. */
+  /** The element of an item, if it is in the document. */
   node(key) { return this.#nodes.get(key)?.element; }
 
   #take(key, node) {
@@ -96,7 +98,7 @@ export class Feed {
     this.inner.style.height = `${sum}px`;
   }
 
-  /** The item at a place, by halving. */
+  /** The index of the item at a position, by binary search. */
   #at(place) {
     let low = 0;
     let high = this.items.length - 1;
@@ -107,7 +109,7 @@ export class Feed {
     return low;
   }
 
-  /** Draws and measures until what is in view has its real heights, and stands where it should. */
+  /** Draws and measures until all items in view have their real heights and positions. */
   #settle() {
     for (let round = 0; round < 6; round += 1) {
       this.#place();
@@ -128,12 +130,12 @@ export class Feed {
     }
     top = Math.max(0, Math.min(top, Math.max(end, scroller.scrollHeight) - scroller.clientHeight));
     if (Math.abs(scroller.scrollTop - top) >= 0.5) {
-      this.#isSetting = true;
       scroller.scrollTop = top;
+      this.#set = scroller.scrollTop;
     }
   }
 
-  /** Makes the items in view and takes out the others. Answers with those that are new. */
+  /** Adds the items near the view and removes the others. Returns the new elements. */
   #draw() {
     const top = this.scroller.scrollTop - this.inner.offsetTop;
     const first = this.#at(top - BEYOND);
@@ -152,7 +154,7 @@ export class Feed {
       node.element.setAttribute("aria-posinset", at + 1);
       node.element.setAttribute("aria-setsize", this.items.length);
       this.#nodes.set(item.key, node);
-      // In the order of the conversation, for whoever hears it.
+      // In the order of the conversation, for screen readers.
       this.inner.insertBefore(node.element, before ? before.nextSibling : this.inner.firstChild);
       before = node.element;
       this.sizes.observe(node.element);
@@ -161,7 +163,7 @@ export class Feed {
     for (const [key, node] of this.#nodes) {
       if (wanted.has(key) || node.element.contains(document.activeElement)) continue;
       this.#take(key, node);
-      // With what was opened in it.
+      // Kept with its open parts.
       this.#kept.set(key, node);
       if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value);
     }
@@ -180,7 +182,7 @@ export class Feed {
     if (this.#measure(targets.filter((target) => target.isConnected)) || targets.includes(this.scroller)) this.#settle();
   }
 
-  /** Takes the heights of elements, and answers whether any has changed. */
+  /** Measures elements. Returns whether a height has changed. */
   #measure(elements) {
     let changed = false;
     for (const element of elements) {
@@ -196,8 +198,7 @@ export class Feed {
 
   #scrolled() {
     if (performance.now() < this.#heldUntil) this.#place();
-    else if (this.#isSetting) this.#isSetting = false;
-    else this.#remember();
+    else if (Math.abs(this.scroller.scrollTop - this.#set) >= 1) this.#remember();
     this.#pending ||= requestAnimationFrame(() => {
       this.#pending = 0;
       if (this.#measure(this.#draw())) this.#place();
@@ -206,7 +207,7 @@ export class Feed {
     });
   }
 
-  /** What a person reads is the first item whose beginning is in view, or the one that fills it. */
+  /** Anchors the view to the first item whose beginning is in view, or to the one that fills it. */
   #remember() {
     const { scroller } = this;
     this.#isAtEnd = scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - NEAR;

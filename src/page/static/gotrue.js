@@ -1,8 +1,8 @@
-// Supabase Auth, and the local sign-in, which speaks the same.
+// The client of Supabase Auth, and of the local sign-in, which has the same API.
 
 import { begin } from "./pkce.js";
 
-/** What the sign-in refused, or that it could not be asked (`isFinal` is false). */
+/** A refusal of the sign-in. If `isFinal` is false the same request may succeed later. */
 export class Refusal extends Error {
   constructor(message, { status = 0, code = "", retryAfter = 0 } = {}) {
     super(message);
@@ -13,16 +13,16 @@ export class Refusal extends Error {
 
 const SENTENCES = {
   invalid_credentials: "The e-mail address or the password is wrong.",
-  email_not_confirmed: "This address is not confirmed yet. Follow the link in the mail that was sent to it.",
-  over_email_send_rate_limit: "A mail was sent a moment ago. Wait a minute before asking for another.",
+  email_not_confirmed: "This address is not confirmed yet. Follow the link in the e-mail that was sent to it.",
+  over_email_send_rate_limit: "An e-mail was sent a moment ago. Wait a minute before you request another.",
   over_request_rate_limit: "Too many attempts. Wait a minute, then try again.",
-  otp_expired: "This link has expired or was used already. Ask for a new one here.",
-  flow_state_not_found: "This link has expired or was used already. Ask for a new one here.",
-  bad_code_verifier: "This link belongs to another sign-in. Open it in the browser that you asked from, or ask again here.",
+  otp_expired: "This link has expired or was used already. Request a new one here.",
+  flow_state_not_found: "This link has expired or was used already. Request a new one here.",
+  bad_code_verifier: "This link was requested in another browser. Open it there, or request a new one here.",
   access_denied: "The sign-in was cancelled.",
 };
 
-/** What an error of the sign-in means to a person. */
+/** A sentence for the user about an error of the sign-in. */
 export function sentence(code, text) {
   return SENTENCES[code] ?? (text ? `${text.replace(/\.?$/, ".")}` : "The sign-in failed. Try again.");
 }
@@ -52,8 +52,8 @@ export class GoTrue {
     if (response.ok) return answer;
     const code = answer.error_code ?? (typeof answer.code === "string" ? answer.code : answer.error) ?? "";
     const retryAfter = Number(response.headers.get("retry-after")) || 0;
-    const text = response.status >= 500 ? "The sign-in has a problem. Try again in a moment"
-      : response.status === 401 && !code ? "The sign-in refused this server's key. Tell its operator"
+    const text = response.status >= 500 ? "The sign-in failed. Try again in a moment"
+      : response.status === 401 && !code ? "The sign-in refused this server's key. Tell the server's operator"
         : answer.msg ?? answer.message ?? answer.error_description;
     const known = response.status === 429 && !SENTENCES[code] ? "over_request_rate_limit" : code;
     throw new Refusal(sentence(known, text), { status: response.status, code, retryAfter });
@@ -67,14 +67,14 @@ export class GoTrue {
     return this.#ask("signup", { email, password });
   }
 
-  /** Has a link sent to an address. */
+  /** Requests a link for an address. */
   async link(email, remembered) {
     const { challenge, method } = await begin(remembered);
     const body = { email, create_user: true, code_challenge: challenge, code_challenge_method: method };
     await this.#ask("otp", body, { query: { redirect_to: this.page } });
   }
 
-  /** The providers that the project's settings say are on. */
+  /** The providers that are enabled in the project's settings. */
   async providers() {
     const settings = await this.#ask("settings", undefined, { method: "GET" });
     const others = ["email", "phone", "anonymous_users"];

@@ -1,15 +1,17 @@
-// The list: rows of one height, of which only those in view exist.
+// The list: rows of one height, of which only those near the view are in the document.
 
 import { ago } from "./clock.js";
+import { STATUS, readQuery } from "./content.js";
 import { el, icon } from "./dom.js";
 
 const ROW = 68;
-const ROW_WITH_HITS = 112;
+/** Height of a hit below a row. */
+const HIT = 21;
 const BEYOND = 6;
+/** Words that look like conditions. */
+const UNREAD = /(^|\s)(status|tag|is|after|before):|^\{/;
 
-const STATUS = { busy: "running", interrupted: "waiting for you", error: "failed" };
-
-/** Text with the places of hits marked. Places are in UTF-16 units. */
+/** A text with its hits marked. Places are in UTF-16 units. */
 export function marked(text, places) {
   const parts = [];
   let end = 0;
@@ -22,7 +24,7 @@ export function marked(text, places) {
   return parts;
 }
 
-/** A list of threads. `open(id)` is called for the one to show, `select` when the selection changes. */
+/** A list of threads. `select` is called when the selection changes, `offer` is shown if there are no threads. */
 export class List {
   selected = new Set();
   #nodes = new Map();
@@ -30,18 +32,17 @@ export class List {
   #pending = 0;
   #last = "";
 
-  constructor(threads, { select }) {
-    this.threads = threads;
-    this.onselect = select;
+  constructor(threads, { select, offer }) {
+    Object.assign(this, { threads, onselect: select, offer });
     this.rowsNode = el("div", { class: "rows", role: "list", "aria-label": "Threads" });
-    this.note = el("p", { class: "list-note", role: "status" });
+    this.note = el("div", { class: "list-note", role: "status" });
     this.node = el("div", { class: "list", tabindex: "-1" }, this.rowsNode, this.note);
     this.node.addEventListener("scroll", () => this.#soon(), { passive: true });
     this.node.addEventListener("keydown", (event) => this.#key(event));
     new ResizeObserver(() => this.#soon()).observe(this.node);
     threads.addEventListener("change", () => this.#draw());
     threads.inView = () => [...this.#nodes.keys()];
-    // "2 min ago" grows old.
+    // Refreshes texts such as "2 min ago".
     setInterval(() => { for (const node of this.#nodes.values()) node.refresh(); }, 30_000);
   }
 
@@ -51,7 +52,10 @@ export class List {
     this.#draw();
   }
 
-  get height() { return this.threads.hasHits ? ROW_WITH_HITS : ROW; }
+  get height() {
+    const { hasHits, rows } = this.threads;
+    return ROW + HIT * (hasHits ? rows.reduce((most, row) => Math.max(most, Math.min(2, row.matches.length)), 0) : 0);
+  }
 
   /** The thread after or before the one that is open. */
   beside(step) {
@@ -92,7 +96,7 @@ export class List {
         node = this.#make(row);
         this.#nodes.set(row.id, node);
       }
-      // In the order of the list, for whoever hears it or goes through it by Tab.
+      // In the order of the list, for screen readers and the Tab key.
       while (next && !wanted.has(next.dataset.id)) next = next.nextSibling;
       if (node.root === next) next = next.nextSibling;
       else this.rowsNode.insertBefore(node.root, next);
@@ -109,8 +113,9 @@ export class List {
     const { rows, isLoading, isSearch, error, asked } = this.threads;
     this.note.hidden = rows.length > 0;
     if (rows.length) return;
-    this.note.textContent = error || (isLoading ? "Loading…"
-      : isSearch || asked.status || asked.time ? "Nothing matches." : asked.archived ? "Nothing is archived." : "No threads yet. They appear here as soon as a client makes one.");
+    const text = error || (isLoading ? "Loading…" : isSearch || asked.status || asked.time ? `Nothing matches.${UNREAD.test(readQuery(asked.text).words) ? " What looks like a condition was searched as words: the account menu lists the conditions." : ""}` : asked.archived && "Nothing is archived.");
+    if (text) this.note.textContent = text;
+    else if (!this.offer.isConnected) this.note.replaceChildren(this.offer);
   }
 
   #make(row) {
@@ -156,8 +161,8 @@ export class List {
         count.textContent = now.count ? String(now.count) : "";
         count.title = now.count ? `${now.count} messages` : "";
         pin.hidden = !now.pinned;
-        status.hidden = !STATUS[now.status];
-        status.textContent = STATUS[now.status] ?? "";
+        status.hidden = now.status === "idle";
+        status.textContent = STATUS[now.status] ?? now.status;
         status.dataset.status = now.status;
         hits.hidden = !now.matches.length;
         hits.replaceChildren(...now.matches.slice(0, 2).map((match) =>

@@ -1,8 +1,10 @@
-// The page: a list on the left, a thread beside it. What is on it belongs to the address.
+// The page: a list on the left, a thread on the right. The address determines what is shown.
 
 import * as api from "./api.js";
 import { Composer } from "./composer.js";
+import { STATUS } from "./content.js";
 import { dialog, el, icon, iconButton, menu, notice } from "./dom.js";
+import { offer } from "./example.js";
 import { List } from "./list.js";
 import * as session from "./session.js";
 import { signIn } from "./signin.js";
@@ -11,7 +13,7 @@ import { ThreadView } from "./thread.js";
 import { Tidy } from "./tidy.js";
 
 const KEYS = [["/", "search"], ["j k", "next, previous thread"], ["x", "select in the list"], ["t", "history"], ["r", "rename"],
-  ["p", "pin"], ["e", "archive"], ["#", "delete"], ["Esc", "close"],
+  ["p", "pin"], ["e", "archive"], ["#", "delete"], ["Esc", "close"], ["?", "this list"],
   ["word “a phrase” -word", "in titles and messages"], ["tag:work status:busy is:archived", "conditions"],
   ["after:2026-01-31", "also before:"], ['{"metadata.x": …}', "a filter of the API"]];
 
@@ -24,21 +26,22 @@ function banner() {
 
 async function start() {
   banner();
-  const [{ answer: config, attempt }, { answer: info }] = await Promise.all([api.open("config.json"), api.open("../info")]);
-  // The document's policy may be older than the provider's addresses.
+  const { answer: config, attempt } = await api.open("config.json");
+  // The document may have been sent before the provider's addresses were known, without them in its policy.
   if (attempt > 0 && config.sign_in.mode === "oidc") { location.reload(); return; }
   const said = await session.start(config.sign_in);
   if (!session.user()) await signIn(config.sign_in, said);
-  shell(config, info.flags ?? {});
+  shell(config);
 }
 
-function shell(config, flags) {
-  const threads = new Threads(flags);
-  const tidy = new Tidy(threads, flags);
+function shell(config) {
+  const threads = new Threads();
+  const tidy = new Tidy(threads);
   const view = new ThreadView({ threads, tidy, leave: () => go(""), composer: config.agent ? new Composer() : null });
   const bulk = el("div", { class: "bulk", role: "toolbar", "aria-label": "Selected threads", hidden: true });
-  const list = new List(threads, { select: () => drawBulk() });
-  const { box, bar } = searchBar(threads, flags);
+  const opened = (thread) => { threads.put(thread); go(thread.thread_id); };
+  const list = new List(threads, { select: () => drawBulk(), offer: offer({ created: opened, begin: config.agent && begin }) });
+  const { box, bar } = searchBar(threads);
   const account = menu(iconButton("out", "Account", () => {}, { class: "icon-button account" }), () => [
     ["search", "Keys and search", help],
     ["link", "API", () => { open(new URL("../docs", document.baseURI), "_blank", "noopener"); }],
@@ -49,7 +52,8 @@ function shell(config, flags) {
   const side = el("nav", { class: "side", "aria-label": "Threads" },
     el("header", { class: "side-head" }, el("span", { class: "brand" }, el("span", { class: "mark", "aria-hidden": "true" }), "Threads"),
       el("span", { class: "who", title: who }, el("bdi", {}, who)), config.agent && iconButton("edit", "New conversation", begin), account), bar, bulk, list.node);
-  const empty = el("div", { class: "empty" }, el("p", {}, "Choose a thread to read it."));
+  const hint = el("p", { hidden: true }, "Choose a thread to read it.");
+  const empty = el("div", { class: "empty" }, hint);
   document.body.append(el("div", { class: "app" }, side, view.node, empty));
 
   function drawBulk() {
@@ -60,19 +64,26 @@ function shell(config, flags) {
     const isArchive = threads.asked.archived;
     bulk.replaceChildren(el("span", {}, `${ids.length} selected`),
       iconButton("pin", "Pin", then((some) => tidy.pin(some, true))),
-      iconButton("archive", isArchive ? "Take out of the archive" : "Archive", then((some) => tidy.archive(some, !isArchive))),
+      iconButton("archive", isArchive ? "Remove from the archive" : "Archive", then((some) => tidy.archive(some, !isArchive))),
       iconButton("tag", "Tags", then((some) => tidy.tags(some))),
       iconButton("export", "Export as JSON", then((some) => tidy.save(some, "json"))),
       iconButton("trash", "Delete", then((some) => { tidy.remove(some); if (some.includes(view.id)) go(""); })),
       iconButton("close", "Clear the selection", () => list.clear()));
   }
-  threads.addEventListener("change", drawBulk);
+  threads.addEventListener("change", () => { drawBulk(); hint.hidden = !threads.rows.length; });
 
+  let begun = "";
   async function begin() {
     try {
-      const thread = await api.json("threads", { method: "POST", body: {} });
-      threads.put(thread);
-      go(thread.thread_id);
+      const known = threads.get(begun);
+      // A conversation without messages is used again.
+      if (!known || known.count || view.composer.asked(begun)) {
+        const thread = await api.json("threads", { method: "POST", body: {} });
+        threads.put(thread);
+        begun = thread.thread_id;
+      }
+      go(begun);
+      route();
       view.composer.box.focus();
     } catch (error) {
       notice(error.message);
@@ -89,7 +100,7 @@ function shell(config, flags) {
     document.body.classList.toggle("has-thread", Boolean(shown));
     empty.hidden = Boolean(shown);
     list.current = shown;
-    view.show(shown, { checkpoint, message: asked.get("message") ?? "", time: asked.has("time") });
+    view.show(shown, { checkpoint, message: asked.get("message") ?? "" });
   }
 
   addEventListener("hashchange", route);
@@ -110,9 +121,9 @@ function help() {
   return dialog("Keys and search", el("dl", { class: "help" }, KEYS.map(([word, text]) => [el("dt", {}, el("kbd", {}, word)), el("dd", {}, text)])), [["", "Close"]]);
 }
 
-/** The search box, and what narrows the list. */
-function searchBar(threads, flags) {
-  const box = el("input", { type: "search", class: "search-box", placeholder: flags.query ? "Search titles and messages" : "Search titles", "aria-label": "Search", autocomplete: "off", spellcheck: "false", maxlength: 1000 });
+/** The search box and the filters of the list. */
+function searchBar(threads) {
+  const box = el("input", { type: "search", class: "search-box", placeholder: "Search titles and messages", "aria-label": "Search", autocomplete: "off", spellcheck: "false", maxlength: 1000 });
   const select = (name, label, choices) => el("select", { "aria-label": label, onchange: (event) => threads.show({ [name]: event.target.value }) },
     choices.map(([value, text]) => el("option", { value }, text)));
   const archive = el("button", { type: "button", class: "chip", "aria-pressed": "false", onclick: () => {
@@ -125,7 +136,7 @@ function searchBar(threads, flags) {
   let last = 0;
   const look = () => {
     clearTimeout(waiting);
-    // The first letter at once, further ones together if they come fast.
+    // The first letter is searched at once, further ones together after a pause.
     waiting = setTimeout(() => { last = performance.now(); threads.show({ text: box.value }); }, performance.now() - last > 120 ? 0 : 50);
   };
   box.addEventListener("compositionstart", () => { isComposed = true; });
@@ -136,7 +147,7 @@ function searchBar(threads, flags) {
   });
   return { box, bar: el("div", { class: "search" }, el("div", { class: "search-line" }, icon("search"), box),
     el("div", { class: "filters" },
-      select("status", "Status", [["", "Any status"], ["idle", "Idle"], ["busy", "Busy"], ["interrupted", "Waiting"], ["error", "Failed"]]),
+      select("status", "Status", [["", "Any status"], ...Object.entries(STATUS).map(([status, name]) => [status, name[0].toUpperCase() + name.slice(1)])]),
       select("time", "Time", [["", "Any time"], ["day", "Last day"], ["week", "Last week"], ["month", "Last month"]]), archive)) };
 }
 

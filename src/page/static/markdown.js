@@ -1,10 +1,10 @@
-// Markdown as text nodes and a few elements. HTML in it is text. Time and nodes grow with the
-// length of the text and no faster, and what is deeper than people write is shown as it stands.
+// Renders Markdown as text nodes and a few elements. HTML in it is text. Time and nodes grow at
+// most linearly with the length of the text. Nesting beyond `DEEPEST` is shown as plain text.
 
 import { el, iconButton, copy } from "./dom.js";
 import { long } from "./tree.js";
 
-/** Longest text that is read as Markdown, in UTF-16 units. */
+/** Maximum length of a text that is rendered as Markdown, in UTF-16 units. */
 export const LONGEST = 40_000;
 const DEEPEST = 6;
 const OPEN_AT_ONCE = 24;
@@ -12,7 +12,7 @@ const LONGEST_ADDRESS = 2000;
 const MOST_NODES = 1500;
 const MOST_CELLS = 800;
 
-/** An address that may become a link, or null. */
+/** The URL for an address that may become a link, or null. */
 export function address(text) {
   if (text.length > LONGEST_ADDRESS || !/^(https?:\/\/[^\s]|mailto:[^\s])/i.test(text) || /[\s\u0000-\u001f\u007f\u202a-\u202e\u2066-\u2069]/.test(text)) return null;
   try {
@@ -24,21 +24,21 @@ export function address(text) {
   }
 }
 
-/** A picture that is in the text itself: nothing is fetched for it. */
+/** Whether an address contains the picture itself, so that nothing is fetched for it. */
 export const isPicture = (text) => /^data:image\/(png|jpeg|jpg|gif|webp|avif|svg\+xml)[;,]/i.test(text);
 
 export function picture(source, label) {
   return el("img", { src: source, alt: label || "Picture", loading: "lazy", decoding: "async", class: "picture" });
 }
 
-/** A link that leaves the page, without telling where it was, and with where it leads in plain view. */
+/** A link to another site. It sends no referrer, and shows the host that it leads to. */
 export function link(url, children) {
   const anchor = el("a", { href: url.href, rel: "noopener noreferrer nofollow", target: "_blank", referrerpolicy: "no-referrer", title: url.href }, children);
   const isNamed = !url.host || anchor.textContent.includes(url.host);
   return isNamed ? anchor : el("span", {}, anchor, el("span", { class: "host", dir: "ltr" }, ` (${url.host})`));
 }
 
-/** The text as elements. */
+/** The elements of a text. */
 export function markdown(text) {
   const budget = { nodes: MOST_NODES };
   return blocks(text.replace(/\r\n?/g, "\n").split("\n"), 0, budget);
@@ -67,7 +67,7 @@ function blocks(lines, depth, budget) {
     }
     if (!text.trim()) { flush(); continue; }
     budget.nodes -= 1;
-    // What may begin a block begins with one of these.
+    // A block can begin only with one of these characters.
     const head = text.trimStart()[0];
     const found = "`~".includes(head) && FENCE.exec(text);
     if (found) {
@@ -179,7 +179,7 @@ const PLAIN = /[^\\`*_~[\]!<h]+/y;
 
 function inline(text, budget) {
   const out = [];
-  /** What is open: emphasis and brackets, the last one last. */
+  /** Open emphasis and brackets, the last one last. */
   const open = [];
   let ticks = null;
   let at = 0;
@@ -225,7 +225,7 @@ function inline(text, budget) {
   return out.map((node) => node === null ? "" : node);
 
   function begin(opener) {
-    // Each holds a node of its own, which says what it was if it never closes.
+    // The opener is a text node of its own, which remains if the opener is never closed.
     if (open.length >= OPEN_AT_ONCE) open.shift();
     out.push(document.createTextNode(opener.text));
     budget.nodes -= 1;
@@ -246,7 +246,7 @@ function span(text, at, ticks, put) {
   let length = 1;
   while (text[at + length] === "`") length += 1;
   const places = ticks.get(length) ?? [];
-  // The first one behind this, by halving.
+  // The next one after this place, by binary search.
   let low = 0;
   let high = places.length;
   while (low < high) {
@@ -280,7 +280,7 @@ function bracket(text, at, out, open, put) {
   const opener = open[index];
   if (!opener) { put("]"); return at + 1; }
   if (text[at + 1] !== "(") { open.splice(index, 1); put("]"); return at + 1; }
-  // A picture in the text itself is long, and is looked at as a whole.
+  // A data URL is long, so it is taken without a search for nested brackets.
   const isData = opener.kind === "!" && text.startsWith("data:image/", at + 2);
   const end = isData ? text.indexOf(")", at) : -1;
   const found = isData ? end > 0 && [text.slice(at + 1, end + 1), undefined, text.slice(at + 2, end)]

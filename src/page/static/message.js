@@ -1,18 +1,18 @@
-// Messages as a person reads them: a role, a text, pictures, and calls of tools with what came back.
+// Messages: a role, a text, pictures, and tool calls with their results.
 
 import { copy, el, icon, iconButton } from "./dom.js";
 import { line, roleOf, textOf } from "./content.js";
 import { LONGEST, address, code, isPicture, link, markdown, picture } from "./markdown.js";
 import { long, tree } from "./tree.js";
 
-/** What is shown at once of a text that is too long for Markdown, in UTF-16 units. */
+/** The part of a text too long for Markdown that is shown at first, in UTF-16 units. */
 const SHOWN = 6000;
 
 const NAMES = { human: "You", ai: "Assistant", system: "System", tool: "Tool", function: "Tool" };
 
 /**
- * Messages as items of the feed: the results of tools are with the calls that they answer. `before`
- * are the items of the last time, which are taken as they are where nothing has changed.
+ * Messages as items of the feed. Results of tools belong to the item of their call. `before` are
+ * the previous items; an unchanged item keeps its version.
  */
 export function itemsOf(messages, before) {
   const known = new Map(before?.map((item) => [item.key, item]));
@@ -56,7 +56,7 @@ function callsOf(message) {
   }));
 }
 
-/** About how high an item is, in pixels. */
+/** The approximate height of an item, in pixels. */
 export function estimate(item) {
   const { length } = textOf(item.message?.content);
   return 58 + Math.min(60, Math.ceil(length / 85)) * 24 + callsOf(item.message).length * 44;
@@ -86,10 +86,10 @@ function body(message, role) {
   return content.map(block);
 }
 
-/** A text as Markdown, or as it stands if it is longer than anybody writes. */
+/** A text as Markdown, or as plain text if it is too long for Markdown. */
 export function text(value) {
   if (value.length <= LONGEST) return el("div", { class: "prose" }, markdown(value));
-  // Pictures in a text are long, and are no text.
+  // Pictures in data URLs do not count as text.
   const parts = value.length < 20_000_000 ? value.split(/(!\[[^\]\n]{0,200}\]\(data:image\/[^)\s]+\))/) : [value];
   const letters = parts.reduce((sum, part, at) => sum + (at % 2 ? 0 : part.length), 0);
   if (parts.length > 1 && letters <= LONGEST) {
@@ -99,12 +99,12 @@ export function text(value) {
   return plain(value);
 }
 
-/** A text as it stands: its beginning, and the rest for whoever asks for it. */
+/** A plain text: its beginning, and the rest on request. */
 function plain(value) {
   if (value.length <= SHOWN) return el("div", { class: "prose" }, long(value));
   const node = el("div", { class: "prose" }, long(value.slice(0, SHOWN)),
     el("button", { type: "button", class: "quiet", onclick: () => node.replaceChildren(long(value)) },
-      `Show all (${(value.length - SHOWN).toLocaleString("en")} more letters)`));
+      `Show all (${(value.length - SHOWN).toLocaleString("en")} more characters)`));
   return node;
 }
 
@@ -129,7 +129,7 @@ function block(part) {
 const reasoning = (part) => [part.thinking, part.reasoning, part.text, ...(Array.isArray(part.summary) ? part.summary.map((one) => one?.text) : [])]
   .filter((one) => typeof one === "string" && one).join("\n\n");
 
-/** Where a picture of a content block is, in any of the forms that models and clients write. */
+/** The address of a content block's picture, in the forms that models and clients write. */
 function sourceOf({ type, image_url: url, source, base64, data, mime_type: mime, url: plain }) {
   if (type === "image_url") return typeof url === "string" ? url : url?.url;
   if (type !== "image" && type !== "file") return null;
@@ -139,7 +139,7 @@ function sourceOf({ type, image_url: url, source, base64, data, mime_type: mime,
   return typeof bytes === "string" && typeof mime === "string" ? `data:${mime};base64,${bytes}` : null;
 }
 
-/** Something that is closed until one looks, and made when it is opened. */
+/** A folded part, whose content is created when it is opened. */
 function folded(label, make, kind) {
   const node = el("details", { class: `folded ${kind}` }, el("summary", {}, label));
   node.addEventListener("toggle", () => { if (node.open && node.childNodes.length === 1) node.append(...make()); });
@@ -165,7 +165,7 @@ function result(content) {
   if ((trimmed[0] === "{" || trimmed[0] === "[") && whole.length < 200_000) {
     try {
       return tree(JSON.parse(whole), undefined, true);
-    } catch { /* Then it is a text. */ }
+    } catch { /* Text that is not JSON is shown as text. */ }
   }
   return whole.length <= SHOWN ? code(whole, "text") : plain(whole);
 }

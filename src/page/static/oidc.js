@@ -1,11 +1,11 @@
-// Any OpenID Connect provider: the authorization code flow with PKCE, as a public client.
+// The client of an OpenID Connect provider: authorization code flow with PKCE, as a public client.
 
 import { begin } from "./pkce.js";
 import { Refusal, sentence } from "./gotrue.js";
 
 const SCOPE = "openid profile email offline_access";
 
-/** The claims of a JWT, which are only shown: the server verifies them. */
+/** The claims of a JWT. They are only shown; the server verifies the token. */
 function claims(token) {
   try {
     const text = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
@@ -25,14 +25,14 @@ export class Oidc {
   }
 
   #resource() {
-    // RFC 8707 knows addresses only; other providers call the same `audience`.
+    // RFC 8707 allows only URLs. Other providers use `audience` for the same purpose.
     return /^https?:\/\//.test(this.audience) ? { resource: this.audience } : {};
   }
 
   /** Leaves the page for the provider. */
   async leave(remembered) {
     const { challenge, method, state } = await begin(remembered);
-    if (method !== "s256") throw new Refusal("This sign-in needs https. Open the page at its https address.", { status: 400 });
+    if (method !== "s256") throw new Refusal("This sign-in requires https. Open the page at its https address.", { status: 400 });
     const url = new URL(this.endpoints.authorization_endpoint);
     const query = { response_type: "code", client_id: this.clientId, redirect_uri: this.page, scope: SCOPE, state,
       code_challenge: challenge, code_challenge_method: "S256", audience: this.audience, ...this.#resource() };
@@ -53,7 +53,7 @@ export class Oidc {
       const { sub, email } = { ...claims(answer.access_token), ...claims(answer.id_token ?? "") };
       return { ...answer, user: { id: sub, email: email ?? sub } };
     }
-    const text = response.status >= 500 ? "The sign-in has a problem. Try again in a moment" : answer.error_description;
+    const text = response.status >= 500 ? "The sign-in failed. Try again in a moment" : answer.error_description;
     throw new Refusal(sentence(answer.error, text), { status: response.ok ? 400 : response.status, code: answer.error,
       retryAfter: Number(response.headers.get("retry-after")) || 0 });
   }
@@ -71,7 +71,7 @@ export class Oidc {
     return { id: sub, email: email ?? sub };
   }
 
-  /** Ends the refresh token where the provider can do that. */
+  /** Revokes the refresh token, if the provider has an endpoint for that. */
   async signOut({ refresh, access }) {
     const url = this.endpoints.revocation_endpoint;
     if (!url) return;

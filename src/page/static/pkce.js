@@ -1,23 +1,23 @@
 // Proof Key for Code Exchange (RFC 7636): only the browser that began a sign-in can finish it.
 
 const KEY = `thread-store:sign-in:${location.pathname}`;
-/** What a sign-in may take, in milliseconds: mails arrive late. */
+/** Maximum time of a sign-in in milliseconds. E-mails can be late. */
 const LIFE = 3600_000;
 
 const base64url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
-/** Begins a sign-in. What is to be remembered of it is kept in this browser, for its other tabs too. */
+/** Begins a sign-in. Its data is kept in the browser's local storage, so that a link works in any tab. */
 export async function begin(remembered) {
   const verifier = base64url(crypto.getRandomValues(new Uint8Array(48)));
   const state = base64url(crypto.getRandomValues(new Uint8Array(16)));
   const text = JSON.stringify({ ...remembered, verifier, state, at: Date.now() });
-  try { localStorage.setItem(KEY, text); } catch { /* Then the link works in no tab, which it says. */ }
+  try { localStorage.setItem(KEY, text); } catch { /* Without the storage the page reports that the link was requested in another browser. */ }
   if (!crypto.subtle) return { challenge: verifier, method: "plain", state };
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
   return { challenge: base64url(new Uint8Array(digest)), method: "s256", state };
 }
 
-/** What was remembered of the sign-in that this browser began last, once. */
+/** Removes and returns the data of the last sign-in that this browser began. */
 export function take() {
   try {
     const found = JSON.parse(localStorage.getItem(KEY) ?? "null");

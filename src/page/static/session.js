@@ -1,5 +1,5 @@
-// Who is signed in. Tokens are kept in memory and, if the person asks for it, in the session storage
-// of this tab. They end by the server's clock, never by the device's.
+// The session of the signed-in user. Tokens are kept in memory and, if the user chooses that, in the
+// session storage of this tab. Their expiry is checked by the server's clock, not by the device's.
 
 import * as clock from "./clock.js";
 import { GoTrue, Refusal, sentence } from "./gotrue.js";
@@ -9,10 +9,10 @@ import { take } from "./pkce.js";
 const KEY = `thread-store:session:${location.pathname}`;
 const FLASH = `thread-store:flash:${location.pathname}`;
 
-/** The least time between two attempts to refresh that failed, in milliseconds. */
+/** Minimum pause after a failed refresh, in milliseconds. */
 const PAUSE = 5000;
 
-// Before anything is asked of anybody: no address with a token or a code in it is kept or told.
+// Runs before any request, so that no address with a token or a code is stored or sent as a referrer.
 const returned = takeAddress();
 
 let provider;
@@ -21,15 +21,15 @@ let refreshing = null;
 let notBefore = 0;
 let timer = 0;
 
-/** What the page signs in at. */
+/** The client of the sign-in. */
 export const signIn = () => provider;
 
-/** Who is signed in, or null. */
+/** The signed-in user, or null. */
 export const user = () => current?.user ?? null;
 
 /**
- * Takes up a sign-in: the one that this page comes back from, or the one of this tab. Answers with
- * a sentence if the one that it comes back from failed.
+ * Completes the sign-in that the browser returns from, or restores the session of this tab. Returns
+ * a sentence to show if the sign-in failed or the session has ended.
  */
 export async function start(config) {
   const { mode } = config;
@@ -48,7 +48,7 @@ export async function start(config) {
   return flash;
 }
 
-/** What a sign-in has put into the address, which is clean before anything else happens. */
+/** Removes and returns the parameters that a sign-in has put into the address. */
 function takeAddress() {
   const query = new URLSearchParams(location.search);
   const hash = new URLSearchParams(location.hash.startsWith("#/") ? "" : location.hash.slice(1));
@@ -70,14 +70,14 @@ async function finish(returned) {
   } else {
     const isOther = provider instanceof Oidc && returned.state !== begun?.state;
     if (!begun || isOther) {
-      throw new Error("This link was asked for in another browser. Open it there, or ask for a new one here.");
+      throw new Error("This link was requested in another browser. Open it there, or request a new one here.");
     }
     adopt(await provider.exchange(returned.code, begun.verifier), begun.stay);
   }
   if (begun?.route?.startsWith("#/")) history.replaceState(null, "", begun.route);
 }
 
-/** Takes a session as the sign-in answered with it. */
+/** Takes over a session from an answer of the sign-in. */
 export function adopt(session, stay) {
   if (typeof session.access_token !== "string") throw new Refusal("The sign-in failed. Try again.", { status: 400 });
   const life = (Number(session.expires_in) || 3600) * 1000;
@@ -88,7 +88,7 @@ export function adopt(session, stay) {
   schedule();
 }
 
-/** What the session storage has under a name, which another value may take the place of. */
+/** The value of a name in the session storage. `value` replaces it, and null removes it. */
 function stored(name, value) {
   try {
     const found = JSON.parse(sessionStorage.getItem(name));
@@ -96,7 +96,7 @@ function stored(name, value) {
     else if (value !== undefined) sessionStorage.removeItem(name);
     return found;
   } catch {
-    // A browser that keeps nothing signs out with a reload.
+    // Without session storage, reloading the page signs the user out.
     return null;
   }
 }
@@ -110,7 +110,7 @@ function restore() {
   schedule();
 }
 
-/** Refreshed when a tenth of its life is left, and one minute before its end at the latest. */
+/** Whether the token should be refreshed: in the last tenth of its life, or its last minute if that is shorter. */
 const isEnding = () => clock.now() > current.ends - Math.min(60_000, current.life / 10);
 
 function schedule() {
@@ -119,7 +119,7 @@ function schedule() {
   timer = setTimeout(() => token().catch(() => {}), Math.min(wait, 2 ** 31 - 1));
 }
 
-/** An access token that counts. `used`: the one that the server has just refused. */
+/** A valid access token. `used`: a token that the server has refused. */
 export async function token(used) {
   if (!current) throw new Refusal("You are signed out.", { status: 401 });
   if (!isEnding() && current.access !== used) return current.access;
@@ -155,11 +155,11 @@ export async function signOut() {
   const ended = current;
   try {
     await Promise.race([provider.signOut(ended), new Promise((resolve) => { setTimeout(resolve, 2000); })]);
-  } catch { /* It is signed out here in any case. */ }
+  } catch { /* The user is signed out here in any case. */ }
   end("");
 }
 
-/** Forgets everything of a user: the page begins anew, so nothing of theirs stays in it. */
+/** Ends the session and reloads the page, so that it keeps no data of the user. */
 export function end(text) {
   current = null;
   clearTimeout(timer);

@@ -1,17 +1,21 @@
-// The threads that the page knows, in the order of the list. Whatever answers when: what the list
-// shows belongs to what is asked for now, and nothing is in it twice.
+// The threads of the list, in its order. Answers may arrive in any order: those to earlier conditions
+// are dropped, and each thread is in the list once.
 
 import * as api from "./api.js";
 import { now } from "./clock.js";
-import { readQuery, rowOf, selection } from "./content.js";
+import { LISTED, readQuery, rowOf } from "./content.js";
 
 const FIRST_PAGE = 60;
+/** The first page of a search, smaller because the server finds the places of hits. */
+const FIRST_HITS = 20;
 const PAGE = 200;
-/** How often changes from elsewhere are looked for, in milliseconds. */
+/** Interval of reading changes by other clients, in milliseconds. */
 const POLL = 4000;
+/** The same for a search, which may read all messages of the user. */
+const POLL_SEARCH = 12_000;
 const DAYS = { day: 1, week: 7, month: 30 };
 
-/** Tells `change` when rows came, went or changed. */
+/** Dispatches `change` when rows were added, removed or changed. */
 export class Threads extends EventTarget {
   rows = [];
   #byId = new Map();
@@ -22,24 +26,18 @@ export class Threads extends EventTarget {
   #cursor = null;
   #loading = null;
   #timer = 0;
-  /** Whether rows show where words occur. */
+  /** Whether rows show hits. */
   hasHits = false;
   isComplete = false;
   isLoading = true;
   error = "";
-  /** Which rows are in view, for the look-out for what is gone. */
+  /** The ids of the rows in view, of which removed ones are detected. */
   inView = () => [];
-
-  constructor(flags) {
-    super();
-    this.digest = Boolean(flags.query || flags.filter);
-    this.flags = flags;
-  }
 
   get asked() { return this.#asked; }
   get isSearch() { return Boolean(this.#asked.text.trim()); }
 
-  /** Begins anew with other conditions. */
+  /** Reads the list again, with these changes of its conditions. */
   async show(asked) {
     this.#asked = { ...this.#asked, ...asked };
     const number = ++this.#number;
@@ -49,13 +47,13 @@ export class Threads extends EventTarget {
     this.isLoading = true;
     this.error = "";
     try {
-      const [pinned, page] = await Promise.all([this.#pinned(), this.#page(null, FIRST_PAGE)]);
+      const [pinned, page] = await Promise.all([this.#pinned(), this.#page(null, this.isSearch ? FIRST_HITS : FIRST_PAGE)]);
       if (number !== this.#number) return;
       this.#byId.clear();
       this.rows = [];
       this.#cursor = page.cursor;
       this.isComplete = !page.cursor;
-      this.hasHits = Boolean(this.flags.query && this.#query().words);
+      this.hasHits = Boolean(this.#query().words);
       this.#add([...pinned, ...page.threads]);
     } catch (error) {
       if (number !== this.#number || error.name === "AbortError") return;
@@ -84,13 +82,13 @@ export class Threads extends EventTarget {
 
   get(id) { return this.#byId.get(id); }
 
-  /** Takes what is known of a thread from elsewhere, for example after it was renamed. */
+  /** Updates a thread from another answer, for example of a rename. */
   put(thread) {
     if (this.#gone.has(thread.thread_id)) return;
     const row = rowOf(thread);
     const known = this.#byId.get(row.id);
     if (known) {
-      if (thread.preview === undefined && !thread.extracted) Object.assign(row, { preview: known.preview, count: known.count, title: thread.metadata?.title ? row.title : known.title });
+      if (thread.preview === undefined) Object.assign(row, { preview: known.preview, count: known.count });
       Object.assign(known, row, { matches: known.matches });
       if (!this.isSearch && known.archived !== this.#asked.archived) this.#drop([row.id]);
     } else if (!this.isSearch && this.#fits(row)) {
@@ -101,14 +99,14 @@ export class Threads extends EventTarget {
     this.#tell();
   }
 
-  /** Takes threads out of the list, to be deleted. */
+  /** Removes threads from the list before they are deleted. */
   hide(ids) {
     for (const id of ids) this.#gone.add(id);
     this.#drop(ids);
     this.#tell();
   }
 
-  /** Brings threads back that were not deleted after all. */
+  /** Shows threads again that were not deleted. */
   async unhide(ids) {
     for (const id of ids) this.#gone.delete(id);
     await this.show({});
@@ -122,32 +120,24 @@ export class Threads extends EventTarget {
   }
 
   #fits(row) {
-    const { status, archived, time } = this.#asked;
-    const since = time ? now() - DAYS[time] * 86400_000 : 0;
-    return (!status || row.status === status) && row.archived === archived && Date.parse(row.updated) >= since;
+    const { status, archived } = this.#asked;
+    return (!status || row.status === status) && row.archived === archived && Date.parse(row.updated) >= this.#since();
+  }
+
+  /** The earliest time of the list's threads, in milliseconds. */
+  #since() {
+    const { time } = this.#asked;
+    return time ? now() - DAYS[time] * 86400_000 : 0;
   }
 
   #add(threads) {
     for (const thread of threads) {
       const row = rowOf(thread);
-      if (this.#byId.has(row.id) || this.#gone.has(row.id) || !this.#wanted(row)) continue;
+      if (this.#byId.has(row.id) || this.#gone.has(row.id)) continue;
       this.#byId.set(row.id, row);
       this.rows.push(row);
     }
     if (!this.isSearch) this.#sort();
-  }
-
-  /** What a server without `filter` and `query` leaves to the page. */
-  #wanted(row) {
-    const asked = this.#query();
-    if (asked.archived !== row.archived && (!this.isSearch || asked.archived || !this.digest)) return false;
-    const since = this.#asked.time ? now() - DAYS[this.#asked.time] * 86400_000 : 0;
-    if (Date.parse(row.updated) < since) return false;
-    if (!this.isSearch || this.digest) return true;
-    if (asked.pinned && !row.pinned) return false;
-    const text = [row.title, row.preview, ...row.tags].join("\n").toLowerCase();
-    return asked.tags.every((tag) => row.tags.includes(tag)) &&
-      asked.words.toLowerCase().split(" ").every((word) => text.includes(word.replaceAll('"', "")));
   }
 
   #sort() {
@@ -160,30 +150,15 @@ export class Threads extends EventTarget {
     return { ...asked, archived: asked.archived || this.#asked.archived, status: this.#asked.status || asked.status };
   }
 
-  /** What to ask the server for, of what the page is asked for. */
-  #body() {
+  /** The request's body for the list's conditions. `more`: one more condition. */
+  #body(more) {
     const asked = this.#query();
-    const body = { ...selection(this.digest), sort_by: "updated_at", sort_order: "desc" };
-    if (asked.status) body.status = asked.status;
-    if (this.flags.filter) {
-      const conditions = [...asked.filter];
-      conditions.push(asked.archived ? { "metadata.archived": true } : { "metadata.archived": { $ne: true } });
-      if (asked.pinned) conditions.push({ "metadata.pinned": true });
-      for (const tag of asked.tags) conditions.push({ "metadata.tags": { $contains: tag } });
-      if (this.#asked.time) {
-        conditions.push({ updated_at: { $gte: new Date(now() - DAYS[this.#asked.time] * 86400_000).toISOString() } });
-      }
-      body.filter = conditions.length === 1 ? conditions[0] : { $and: conditions };
-    } else if (asked.archived) {
-      body.metadata = { archived: true };
-    } else if (asked.filter.length) {
-      body.metadata = asked.filter[0];
-    }
-    if (this.flags.query && asked.words) {
-      body.query = asked.words;
-      body.select = [...body.select, "matches"];
-    }
-    return body;
+    const conditions = [...asked.filter, { "metadata.archived": asked.archived || { $ne: true } }, ...(more ? [more] : [])];
+    if (asked.pinned) conditions.push({ "metadata.pinned": true });
+    for (const tag of asked.tags) conditions.push({ "metadata.tags": { $contains: tag } });
+    if (this.#asked.time) conditions.push({ updated_at: { $gte: new Date(this.#since()).toISOString() } });
+    return { select: asked.words ? [...LISTED, "matches"] : LISTED, sort_by: "updated_at", sort_order: "desc", filter: { $and: conditions },
+      ...(asked.words && { query: asked.words }), ...(asked.status && { status: asked.status }) };
   }
 
   #page(cursor, limit) {
@@ -194,10 +169,7 @@ export class Threads extends EventTarget {
 
   async #pinned() {
     if (this.isSearch || this.#asked.archived) return [];
-    const body = { ...this.#body(), limit: 200 };
-    const pinned = { "metadata.pinned": true };
-    if (body.filter) body.filter = { $and: [body.filter, pinned] };
-    else body.metadata = { pinned: true };
+    const body = { ...this.#body({ "metadata.pinned": true }), limit: 200 };
     return (await api.search(body, { signal: this.#abort.signal })).threads;
   }
 
@@ -205,29 +177,27 @@ export class Threads extends EventTarget {
 
   #watch() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.look().finally(() => this.#watch()), POLL);
+    this.#timer = setTimeout(() => this.look().finally(() => this.#watch()), this.isSearch ? POLL_SEARCH : POLL);
   }
 
-  /** Looks for what has changed elsewhere. */
+  /** Reads changes by other clients: the newest threads, and rows in view that no longer belong to the list. */
   async look() {
-    if (document.hidden || this.isLoading || (this.isSearch && !this.digest)) return;
+    if (document.hidden || this.isLoading) return;
     const number = this.#number;
     const options = { signal: this.#abort.signal, patient: false };
     const ids = this.inView().slice(0, 100);
+    const body = this.#body();
     try {
       const [newest, seen] = await Promise.all([
-        api.search({ ...this.#body(), limit: 30 }, options),
-        ids.length ? api.search({ ids, select: ["thread_id", "updated_at"], limit: 100 }, options) : null,
+        api.search({ ...body, limit: 30 }, options),
+        ids.length ? api.search({ ...body, ids, select: ["thread_id"], limit: 100 }, options) : null,
       ]);
       if (number !== this.#number) return;
       let changed = false;
       for (const thread of newest.threads) {
         const row = rowOf(thread);
         const known = this.#byId.get(row.id);
-        const isWanted = this.#wanted(row);
-        if (this.#gone.has(row.id) || (!known && !isWanted)) continue;
-        if (known && !isWanted) { this.#drop([row.id]); changed = true; continue; }
-        if (known && known.updated === row.updated && known.status === row.status && known.preview === row.preview && known.count === row.count) continue;
+        if (this.#gone.has(row.id) || (known && JSON.stringify(known) === JSON.stringify(row))) continue;
         changed = true;
         if (known) Object.assign(known, row);
         else {
@@ -242,6 +212,6 @@ export class Threads extends EventTarget {
         if (gone.length) { this.#drop(gone); changed = true; }
       }
       if (changed) { this.#sort(); this.#tell(); }
-    } catch { /* The next look tells. */ }
+    } catch { /* The next look reads them. */ }
   }
 }

@@ -1,4 +1,4 @@
-// A thread as it changes: server-sent events, read by `fetch`, which can send a token.
+// Follows the changes of a thread: server-sent events, read with `fetch`, because `EventSource` sends no token.
 
 import { ask } from "./api.js";
 
@@ -29,14 +29,14 @@ export async function* events(response) {
 }
 
 /**
- * Follows a thread until it is told to stop or the thread is gone. It rests while the page is
- * hidden: a browser has few connections to one server.
+ * Follows a thread until `stop` is called or the thread is deleted. It disconnects while the page is
+ * hidden, because a browser has few connections to one server.
  */
 export class Follow {
   #abort = new AbortController();
   #stopped = false;
 
-  /** `open` is called when events begin to come, so that what came before can be read. */
+  /** `open` is called when the stream has begun, so that earlier changes can be read. */
   constructor(id, { open, update, gone }) {
     Object.assign(this, { id, open, update, gone });
     this.onvisible = () => { if (document.hidden) this.#abort.abort(); else this.wake?.(); };

@@ -2,13 +2,15 @@
 
 import * as api from "./api.js";
 import { ago, at } from "./clock.js";
-import { line, rowOf, selection } from "./content.js";
+import { LISTED, STATUS, line, questionOf, rowOf } from "./content.js";
 import { el, iconButton, menu, notice } from "./dom.js";
 import { Feed } from "./feed.js";
 import { estimate, itemsOf, render } from "./message.js";
 import { Follow } from "./stream.js";
 import { Time } from "./time.js";
 import { tree } from "./tree.js";
+
+const asksOf = (state) => (state.tasks ?? []).flatMap((task) => task.interrupts ?? []);
 
 /** The view of a thread. `leave` closes it. */
 export class ThreadView {
@@ -20,6 +22,9 @@ export class ThreadView {
   #follow = null;
   #time = null;
   #isStateShown = false;
+  #pending = 0;
+  /** The messages of the newest state. */
+  #newest = null;
 
   constructor({ threads, tidy, leave, composer }) {
     Object.assign(this, { threads, tidy, leave, composer });
@@ -28,13 +33,13 @@ export class ThreadView {
     this.tags = el("span", { class: "tags" });
     this.pin = iconButton("pin", "Pin", () => tidy.pin([this.#id], !this.row?.pinned), { "aria-pressed": "false" });
     this.clock = iconButton("clock", "History", () => this.toggleTime(), { "aria-pressed": "false" });
-    const more = menu(iconButton("more", "More", () => {}), () => this.#entries());
+    this.actions = el("div", { class: "thread-actions" }, this.pin, this.clock, menu(iconButton("more", "More", () => {}), () => this.#entries()));
     this.tabs = el("div", { class: "tabs", role: "group", "aria-label": "What to show" },
       ["Conversation", "State"].map((name, at) => el("button", { type: "button", onclick: () => this.#show(at === 1) }, name)));
     this.head = el("header", { class: "thread-head" },
       iconButton("back", "Back to the list", leave, { class: "icon-button back" }),
       el("div", { class: "thread-title" }, el("h1", {}, this.title), el("div", { class: "thread-facts" }, this.facts, this.tags)),
-      this.tabs, el("div", { class: "thread-actions" }, this.pin, this.clock, more));
+      this.tabs, this.actions);
     this.past = el("div", { class: "past", role: "status", hidden: true });
     this.inner = el("div", { class: "feed-inner", "aria-label": "Messages" });
     this.tail = el("div", { class: "feed-tail" });
@@ -52,38 +57,38 @@ export class ThreadView {
 
   get id() { return this.#id; }
   get loaded() { return this.#shown; }
-  /** What is waited for: as the store knows it, or as an agent has just said. */
+  /** The interrupts of the thread: those of the server, else those of the last run here. */
   get interrupts() {
     const known = this.#shown?.interrupts ?? [];
     return known.length ? known : this.composer?.asked(this.#id) ?? [];
   }
   get row() { return this.#shown && rowOf(this.#shown.thread); }
 
-  /** Shows a thread, at a checkpoint or as it is now. */
-  async show(id, { checkpoint = "", message = "", time = false } = {}) {
+  /** Shows a thread: its state at a checkpoint, or its current state. */
+  async show(id, { checkpoint = "", message = "" } = {}) {
     const isOther = id !== this.#id || checkpoint !== this.#checkpoint;
     if (id !== this.#id) {
       this.#follow?.stop();
       this.#follow = null;
       if (this.#time) { this.#time.node.remove(); this.#time = null; }
-      this.#shown = null;
+      this.#shown = this.#newest = null;
     }
     this.#id = id;
     this.#checkpoint = checkpoint;
     this.node.hidden = !id;
     if (!id) { this.#blank(""); return; }
-    this.toggleTime(time || Boolean(this.#time), checkpoint);
+    if (this.#time) this.#time.current = checkpoint;
     this.composer?.shown(id, Boolean(checkpoint));
     if (!isOther) { if (message) this.#find(message); return; }
     const number = ++this.#number;
     const key = `${id}/${checkpoint}`;
     this.#blank("");
-    // Most come sooner.
+    // Most answers arrive sooner.
     setTimeout(() => { if (number === this.#number && !this.#shown && !this.note.textContent) this.note.textContent = "Loading…"; }, 250);
     if (!checkpoint) this.#follow ??= this.#followed(id);
     try {
       const loaded = await this.#load(id, checkpoint);
-      // What is shown belongs to the address, whatever was asked for first.
+      // An answer for another address than the current one is dropped.
       if (key !== `${this.#id}/${this.#checkpoint}` || (this.#shown === loaded && number !== this.#number)) return;
       if (this.threads.isHidden(id)) { this.leave(); return; }
       this.#draw(loaded, true, message);
@@ -94,7 +99,7 @@ export class ThreadView {
     }
   }
 
-  /** One answer for all who wait for the same: going there and back does not ask again. */
+  /** Concurrent loads of the same state share one request. */
   #load(id, checkpoint) {
     const key = `${id}/${checkpoint}`;
     if (!this.#loads.has(key)) {
@@ -110,9 +115,9 @@ export class ThreadView {
       const thread = await api.thread(id);
       return { thread, values: thread.values ?? {}, interrupts: Object.values(thread.interrupts ?? {}).flat() };
     }
-    const [{ threads: [thread] }, state] = await Promise.all([api.search({ ids: [id], ...selection(this.threads.digest) }), api.state(id, checkpoint)]);
+    const [{ threads: [thread] }, state] = await Promise.all([api.search({ ids: [id], select: LISTED }), api.state(id, checkpoint)]);
     if (!thread || !state.checkpoint) throw new api.Failure("There is no such checkpoint.", 404);
-    return { thread, values: state.values ?? {}, state, interrupts: (state.tasks ?? []).flatMap((task) => task.interrupts ?? []) };
+    return { thread, values: state.values ?? {}, state, interrupts: asksOf(state) };
   }
 
   #followed(id) {
@@ -121,41 +126,62 @@ export class ThreadView {
     return new Follow(id, {
       open: () => { if (opened) this.reload(); opened = true; this.#check(id); },
       update: ({ state }) => {
-        if (!isHere() || this.#checkpoint || !this.#shown || this.composer?.isRunning(id)) return;
+        if (!isHere() || !this.#shown) return;
+        this.#refresh();
         this.#time?.load();
-        this.#draw({ ...this.#shown, values: state.values ?? {} }, false);
+        if (this.#checkpoint || this.composer?.isRunning(id)) return;
+        this.#draw({ ...this.#shown, values: state.values ?? {}, interrupts: asksOf(state) }, false);
       },
       gone: () => { if (isHere() && this.#shown && !this.threads.isHidden(id)) { this.#blank("This thread was deleted."); this.threads.hide([id]); } },
     });
   }
 
-  /** Reads the thread again if it was changed between its reading and the first event. */
+  /** Reads the thread again if it was changed between the load and the beginning of the stream. */
   async #check(id) {
     try {
       await this.#loads.get(`${id}/`);
       const { threads: [thread] } = await api.search({ ids: [id], select: ["thread_id", "updated_at"] });
       if (this.#id === id && this.#shown && thread && thread.updated_at !== this.#shown.thread.updated_at) this.reload();
-    } catch { /* The next event tells. */ }
+    } catch { /* The next event causes a reload. */ }
+  }
+
+  /** Reads the row of the list again, which would otherwise wait for the list's own interval. */
+  #refresh() {
+    this.#pending ||= setTimeout(async () => {
+      this.#pending = 0;
+      const id = this.#id;
+      try {
+        const { threads: [thread] } = id ? await api.search({ ids: [id], select: LISTED }, { patient: false }) : { threads: [] };
+        const shown = this.#id === id && this.#shown?.thread;
+        // Its values arrived by the stream. A question does not, so it has to be read.
+        if (thread && shown && thread.status === shown.status && thread.status !== "interrupted") {
+          Object.assign(shown, thread);
+          this.#drawHead();
+        }
+        if (thread) this.threads.put(thread);
+      } catch { /* The list reads it. */ }
+    }, 100);
   }
 
   /** Reads the thread again. */
   async reload() {
     const id = this.#id;
+    this.#refresh();
     try {
       const loaded = await this.#load(id, "");
-      // An agent whose checkpoints are not here has said more than is kept here.
+      // If the agent's checkpoints are not stored here, the page shows more messages than the server has.
       const isPoorer = this.composer?.asked(id) && (loaded.values.messages?.length ?? 0) < (this.#shown?.values.messages?.length ?? 0);
       if (this.#id === id && !this.#checkpoint && !this.composer?.isRunning(id) && !isPoorer) this.#draw(loaded, false);
-    } catch { /* What is shown stays. */ }
+    } catch { /* The page keeps the previous state. */ }
   }
 
-  /** Shows what an agent has said so far. */
+  /** Shows the values of an active run. */
   preview(values) {
     if (!this.#shown || this.#checkpoint) return;
     this.#draw({ ...this.#shown, values, interrupts: [] }, false);
   }
 
-  /** What the list has learnt of this thread. */
+  /** Takes over changes of this thread from the list. */
   #changed() {
     const row = this.threads.get(this.#id);
     if (!row || !this.#shown || row.updated <= this.#shown.thread.updated_at) return;
@@ -166,10 +192,12 @@ export class ThreadView {
     this.#shown = null;
     this.note.textContent = text;
     this.note.hidden = false;
+    this.tabs.hidden = this.actions.hidden = Boolean(text);
     this.title.textContent = this.threads.get(this.#id)?.title ?? "";
     this.facts.textContent = "";
     this.tags.replaceChildren();
     this.tail.replaceChildren();
+    this.composer?.answers(false);
     this.past.hidden = true;
     this.state.hidden = true;
     this.feed.set([]);
@@ -179,11 +207,17 @@ export class ThreadView {
   #draw(loaded, isNew, message = "") {
     const before = isNew ? null : this.feed.items;
     this.#shown = loaded;
+    if (!this.#checkpoint) this.#newest = loaded.values.messages;
     this.note.hidden = true;
+    this.tabs.hidden = this.actions.hidden = false;
     this.#drawHead();
     const messages = Array.isArray(loaded.values.messages) ? loaded.values.messages : [];
-    this.tail.replaceChildren(...this.interrupts.map((one) => el("section", { class: "interrupt", "aria-label": "Waiting for an answer" },
-      el("h2", {}, "Waiting for an answer"), typeof one.value === "string" ? el("p", { dir: "auto" }, one.value) : tree(one.value, undefined, true))));
+    this.tail.replaceChildren(...this.interrupts.map(({ value }) => {
+      const { text, rest } = questionOf(value);
+      return el("section", { class: "interrupt", "aria-label": "Waiting for an answer" },
+        el("h2", {}, "Waiting for an answer"), text && el("div", { class: "prose" }, el("p", {}, text)), rest !== undefined && tree(rest, undefined, true));
+    }));
+    this.composer?.answers(this.interrupts.length > 0);
     this.feed.set(itemsOf(messages, before));
     if (isNew) {
       this.#show(this.#isStateShown || (!messages.length && Object.keys(loaded.values).length > 0));
@@ -197,18 +231,18 @@ export class ThreadView {
 
   #drawHead() {
     const { thread, values, state } = this.#shown;
-    const row = rowOf({ ...thread, extracted: thread.extracted ?? { first: values.messages?.[0], second: values.messages?.[1] } });
+    const row = rowOf(thread, values.messages);
     document.title = `${row.title} · thread-store`;
     if (!this.title.querySelector("input")) this.title.replaceChildren(el("bdi", {}, row.title));
     const count = Array.isArray(values.messages) ? values.messages.length : 0;
-    this.facts.textContent = [count === 1 ? "1 message" : `${count.toLocaleString("en")} messages`, ago(thread.updated_at), thread.status === "idle" ? "" : thread.status, row.archived ? "archived" : ""].filter(Boolean).join(" · ");
+    this.facts.textContent = [count === 1 ? "1 message" : `${count.toLocaleString("en")} messages`, ...(state ? [] : [ago(thread.updated_at), thread.status === "idle" ? "" : STATUS[thread.status]]), row.archived ? "archived" : ""].filter(Boolean).join(" · ");
     this.tags.replaceChildren(...row.tags.map((tag) => el("bdi", { class: "tag" }, tag)));
     this.pin.setAttribute("aria-pressed", String(row.pinned));
     this.past.hidden = !state;
     if (!state) return;
     const step = state.metadata?.step;
     this.past.replaceChildren(el("span", {}, `As it was at ${Number.isInteger(step) ? `step ${step}, ` : ""}${at(state.created_at)}.`),
-      el("a", { href: `#/threads/${this.#id}?time`, class: "button" }, "Back to now"));
+      el("a", { href: `#/threads/${this.#id}`, class: "button" }, "Back to now"));
   }
 
   #show(isState) {
@@ -228,7 +262,7 @@ export class ThreadView {
     const { thread, values, state } = this.#shown;
     const channels = Object.entries(values).filter(([name]) => name !== "messages");
     this.state.replaceChildren(el("h2", {}, "Channels"),
-      ...(channels.length ? channels.map(([name, value]) => tree(value, name)) : [el("p", { class: "hint" }, "None beside messages.")]),
+      ...(channels.length ? channels.map(([name, value]) => tree(value, name)) : [el("p", { class: "hint" }, "None except messages.")]),
       ...("messages" in values ? [tree(values.messages, "messages")] : []),
       el("h2", {}, "Metadata"), tree(thread.metadata ?? {}, undefined, true),
       ...(state ? [el("h2", {}, "Checkpoint"), tree(state.metadata ?? {}, undefined, true)] : []),
@@ -244,18 +278,18 @@ export class ThreadView {
   }
 
   /** Opens or closes the history. */
-  toggleTime(is = !this.#time, checkpoint = this.#checkpoint) {
-    if (!is && this.#time) { this.#time.node.remove(); this.#time = null; if (this.#checkpoint) location.hash = `#/threads/${this.#id}`; }
+  toggleTime(is = !this.#time) {
+    if (!is && this.#time) { this.#time.node.remove(); this.#time = null; }
     if (is && !this.#time) {
-      this.#time = new Time(this.#id, { close: () => this.toggleTime(false), forked: () => { location.hash = `#/threads/${this.#id}?time`; this.reload(); } });
+      this.#time = new Time(this.#id, { messages: () => this.#newest, close: () => this.toggleTime(false), forked: () => { location.hash = `#/threads/${this.#id}`; this.reload(); } });
       this.node.append(this.#time.node);
     }
-    if (this.#time) this.#time.current = checkpoint;
+    if (this.#time) this.#time.current = this.#checkpoint;
     this.clock.setAttribute("aria-pressed", String(Boolean(this.#time)));
     this.node.classList.toggle("has-time", Boolean(this.#time));
   }
 
-  /** Lets the person write another title. */
+  /** Lets the user edit the title. */
   rename() {
     const row = this.row;
     if (!row || this.title.querySelector("input")) return;
@@ -290,19 +324,19 @@ export class ThreadView {
     return [
       ["edit", "Rename", () => this.rename()],
       ["tag", "Tags", () => tidy.tags([id]).then(reload)],
-      ["archive", row?.archived ? "Take out of the archive" : "Archive", () => tidy.archive([id], !row?.archived).then(reload)],
-      ["clock", "When it ends", () => tidy.ttl(id)],
+      ["archive", row?.archived ? "Remove from the archive" : "Archive", () => tidy.archive([id], !row?.archived).then(reload)],
+      ["clock", "Expiry", () => tidy.ttl(id)],
       null,
-      ...(tidy.flags.query ? [["export", "Export as Markdown", () => tidy.save([id], "markdown")]] : []),
+      ["export", "Export as Markdown", () => tidy.save([id], "markdown")],
       ["export", "Export as JSON", () => tidy.save([id], "json")],
       ["link", "Copy link", () => tidy.copyLink(id)],
-      ["archive", "Storage", () => tidy.storage(id)],
+      ["disk", "Storage", () => tidy.storage(id)],
       null,
       ["trash", "Delete", () => this.remove(), "is-bad"],
     ];
   }
 
-  /** Deletes the thread that is shown, unless that is taken back. */
+  /** Deletes the shown thread, unless the user undoes that. */
   remove() {
     const id = this.#id;
     this.tidy.remove([id]);

@@ -1,4 +1,4 @@
-// What keeps a list in order: names, pins, the archive, tags, ends, files, and deleting.
+// The actions on threads: rename, pin, archive, tags, expiry, export and deletion.
 
 import * as api from "./api.js";
 import { at } from "./clock.js";
@@ -6,23 +6,22 @@ import { line, tagsOf } from "./content.js";
 import { bytes, copy, dialog, el, notice } from "./dom.js";
 import { saveThreads } from "./export.js";
 
-/** For how long a deletion can be taken back, in seconds. */
+/** Time in which a deletion can be undone, in seconds. */
 const UNDO = 10;
 const PRUNED_AT_ONCE = 500;
 
 /** The actions on threads of a list. */
 export class Tidy {
-  /** What is to be deleted and can still be taken back. */
+  /** Deletions that can still be undone. */
   #waiting = new Map();
 
-  constructor(threads, flags) {
+  constructor(threads) {
     this.threads = threads;
-    this.flags = flags;
-    // Who closes the page meant it.
+    // Closing the page carries out all deletions.
     addEventListener("pagehide", () => { for (const ids of this.#waiting.values()) this.#delete(ids, true); });
   }
 
-  /** Changes metadata of threads, and answers whether all were changed. */
+  /** Changes metadata of threads. Returns whether all were changed. */
   async change(ids, metadata, said) {
     try {
       for (const id of ids) {
@@ -49,7 +48,7 @@ export class Tidy {
     } });
   }
 
-  /** Asks for the tags of threads. */
+  /** Shows a dialog for the tags of threads. */
   async tags(ids) {
     const { threads } = await api.search({ ids, select: ["thread_id", "metadata"], limit: Math.min(1000, ids.length) });
     const all = threads.map((thread) => tagsOf(thread.metadata));
@@ -62,7 +61,7 @@ export class Tidy {
     await this.change(ids, (id) => ({ tags: [...new Set([...(own.get(id) ?? []), ...wanted])] }));
   }
 
-  /** Takes threads out of the list, and deletes them unless that is taken back. */
+  /** Removes threads from the list, and deletes them unless the user undoes that. */
   remove(ids) {
     const what = ids.length === 1 ? `“${line(this.threads.get(ids[0])?.title ?? "Thread", 40)}”` : `${ids.length} threads`;
     const key = Symbol();
@@ -83,7 +82,7 @@ export class Tidy {
         if (some.length === 1) await api.remove(some[0], { keepalive, patient: !keepalive });
         else await api.prune(some, { keepalive });
       } catch (error) {
-        // One that somebody else has deleted keeps the others.
+        // One missing thread makes the server refuse all, so the threads are deleted one by one.
         if (error.status === 404) for (const id of some.length > 1 ? some : []) await this.#delete([id], false);
         else {
           notice(`Not deleted: ${error.message}`, { kind: "is-bad" });
@@ -93,7 +92,7 @@ export class Tidy {
     }
   }
 
-  /** Asks when a thread is to end. */
+  /** Shows a dialog for the expiry of a thread. */
   async ttl(id) {
     const { ttl } = await api.thread(id);
     const choices = [["", "never"], ["1440", "in a day"], ["10080", "in a week"], ["43200", "in 30 days"], ["525600", "in a year"]];
@@ -103,11 +102,11 @@ export class Tidy {
     const how = el("select", {}, [["delete", "the whole thread"], ["keep_latest", "all but its latest state"]].map(([value, label]) =>
       el("option", { value, selected: value === ttl?.strategy }, label)));
     const body = el("div", { class: "fields" }, el("label", {}, el("span", {}, "Delete"), how), el("label", {}, el("span", {}, "When"), when),
-      ttl?.expires_at && el("p", { class: "hint" }, `Now: ${at(ttl.expires_at)}.`), el("p", { class: "hint" }, "Counted from now, or from its next change."));
-    if (await dialog("When this thread ends", body, [["", "Cancel"], ["save", "Save", "primary"]]) !== "save") return;
+      ttl?.expires_at && el("p", { class: "hint" }, `Now: ${at(ttl.expires_at)}.`), el("p", { class: "hint" }, "The time starts when you save."));
+    if (await dialog("Expiry of this thread", body, [["", "Cancel"], ["save", "Save", "primary"]]) !== "save") return;
     try {
       await api.change(id, { ttl: when.value ? { ttl: Number(when.value), strategy: how.value } : null });
-      notice(when.value ? "The thread will end." : "The thread stays.", { seconds: 3 });
+      notice(when.value ? "The thread will expire." : "The thread will not expire.", { seconds: 3 });
     } catch (error) {
       notice(error.message);
     }
@@ -115,7 +114,7 @@ export class Tidy {
 
   async save(ids, format) {
     try {
-      await saveThreads(ids, format, this.flags);
+      await saveThreads(ids, format);
     } catch (error) {
       notice(`Not exported: ${error.message}`);
     }
@@ -123,7 +122,7 @@ export class Tidy {
 
   copyLink(id) { return copy(`${location.origin}${location.pathname}#/threads/${id}`, "Link"); }
 
-  /** Says what a thread takes. */
+  /** Shows the storage of a thread. */
   async storage(id) {
     try {
       const { total_bytes: total, checkpoints, channel_values: values } = await api.storage(id);

@@ -1,8 +1,8 @@
-// A thread's checkpoints as a graph of branches, newest first.
+// The checkpoints of a thread as a graph of branches, newest first.
 
 import * as api from "./api.js";
 import { ago, at } from "./clock.js";
-import { line } from "./content.js";
+import { line, textOf } from "./content.js";
 import { compare } from "./diff.js";
 import { dialog, el, iconButton, notice, svg } from "./dom.js";
 
@@ -11,17 +11,19 @@ const HEIGHT = 44;
 const LANE = 14;
 const MOST_LANES = 12;
 const FIELDS = ["metadata", "created_at", "checkpoint_id", "parent_checkpoint_id"];
+/** Maximum length of a state's messages that are read with each checkpoint, in UTF-16 units. */
+const SHORT = 15_000;
 
 const SOURCES = { input: "input", loop: "step", update: "edit", fork: "fork" };
 
-/** What made a checkpoint, in a word or two. */
+/** The origin of a checkpoint: node, source and step. */
 function made(metadata) {
   const nodes = metadata?.writes && typeof metadata.writes === "object" ? Object.keys(metadata.writes) : [];
   const node = nodes.find((name) => name !== "__start__") ?? metadata?.as_node ?? metadata?.langgraph_node;
-  return { node: typeof node === "string" ? line(node, 60) : "", source: SOURCES[metadata?.source] ?? line(metadata?.source ?? "", 20), step: Number.isInteger(metadata?.step) ? metadata.step : null };
+  return { node: typeof node === "string" ? line(node, 60).replace(/^__|__$/g, "") : "", source: SOURCES[metadata?.source] ?? line(metadata?.source ?? "", 20), step: Number.isInteger(metadata?.step) ? metadata.step : null };
 }
 
-/** For each checkpoint its lane, and the lines that pass it or end at it: `[from, to, upper, lower]`. */
+/** For each checkpoint its lane, and the lines that pass through its row: `{from, to, half}`. */
 export function lanes(checkpoints) {
   let open = [];
   return checkpoints.map(({ checkpoint_id: id, parent_checkpoint_id: parent }) => {
@@ -59,24 +61,32 @@ function graph({ lane, lines }, width) {
   return node;
 }
 
-/** The panel of a thread. `forked` is called after a fork. */
+const lastOf = (checkpoint) => checkpoint?.values?.messages?.at?.(-1);
+
+/** The history panel of a thread. `forked` is called after a fork. `messages` returns those of its newest state. */
 export class Time {
   #checkpoints = [];
+  /** The beginnings of the messages that checkpoints have added. */
+  #texts = new Map();
   #isComplete = false;
   #loading = false;
   #current = "";
 
-  constructor(id, { forked, close }) {
-    Object.assign(this, { id, forked });
+  constructor(id, { forked, close, messages }) {
+    Object.assign(this, { id, forked, close, messages });
     this.rows = el("ol", { class: "checkpoints", "aria-label": "Checkpoints, newest first" });
-    this.scroller = el("div", { class: "time-scroll", tabindex: "0", role: "region", "aria-label": "History" }, this.rows);
-    this.node = el("aside", { class: "time", "aria-label": "Time" },
-      el("header", { class: "panel-head" }, el("h2", {}, "Time"), iconButton("close", "Close history", close)), this.scroller);
+    this.scroller = el("div", { class: "time-scroll", tabindex: "0", role: "region", "aria-label": "Checkpoints" }, this.rows);
+    this.node = el("aside", { class: "time", "aria-label": "History" },
+      el("header", { class: "panel-head" }, el("h2", {}, "History"), iconButton("close", "Close history", close)), this.scroller);
+    this.rows.addEventListener("click", ({ target }) => { if (target.closest("a")) this.#leave(); });
     this.scroller.addEventListener("scroll", () => {
       if (this.scroller.scrollTop + this.scroller.clientHeight > this.scroller.scrollHeight - 600) this.#more();
     }, { passive: true });
     this.load();
   }
+
+  /** Closes a panel that covers the thread, so that the chosen state is visible. */
+  #leave() { if (getComputedStyle(this.node).position === "absolute") this.close(); }
 
   set current(id) {
     this.#current = id ?? "";
@@ -90,10 +100,25 @@ export class Time {
     if (isCurrent) link.setAttribute("aria-current", "step"); else link.removeAttribute("aria-current");
   }
 
-  /** Reads the newest checkpoints again, with those below that are known. */
+  /** A page of checkpoints, with their messages if those are short. */
+  async #read(options) {
+    const messages = this.messages();
+    const isShort = messages?.length <= PAGE && JSON.stringify(messages).length < SHORT;
+    const found = await api.history(this.id, { limit: PAGE, select: isShort ? [...FIELDS, "values.messages"] : FIELDS, ...options });
+    const byId = new Map(found.map((one) => [one.checkpoint_id, one]));
+    for (const one of found) {
+      const last = lastOf(one);
+      if (!last || JSON.stringify(last) === JSON.stringify(lastOf(byId.get(one.parent_checkpoint_id)))) continue;
+      this.#texts.set(one.checkpoint_id, line(textOf(last.content), 80) || line(last.tool_calls?.[0]?.name, 80));
+    }
+    // The values are not kept.
+    return found.map(({ values, ...one }) => one);
+  }
+
+  /** Reads the newest checkpoints again, and keeps the older ones that were read before. */
   async load() {
     try {
-      const found = await api.history(this.id, { limit: PAGE, select: FIELDS });
+      const found = await this.#read({});
       const ids = new Set(found.map((one) => one.checkpoint_id));
       const last = this.#checkpoints.findIndex((one) => ids.has(one.checkpoint_id));
       const known = last < 0 ? [] : this.#checkpoints.filter((one) => !ids.has(one.checkpoint_id));
@@ -109,12 +134,12 @@ export class Time {
     if (this.#isComplete || this.#loading || !this.#checkpoints.length) return;
     this.#loading = true;
     try {
-      const found = await api.history(this.id, { limit: PAGE, select: FIELDS, before: this.#checkpoints.at(-1).checkpoint_id });
+      const found = await this.#read({ before: this.#checkpoints.at(-1).checkpoint_id });
       const ids = new Set(this.#checkpoints.map((one) => one.checkpoint_id));
       this.#isComplete = found.length < PAGE;
       this.#checkpoints.push(...found.filter((one) => !ids.has(one.checkpoint_id)));
       this.#draw();
-    } catch { /* Scrolling asks again. */ }
+    } catch { /* The next scroll reads them again. */ }
     this.#loading = false;
   }
 
@@ -122,18 +147,19 @@ export class Time {
     const drawn = lanes(this.#checkpoints);
     const width = 18 + Math.min(MOST_LANES, Math.max(0, ...drawn.flatMap(({ lane, lines }) => [lane, ...lines.map(({ from }) => from)]))) * LANE;
     this.rows.replaceChildren(...this.#checkpoints.map((checkpoint, at) => this.#row(checkpoint, drawn[at], width, at)));
-    if (!this.#checkpoints.length) this.rows.append(el("li", { class: "list-note" }, "No state was written yet."));
+    if (!this.#checkpoints.length) this.rows.append(el("li", { class: "list-note" }, "The thread has no state yet."));
     else for (const row of this.rows.children) this.#mark(row);
   }
 
   #row(checkpoint, drawn, width, place) {
     const { checkpoint_id: id, parent_checkpoint_id: parent, created_at: created } = checkpoint;
     const { node, source, step } = made(checkpoint.metadata);
-    const name = step === null ? "Checkpoint" : `Step ${step}`;
+    const name = step === null ? "Checkpoint" : step < 0 ? "Start" : `Step ${step}`;
+    const text = this.#texts.get(id);
     return el("li", { class: "checkpoint", data: { id } }, graph(drawn, width),
-      el("a", { href: place === 0 ? `#/threads/${this.id}?time` : `#/threads/${this.id}/${id}?time`, title: at(created) },
-        el("span", { class: "checkpoint-name" }, name, place === 0 && el("span", { class: "badge" }, "now")),
-        el("span", { class: "checkpoint-more" }, node && el("bdi", {}, node), el("span", {}, source), el("span", {}, ago(created)))),
+      el("a", { href: place === 0 ? `#/threads/${this.id}` : `#/threads/${this.id}/${id}`, title: at(created) },
+        el("span", { class: "checkpoint-name" }, name, place === 0 ? el("span", { class: "badge" }, "latest") : drawn.lane > 0 && el("span", { class: "tag" }, `branch ${drawn.lane + 1}`), el("time", {}, ago(created))),
+        el("span", { class: "checkpoint-more" }, el("bdi", {}, node || source), text && el("bdi", {}, text))),
       el("span", { class: "checkpoint-actions" },
         iconButton("compare", `Compare ${name} with its parent`, () => this.#compare(id, parent, name)),
         iconButton("fork", `Fork from ${name}`, () => this.#fork(id, name))));
@@ -142,18 +168,19 @@ export class Time {
   async #compare(id, parent, name) {
     try {
       const [after, before] = await Promise.all([api.state(this.id, id), parent ? api.state(this.id, parent) : { values: {} }]);
-      await dialog(`What ${name} has changed`, compare(before.values, after.values), [["", "Close"]]);
+      await dialog(`Changes of ${name}`, compare(before.values, after.values), [["", "Close"]]);
     } catch (error) {
       notice(error.message);
     }
   }
 
   async #fork(id, name) {
-    const text = el("p", {}, `The thread goes on from ${name}: its state becomes the newest one, as a new branch. What came after it stays in the history.`);
+    const text = el("p", {}, `The thread continues from ${name}: its state becomes the newest one, on a new branch. Later checkpoints stay in the history.`);
     if (await dialog(`Fork from ${name}?`, text, [["", "Cancel"], ["fork", "Fork", "primary"]]) !== "fork") return;
     try {
       await api.write(this.id, { checkpoint_id: id, values: {} });
       await this.load();
+      this.#leave();
       this.forked();
       notice(`Forked from ${name}.`, { seconds: 4 });
     } catch (error) {

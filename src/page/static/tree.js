@@ -1,4 +1,4 @@
-// Any JSON as a tree that opens where one looks.
+// JSON as a tree of folded parts.
 
 import { el } from "./dom.js";
 
@@ -11,16 +11,16 @@ function leaf(value) {
   const kind = value === null ? "null" : typeof value;
   const text = kind === "string" ? JSON.stringify(value.slice(0, LONGEST)) : String(value);
   const rest = kind === "string" && value.length > LONGEST && el("button", { type: "button", class: "quiet",
-    onclick: (event) => event.target.parentNode.replaceWith(long(value)) }, `show all ${value.length.toLocaleString("en")} letters`);
+    onclick: (event) => event.target.parentNode.replaceWith(long(value)) }, `show all ${value.length.toLocaleString("en")} characters`);
   return el("span", { class: `json-${kind}`, dir: "auto" }, text, rest ? " " : null, rest);
 }
 
-/** A long text, in pieces that a browser lays out when they come into view. */
+/** A long text in pieces, which the browser lays out when they come into view. */
 export function long(text) {
   const pieces = [];
   for (let at = 0; at < text.length;) {
     let end = Math.min(text.length, at + 4000);
-    // Not inside of a letter that is two units.
+    // A surrogate pair is not split.
     if (end < text.length && /[\ud800-\udbff]/.test(text[end - 1])) end += 1;
     pieces.push(el("div", { class: "piece" }, text.slice(at, end)));
     at = end;
@@ -28,7 +28,7 @@ export function long(text) {
   return el("div", { class: "long", dir: "auto" }, pieces);
 }
 
-/** The tree of a value. Parts of it are made when they are opened. */
+/** The tree of a value. Its parts are created when they are opened. */
 export function tree(value, name, isOpen = false) {
   const label = name === undefined ? null : el("span", { class: "json-key" }, `${String(name).slice(0, 200)}: `);
   if (value === null || typeof value !== "object") return el("div", { class: "json-leaf" }, label, leaf(value));

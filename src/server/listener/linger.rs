@@ -1,8 +1,8 @@
-//! Reading on what a client still sends after it was answered.
+//! Reads the rest of a body after the request was answered.
 //!
-//! A server that closes a connection while a body is arriving makes the client's system throw away
-//! the answer: the client sees a broken pipe and never learns why. So a body that nobody reads to
-//! its end is read on and thrown away, for a bounded time and size, before the connection may close.
+//! If a server closes a connection while a body is arriving, the client's system discards the
+//! answer: the client sees a broken pipe and never learns why. So a body that is not read to its
+//! end is read and discarded, for a limited time and size, before the connection may close.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,17 +16,17 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// Longest time for which a body is read on.
+/// Longest time of reading the rest of a body.
 const MAX_TIME: Duration = Duration::from_secs(10);
-/// Most bytes that are read on.
+/// Maximum bytes of the rest of a body.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// A body that is read to its end by whoever has it, or else by itself.
+/// A body that is read to its end when it is dropped.
 pub(super) struct Lingering(Option<Incoming>);
 
 impl Lingering {
     pub(super) fn of(body: Incoming) -> Body {
-        // Most requests have none.
+        // Most requests have no body.
         if body.is_end_stream() { Body::empty() } else { Body::new(Lingering(Some(body))) }
     }
 }

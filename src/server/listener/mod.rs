@@ -1,12 +1,13 @@
 //! Connections of clients: accepted, bounded in time, and ended without cutting off requests.
 //!
-//! A new connection has to bring the head of a request within `HEADER_TIMEOUT`, whatever
-//! protocol it speaks and even if it sends nothing. Between requests it may be idle for
-//! [`IDLE`], the next head included. A head over [`HEAD_BYTES`] is answered with 431, a request
-//! line over 65,534 bytes with 414. A connection whose client takes nothing of an answer for 30
-//! seconds is cut (`stall`), and a body that nobody reads is read on before it closes (`linger`).
+//! A new connection must send the head of a request within `HEADER_TIMEOUT`, in every protocol and
+//! even if it sends nothing. Between requests it may be idle for [`IDLE`], including the next head.
+//! A head over [`HEAD_BYTES`] is answered with 431, a request line over 65,534 bytes with 414. A
+//! connection whose client takes nothing of an answer for 30 seconds is cut (`stall`). The rest of
+//! a body that no handler reads is read before the connection closes (`linger`).
 
 mod linger;
+mod rewoken;
 mod stall;
 
 use std::convert::Infallible;
@@ -16,9 +17,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::Response;
-use axum::routing::future::RouteFuture;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -27,58 +26,65 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower::Service as _;
 use tracing::{debug, warn};
 
+use super::router::Routes;
 use crate::config::Limits;
 use linger::Lingering;
+use rewoken::Rewoken;
 use stall::{Waiting, WatchedStream};
 
-/// How long a connection may be idle: longer than the 60 seconds after which usual load balancers
-/// close theirs, since the one who closes first must not be us.
+/// How long a connection may be idle. It is longer than the 60 seconds of common load balancers,
+/// because the server must not close first.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// Largest head of a request in bytes, over HTTP/1 and HTTP/2.
+/// Maximum bytes of the head of a request, for HTTP/1 and HTTP/2.
 const HEAD_BYTES: u16 = 65_535;
 
-/// Bytes that are read ahead of a connection, at least a head.
+/// Size of a connection's read buffer in bytes, at least that of a head.
 const READ_BYTES: usize = 128 * 1024;
 
-/// How often a silent HTTP/2 connection is asked whether somebody is there.
+/// Maximum bytes of answers that the system holds for a connection and has not sent. Otherwise it
+/// would hold megabytes that a client does not read, and that count as taken.
+const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// Interval of pings on a silent HTTP/2 connection.
 const PING: Duration = Duration::from_secs(20);
 
-/// How long such a question may stay without an answer.
+/// Longest wait for the answer to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Wait after the system could not accept, for example for want of file descriptors.
+/// Pause after a failure to accept, for example without free file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-/// What connections are served: little until the server is ready, then everything.
+/// The routes of connections: few until the server is ready, then all.
 #[derive(Clone)]
-pub(crate) struct Routes {
-    starting: Router,
-    ready: Arc<OnceLock<Router>>,
+pub(crate) struct Served(Arc<Inner>);
+
+struct Inner {
+    starting: Routes,
+    ready: OnceLock<Routes>,
 }
 
-impl Routes {
-    /// These, until [`put`](Routes::put).
-    pub(crate) fn new(starting: Router) -> Routes {
-        Routes { starting, ready: Arc::default() }
+impl Served {
+    /// These routes, until [`put`](Served::put).
+    pub(crate) fn new(starting: Routes) -> Served {
+        Served(Arc::new(Inner { starting, ready: OnceLock::new() }))
     }
 
-    /// Serves these from now on, also on the connections that are open. Only the first ones count.
-    pub(crate) fn put(&self, router: Router) {
-        let _ = self.ready.set(router);
+    /// Serves these routes from now on, also on open connections. Only the first call has an
+    /// effect.
+    pub(crate) fn put(&self, routes: Routes) {
+        let _ = self.0.ready.set(routes);
     }
 
-    fn answer(&self, request: Request<Incoming>) -> RouteFuture<Infallible> {
-        // A router is always ready.
-        let mut router = self.ready.get().unwrap_or(&self.starting).clone();
-        router.call(request.map(Lingering::of))
+    async fn answer(self, request: Request<Incoming>) -> Response {
+        let routes = self.0.ready.get().unwrap_or(&self.0.starting);
+        routes.answer(request.map(Lingering::of)).await
     }
 }
 
-/// A port with the connections that it took. Dropping it cuts them off.
+/// A port with its connections. Dropping it closes them.
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
@@ -87,10 +93,10 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Takes an address, and serves it from now on.
+    /// Binds an address, and serves it from now on.
     pub(crate) async fn open(
         address: SocketAddr,
-        routes: Routes,
+        routes: Served,
         limits: Limits,
     ) -> io::Result<Port> {
         let listener = TcpListener::bind(address).await?;
@@ -101,19 +107,19 @@ impl Port {
         Ok(Port { address, closing, accepting })
     }
 
-    /// Where it listens.
+    /// The address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts nobody any more, and resolves when all requests under way have their answers.
+    /// Stops accepting connections, and resolves when all active requests are answered.
     pub(crate) async fn close(mut self) {
         self.closing.cancel();
         while self.accepting.join_next().await.is_some() {}
     }
 }
 
-async fn accept(listener: TcpListener, routes: Routes, limits: Limits, closing: CancellationToken) {
+async fn accept(listener: TcpListener, routes: Served, limits: Limits, closing: CancellationToken) {
     let builder = Arc::new(builder());
     // Dropped with this task, and its connections with it.
     let mut connections = JoinSet::new();
@@ -123,7 +129,8 @@ async fn accept(listener: TcpListener, routes: Routes, limits: Limits, closing: 
                 Ok((stream, _)) => {
                     let (builder, routes) = (Arc::clone(&builder), routes.clone());
                     let closing = closing.clone();
-                    connections.spawn(serve(stream, builder, routes, limits, closing));
+                    let served = serve(stream, builder, routes, limits, closing);
+                    connections.spawn(Rewoken::new(served));
                 }
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
@@ -154,21 +161,19 @@ fn builder() -> Builder<TokioExecutor> {
 async fn serve(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
-    routes: Routes,
+    routes: Served,
     limits: Limits,
     closing: CancellationToken,
 ) {
-    // Events of a stream are small, and each is wanted now.
+    // Events of a stream are small, and must be sent without delay.
     let _ = stream.set_nodelay(true);
+    limit_unsent(&stream);
     let first_request = Notify::new();
     let waiting = Waiting::default();
     let service = hyper::service::service_fn(|request| {
         first_request.notify_one();
-        let (answer, waiting) = (routes.answer(request), waiting.clone());
-        async move {
-            let answer = answer.await.unwrap_or_else(|never| match never {});
-            Ok::<Response, Infallible>(waiting.watch(answer))
-        }
+        let (answer, waiting) = (routes.clone().answer(request), waiting.clone());
+        async move { Ok::<Response, Infallible>(waiting.watch(answer.await)) }
     });
     let io = TokioIo::new(WatchedStream::new(stream, waiting.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
@@ -191,7 +196,7 @@ async fn serve(
             }
             () = &mut too_late => return,
             () = &mut stalled => {
-                debug!("a connection was cut whose client took nothing of its answers");
+                debug!("closed a connection whose client read nothing of its answers");
                 return;
             }
             () = &mut closed, if !is_closing => {
@@ -202,7 +207,15 @@ async fn serve(
     }
 }
 
-/// Whether an error is about one client who has gone again, not about us.
+fn limit_unsent(stream: &TcpStream) {
+    // Without the limit the connection works, and the bytes in the system's buffer are not counted.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (stream, UNSENT_BYTES);
+}
+
+/// Whether an error is about one disconnected client and not about this server.
 fn is_of_the_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,10 +1,9 @@
 //! Connections whose client takes nothing of its answers.
 //!
-//! An answer waits where the client does not read from its socket, and also where it leaves the
-//! window of an HTTP/2 stream closed. Both are seen here: a write that does not get on, and a body
-//! that is not asked for its next chunk.
+//! An answer stalls if the client does not read from its socket, and also if it keeps the window of
+//! an HTTP/2 stream closed. Both are detected here: a write without progress, and a body whose next
+//! chunk is not polled.
 
-use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,15 +18,31 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-/// What of a connection waits for its client, and since when.
+/// The stalled parts of a connection, and since when.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waiting(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
     write: Option<Instant>,
-    bodies: HashMap<u64, Instant>,
+    /// Bodies by number. A connection has one, or several with HTTP/2.
+    bodies: Vec<(u64, Instant)>,
     next_body: u64,
+}
+
+impl Inner {
+    /// A chunk of this body was sent, and the next was not polled yet.
+    fn waits(&mut self, id: u64) {
+        let now = Instant::now();
+        match self.bodies.iter_mut().find(|(body, _)| *body == id) {
+            Some((_, since)) => *since = now,
+            None => self.bodies.push((id, now)),
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        self.bodies.retain(|(body, _)| *body != id);
+    }
 }
 
 impl Waiting {
@@ -41,7 +56,7 @@ impl Waiting {
             sleep(limit / 6).await;
             let oldest = {
                 let inner = self.lock();
-                inner.bodies.values().copied().chain(inner.write).min()
+                inner.bodies.iter().map(|(_, since)| *since).chain(inner.write).min()
             };
             if oldest.is_some_and(|since| since.elapsed() >= limit) {
                 return;
@@ -59,7 +74,7 @@ impl Waiting {
                 let mut inner = self.lock();
                 inner.next_body += 1;
                 let id = inner.next_body;
-                inner.bodies.insert(id, Instant::now());
+                inner.waits(id);
                 id
             };
             Body::new(Watched { body, id, waiting: self.clone() })
@@ -67,7 +82,7 @@ impl Waiting {
     }
 }
 
-/// A body that waits from each chunk that it has given until it is asked for the next.
+/// A body that counts as stalled from each chunk until the next poll.
 struct Watched {
     body: Body,
     id: u64,
@@ -85,9 +100,9 @@ impl HttpBody for Watched {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         let mut inner = self.waiting.lock();
         match frame {
-            // The client waits for us.
-            Poll::Pending => drop(inner.bodies.remove(&self.id)),
-            Poll::Ready(_) => drop(inner.bodies.insert(self.id, Instant::now())),
+            // The client waits for the server.
+            Poll::Pending => inner.forget(self.id),
+            Poll::Ready(_) => inner.waits(self.id),
         }
         drop(inner);
         frame
@@ -104,7 +119,7 @@ impl HttpBody for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.waiting.lock().bodies.remove(&self.id);
+        self.waiting.lock().forget(self.id);
     }
 }
 
@@ -120,7 +135,7 @@ impl WatchedStream {
         WatchedStream { stream, waiting }
     }
 
-    /// Notes whether a write got on.
+    /// Records whether a write made progress.
     fn note<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         let mut inner = self.waiting.lock();
         if outcome.is_pending() {

@@ -8,15 +8,17 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, raw_sql};
 
 use super::check::{CheckError, check};
 use super::{Attachment, quoted, thread_id_of};
+use crate::store::attachment::ANNOUNCE;
 use crate::store::distribute::tables_of;
+use crate::store::error::is_lock_timeout;
 use crate::store::schema::{OpenError, connect_for_commands, migrate, refuse_unknown_pooler};
 use crate::store::tables::Tables;
 
-/// Threads that are taken in with one statement.
+/// Threads that one statement takes in.
 const BATCH: i64 = 200;
-/// For the lock that a trigger takes. Whoever writes meanwhile waits that long at most.
+/// The time limit for the lock that a trigger needs. An agent's write waits for at most this time.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '1s'";
-/// How often the lock is tried, with a pause before the next one.
+/// Maximum number of attempts to get the lock, with a pause after each.
 const LOCK_TRIES: usize = 60;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -42,7 +44,7 @@ const CREATE: [&str; 4] = [
      execute function thread_store.agent_wrote('checkpoint_writes')",
 ];
 
-/// Remembers the attachment. A namespace that is there already stays.
+/// Records the attachment. An existing namespace is kept.
 const REMEMBER: &str = "
     insert into thread_store.agent_attachment as attachment (schema_name, owner_key, taken_in_to)
     values ($1, $2, '')
@@ -56,6 +58,19 @@ const REMEMBER: &str = "
             then coalesce(attachment.taken_in_to, '')
             else ''
         end";
+
+/// Deletes the digests of agents' threads, whose state can no longer be read here.
+const FORGET_DIGESTS: &str = "
+    delete from thread_store.digest_text
+    using thread_store.thread
+    where thread.tenant = digest_text.tenant
+        and thread.thread_id = digest_text.thread_id
+        and thread.agent_thread_id is not null;
+    delete from thread_store.digest
+    using thread_store.thread
+    where thread.tenant = digest.tenant
+        and thread.thread_id = digest.thread_id
+        and thread.agent_thread_id is not null";
 
 /// The next threads of the agent, each found with one probe of the index.
 const NEXT: &str = "
@@ -86,12 +101,13 @@ pub enum AttachError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The tables are not fit.
+    /// The tables cannot be attached.
     #[error(transparent)]
     Check(#[from] CheckError),
     /// The tables of threads are partitioned, or on several nodes.
     #[error(
-        "the tables of threads are split by tenant: an agent's can be attached to whole ones only"
+        "thread-store's tables are partitioned or distributed by tenant: an agent's tables can be \
+         attached only where they are not"
     )]
     Split,
     /// Other tables are attached.
@@ -100,24 +116,24 @@ pub enum AttachError {
     /// Nothing is attached.
     #[error("no tables are attached")]
     NotAttached,
-    /// Somebody holds the tables.
-    #[error("the agent's tables were locked by others all the time: try again")]
+    /// Other transactions locked the tables at every attempt.
+    #[error("the agent's tables are locked by other transactions: try again")]
     Locked,
-    /// The database refused something.
+    /// The database refused a statement.
     #[error("the database refused a statement: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// What has become of the threads that were there already.
+/// The outcome for the threads that existed before the attachment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenIn {
-    /// Threads that have a row now and had none, or one that showed nothing of the agent's.
+    /// Number of threads that got a row, or whose row now shows the agent's state.
     pub taken_in: u64,
-    /// Threads whose first checkpoint names no owner.
+    /// Number of threads whose first checkpoint names no owner.
     pub ownerless: u64,
-    /// Threads whose id belongs to somebody else, the first of them.
+    /// Agent's ids of the first threads whose id belongs to another user.
     pub refused: Vec<String>,
-    /// How many they are.
+    /// Number of all such threads.
     pub refused_count: u64,
 }
 
@@ -133,7 +149,7 @@ pub struct Attaching {
 }
 
 impl Attaching {
-    /// Checks the tables, puts the triggers on them and remembers the attachment.
+    /// Checks the tables, creates the triggers and records the attachment.
     pub async fn begin(
         options: &PgConnectOptions,
         schema: &str,
@@ -172,7 +188,7 @@ impl Attaching {
         Ok(Attaching { connection, attachment, readers, place, is_begun: true })
     }
 
-    /// About how many threads the agent has, to say how far it is.
+    /// The approximate number of the agent's threads, for progress messages.
     pub async fn estimate(&mut self) -> Result<u64, AttachError> {
         let count = format!(
             "select count(*) from (select thread_id from {}.checkpoints where checkpoint_ns = '' \
@@ -184,9 +200,8 @@ impl Attaching {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// Takes in some of the threads that were there already, and counts them. Answers how many they
-    /// were: none when all are done. What was done counts when this fails or is killed, and the next
-    /// attachment goes on behind it.
+    /// Takes in the next existing threads. Returns their number: 0 when all are done. Each call commits,
+    /// so an attachment that was interrupted continues after the last committed thread.
     pub async fn take_in_some(&mut self, sum: &mut TakenIn) -> Result<u64, AttachError> {
         let mut transaction = self.connection.begin().await?;
         let from: Option<String> =
@@ -217,7 +232,7 @@ impl Attaching {
         Ok(ids.len().try_into().unwrap_or(0))
     }
 
-    /// Which tables were attached.
+    /// The tables that were attached.
     #[must_use]
     pub fn attachment(&self) -> &Attachment {
         &self.attachment
@@ -225,7 +240,7 @@ impl Attaching {
 }
 
 impl TakenIn {
-    /// Names of refused threads that are kept.
+    /// Maximum number of refused threads that are named.
     const MAX_NAMES: usize = 20;
 
     fn add(&mut self, id: String, what: &str) {
@@ -243,7 +258,7 @@ impl TakenIn {
     }
 }
 
-/// Takes the triggers off, and forgets that the tables were attached. Rows of threads stay.
+/// Drops the triggers and the record of the attachment. Rows of threads are kept.
 pub async fn detach(options: &PgConnectOptions) -> Result<Attachment, AttachError> {
     refuse_unknown_pooler(options).await?;
     let mut connection = connect_for_commands(options).await?;
@@ -267,10 +282,12 @@ pub async fn detach(options: &PgConnectOptions) -> Result<Attachment, AttachErro
                   delete from thread_store.agent_change";
     for _ in 0..LOCK_TRIES {
         let mut transaction = connection.begin().await?;
-        let commands = format!("{LOCK_TIMEOUT}{drops}; {forget}");
+        let commands = format!("{LOCK_TIMEOUT}{drops}; {forget}; {ANNOUNCE}");
         match raw_sql(AssertSqlSafe(commands)).execute(&mut *transaction).await {
             Ok(_) => {
                 transaction.commit().await?;
+                // After the commit: detached threads get no new digest.
+                raw_sql(FORGET_DIGESTS).execute(&mut connection).await?;
                 return Ok(attachment);
             }
             Err(error) if is_lock_timeout(&error) => {}
@@ -282,7 +299,7 @@ pub async fn detach(options: &PgConnectOptions) -> Result<Attachment, AttachErro
     Err(AttachError::Locked)
 }
 
-/// All of it, or nothing.
+/// Creates the triggers and records the attachment in one transaction.
 async fn put_triggers(
     connection: &mut PgConnection,
     commands: &str,
@@ -292,6 +309,7 @@ async fn put_triggers(
     let mut transaction = connection.begin().await?;
     raw_sql(AssertSqlSafe(commands.to_owned())).execute(&mut *transaction).await?;
     sqlx::query(REMEMBER).bind(schema).bind(owner_key).execute(&mut *transaction).await?;
+    raw_sql(ANNOUNCE).execute(&mut *transaction).await?;
     transaction.commit().await
 }
 
@@ -305,11 +323,4 @@ async fn attached(connection: &mut PgConnection) -> Result<Option<Attachment>, s
         })
     })
     .transpose()
-}
-
-fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == "55P03")
 }

@@ -1,10 +1,11 @@
-//! Delta channels: what was written between a snapshot and a checkpoint.
+//! Delta channels: the writes between a snapshot and a checkpoint.
 
 use std::collections::HashMap;
 
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::agents_thread;
 use crate::checkpoints::{AesKey, Unreadable, decode, is_replayed, replay};
 use crate::json::Raw;
 use crate::store::Error;
@@ -12,17 +13,18 @@ use crate::store::operation::{Asked, column};
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;
 
-/// Checkpoints that are walked through for one statement's channels.
+/// Maximum number of checkpoints that one statement walks through.
 const MAX_LINKS: i64 = 20_000;
 
-/// Channels of checkpoints that one statement is about.
+/// Channels of checkpoints that one statement reads.
 const TOGETHER: usize = 1_000;
 
-/// For channels of checkpoints, all checkpoints back to one that has the value, each with what was
-/// written onto it. The links of several checkpoints are walked once.
+/// For each channel of a checkpoint, the checkpoints back to one that has the channel's value, each with
+/// the writes onto it. Links that several checkpoints share are walked once.
 pub(in crate::store) static CHAIN: Statement = Statement::new(
     "agent/chain",
-    "
+    concat!(
+        "
     with recursive asked as (
         select *
         from unnest(
@@ -34,16 +36,9 @@ pub(in crate::store) static CHAIN: Statement = Statement::new(
     chain (thread_id, agent_thread_id, checkpoint_ns, channel, checkpoint_id) as (
         select asked.thread_id, thread.agent_thread_id, asked.checkpoint_ns, asked.channel,
             asked.checkpoint_id
-        from asked
-        cross join lateral (
-            select agent_thread_id
-            from thread_store.thread
-            where thread.tenant = asked.tenant
-                and thread.thread_id = asked.thread_id
-                and thread.agent_thread_id is not null
-                and {visible}
-            offset 0
-        ) as thread
+        from asked",
+        agents_thread!(),
+        "
         union
         select chain.thread_id, chain.agent_thread_id, chain.checkpoint_ns, chain.channel,
             saved.parent_checkpoint_id
@@ -103,7 +98,8 @@ pub(in crate::store) static CHAIN: Statement = Statement::new(
                 and written.checkpoint_id = link.checkpoint_id
                 and written.channel = link.channel
         ) as row
-    ) as written on true",
+    ) as written on true"
+    ),
 );
 
 /// A channel of a checkpoint whose value is not stored with it.
@@ -114,7 +110,7 @@ pub(super) struct Wanted {
     pub(super) channel: String,
 }
 
-/// What is known of one checkpoint of a chain.
+/// One checkpoint of a chain.
 #[derive(Debug)]
 struct Link {
     is_there: bool,
@@ -128,7 +124,7 @@ struct Link {
 pub(super) struct Chain(HashMap<Wanted, Link>);
 
 impl Chain {
-    /// Reads what is needed for these channels.
+    /// Reads the links of these channels.
     pub(super) async fn read(
         lease: &mut Lease,
         asked: &Asked,

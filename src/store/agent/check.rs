@@ -1,5 +1,5 @@
-//! Whether the tables of a schema are those of a checkpointer that can be attached, and whether the
-//! role may use them. Nothing is changed here.
+//! The checks before an attachment: the schema must have the tables of a checkpointer that can be read,
+//! and the role must have the privileges to use them. Nothing is changed here.
 
 use sqlx::{PgConnection, Row as _};
 
@@ -32,8 +32,8 @@ const TABLES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// What is known of a table: whether it is there, its columns, what the role lacks, whether row
-/// security hides rows from it, and which roles of Supabase can read it.
+/// Facts about a table: whether it exists, its columns, the privileges that the role lacks, whether row
+/// security hides rows from the role, and which roles of Supabase can read it.
 const DESCRIBE: &str = "
     select class.oid is not null as is_there,
         array(
@@ -71,7 +71,7 @@ pub enum CheckError {
     /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// The tables are not there.
+    /// A table does not exist.
     #[error(
         "schema {schema} has no table {table}: name the schema of the agent's tables with --schema, \
          and let the agent run `setup()` of its checkpointer first"
@@ -82,10 +82,10 @@ pub enum CheckError {
         /// The table.
         table: &'static str,
     },
-    /// The tables are those of the saver that keeps one state only.
+    /// The tables belong to `ShallowPostgresSaver`, which keeps no history.
     #[error(
-        "the tables in schema {schema} are those of ShallowPostgresSaver, which keeps one state and no \
-         history (missing: {missing}): use PostgresSaver"
+        "the tables in schema {schema} are those of ShallowPostgresSaver, which keeps no history \
+         (missing: {missing}): use PostgresSaver"
     )]
     Shallow {
         /// The schema.
@@ -93,7 +93,7 @@ pub enum CheckError {
         /// The missing columns.
         missing: String,
     },
-    /// The tables are those of something else.
+    /// The tables do not belong to a known checkpointer.
     #[error(
         "the tables in schema {schema} are not those of a checkpointer that can be read (missing: \
          {missing}): let the agent run `setup()` of its checkpointer"
@@ -104,7 +104,7 @@ pub enum CheckError {
         /// The missing columns.
         missing: String,
     },
-    /// The role lacks rights.
+    /// The role lacks privileges.
     #[error(
         "role {role} may not {privileges} on {schema}.{table}: grant it to the role, or attach with the \
          role that owns the table"
@@ -112,14 +112,14 @@ pub enum CheckError {
     Privileges {
         /// The role.
         role: String,
-        /// What it lacks.
+        /// The missing privileges.
         privileges: String,
         /// The schema.
         schema: String,
         /// The table.
         table: &'static str,
     },
-    /// Row security.
+    /// Row security hides rows from the role.
     #[error(
         "row security hides rows of {schema}.{table} from role {role}: give the role BYPASSRLS, or a \
          policy that shows it all rows"
@@ -134,7 +134,7 @@ pub enum CheckError {
     },
 }
 
-/// Checks the tables, and answers which roles of Supabase can read them.
+/// Checks the tables. Returns the roles of Supabase that can read them.
 pub(super) async fn check(
     connection: &mut PgConnection,
     schema: &str,

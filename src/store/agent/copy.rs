@@ -1,4 +1,4 @@
-//! Copying the state of an agent's thread, which becomes a thread of the agent too.
+//! Copying the state of an agent's thread. The copy is a thread of the agent too.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -10,8 +10,8 @@ use crate::store::Error;
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;
 
-/// Says that the new thread's state is in the agent's tables, before it is: the trigger then finds
-/// the thread.
+/// Links the new thread to the agent's tables before its rows are copied, so that the trigger finds the
+/// thread.
 pub(in crate::store) static LINK_COPY: Statement = Statement::new(
     "agent/link_copy",
     "
@@ -25,7 +25,7 @@ pub(in crate::store) static LINK_COPY: Statement = Statement::new(
     where thread.tenant = $1 and thread.thread_id = $2",
 );
 
-/// Whether the writes say where in the graph their tasks are.
+/// Whether `checkpoint_writes` has the column `task_path`, which old savers lack.
 pub(in crate::store) static HAS_TASK_PATH: Statement = Statement::new(
     "agent/has_task_path",
     "
@@ -36,7 +36,7 @@ pub(in crate::store) static HAS_TASK_PATH: Statement = Statement::new(
     )",
 );
 
-/// The rows of a thread under another id, in one statement, which sees one moment.
+/// Copies the rows of a thread to another id. One statement reads one snapshot.
 macro_rules! copy_rows {
     ($name:literal, $task_path:literal) => {
         Statement::new(
@@ -71,12 +71,12 @@ macro_rules! copy_rows {
     };
 }
 
-/// Of a saver that has `task_path`, and of one that has not.
+/// For a saver with `task_path`, and for one without.
 pub(in crate::store) static COPY_ROWS: [Statement; 2] =
     [copy_rows!("agent/copy_rows", ", task_path"), copy_rows!("agent/copy_rows_without_paths", "")];
 
-/// Copies the agent's rows of a thread, if it is a thread of an agent. The transaction must have made
-/// the row of the copy.
+/// Copies the agent's rows of a thread, if it is a thread of an agent. The transaction must have inserted
+/// the row of the copy before.
 pub(in crate::store) async fn copy_of_agent(
     transaction: &mut Lease,
     (tenant, thread_id): (i64, Uuid),

@@ -1,47 +1,44 @@
 //! Deleting threads of agents, with their rows in the agent's tables.
 //!
-//! The order of locks is that of `agent_settle`: what is known of the agent's thread, the thread, the
-//! agent's rows. The agent waits for none of them but the last, and then not for long: a statement
-//! here that finds a row locked gives up long before Postgres looks for a deadlock, so the agent is
-//! never the one whose transaction is ended.
+//! The order of locks is that of `agent_settle`: the entry in `agent_thread`, the row of `thread`, the
+//! agent's rows. The agent waits only for locks on its own rows, and only briefly: a statement here that
+//! waits for a row gives up before Postgres checks for a deadlock, so Postgres never ends the agent's
+//! transaction.
 
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::quoted;
 use super::settle::attachment_of;
+use super::{agents_thread, quoted};
+use crate::store::error::is_lock_timeout;
 use crate::store::operation::{Asked, column};
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;
+use crate::store::thread::ERASE_THREAD;
 use crate::store::{Error, Store};
 
-/// For the lock of a row of the agent's, shorter than `deadlock_timeout`.
+/// The time limit for a lock on one of the agent's rows. It is shorter than `deadlock_timeout`.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '500ms'";
-/// Threads that one statement is about.
+/// Threads that one statement reads.
 const TOGETHER: usize = 1_000;
-/// How often a deletion is tried that finds the agent's rows locked.
+/// Maximum number of retries of a deletion that finds the agent's rows locked.
 const TRIES: usize = 8;
 
-/// Those of some threads that may be seen and whose state is an agent's.
+/// The agents' threads among some threads of a scope.
 pub(in crate::store) static OF_AGENTS: Statement = Statement::new(
     "agent/of_agents",
-    "
+    concat!(
+        "
     select thread.tenant, thread.thread_id, thread.agent_thread_id
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, n)
-    cross join lateral (
-        select tenant, thread_id, agent_thread_id
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and thread.agent_thread_id is not null
-            and {visible}
-        offset 0
-    ) as thread
-    order by thread.agent_thread_id",
+        with ordinality as asked (tenant, filter, thread_id, n)",
+        agents_thread!(),
+        "
+    order by thread.agent_thread_id"
+    ),
 );
 
-/// Locks what is known of an agent's thread.
+/// Locks the entry of an agent's thread.
 pub(in crate::store) static LOCK_ENTRY: Statement = Statement::new(
     "agent/lock_entry",
     "
@@ -51,7 +48,7 @@ pub(in crate::store) static LOCK_ENTRY: Statement = Statement::new(
     for update",
 );
 
-/// The same, unless somebody else has.
+/// Locks the entry unless another transaction has locked it.
 pub(in crate::store) static LOCK_FREE_ENTRY: Statement = Statement::new(
     "agent/lock_free_entry",
     "
@@ -71,7 +68,7 @@ pub(in crate::store) static LOCK_THREAD: Statement = Statement::new(
     for update",
 );
 
-/// The thread's id in the agent's tables, if its state is there.
+/// The thread's id in the agent's tables, or null.
 pub(in crate::store) static AGENT_ID: Statement = Statement::new(
     "agent/id",
     "
@@ -80,7 +77,7 @@ pub(in crate::store) static AGENT_ID: Statement = Statement::new(
     where thread.tenant = $1 and thread.thread_id = $2",
 );
 
-/// Remembers that a thread was deleted here, so that a run that is under way cannot bring it back.
+/// Marks a thread as deleted, so that the writes of an active run do not create it again.
 pub(in crate::store) static BURY: Statement = Statement::new(
     "agent/bury",
     "
@@ -89,7 +86,7 @@ pub(in crate::store) static BURY: Statement = Statement::new(
     where agent_thread.agent_thread_id = $1",
 );
 
-/// Forgets a thread whose tables are detached.
+/// Deletes the entry of a thread whose tables are detached.
 pub(in crate::store) static FORGET_ENTRY: Statement = Statement::new(
     "agent/forget_entry",
     "
@@ -97,7 +94,7 @@ pub(in crate::store) static FORGET_ENTRY: Statement = Statement::new(
     where agent_thread.agent_thread_id = $1",
 );
 
-/// The agent's rows of a thread, table by table.
+/// Deletes the agent's rows of a thread from one table.
 macro_rules! erase {
     ($table:literal) => {
         Statement::new(
@@ -107,23 +104,9 @@ macro_rules! erase {
     };
 }
 
-/// The agent's rows of a thread.
+/// Deletes the agent's rows of a thread, table by table.
 pub(in crate::store) static ERASE: [Statement; 3] =
     [erase!("checkpoint_writes"), erase!("checkpoint_blobs"), erase!("checkpoints")];
-
-/// The row of a thread.
-pub(in crate::store) static ERASE_ROW: Statement = Statement::new(
-    "agent/erase_row",
-    "
-    with gone as (
-        delete from thread_store.thread
-        where thread.tenant = $1 and thread.thread_id = $2
-        returning thread.thread_id
-    )
-    delete from thread_store.thread_directory
-    using gone
-    where thread_directory.thread_id = gone.thread_id",
-);
 
 /// A thread of an agent.
 #[derive(Debug)]
@@ -134,7 +117,7 @@ pub(in crate::store) struct Owned {
 }
 
 impl Store {
-    /// Deletes a thread of an agent. Answers whether there was one.
+    /// Deletes a thread if it is an agent's. Returns whether it was deleted.
     pub(in crate::store) async fn delete_of_agent(
         &self,
         asked: &Asked,
@@ -152,21 +135,16 @@ impl Store {
                     transaction.commit().await?;
                     return Ok(gone > 0);
                 }
-                Err(Error::Unavailable(cause)) if is_locked(&cause) && tries < TRIES => tries += 1,
+                Err(Error::Unavailable(cause)) if is_lock_timeout(&cause) && tries < TRIES => {
+                    tries += 1;
+                }
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
-fn is_locked(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == "55P03")
-}
-
-/// Locks what is known of those of these threads that are agents', in one order.
+/// Locks the entries of the agents' threads among these, in the order of the agent's ids.
 pub(in crate::store) async fn lock_entries(
     transaction: &mut Lease,
     asked: &Asked,
@@ -197,7 +175,7 @@ pub(in crate::store) async fn lock_entries(
     Ok(owned)
 }
 
-/// Deletes these threads, as far as they are there, with the agent's rows. Answers how many.
+/// Deletes these threads with the agent's rows. Returns the number of threads that existed.
 pub(in crate::store) async fn delete_owned(
     transaction: &mut Lease,
     owned: &[Owned],
@@ -210,14 +188,14 @@ pub(in crate::store) async fn delete_owned(
             continue;
         }
         erase_rows(transaction, &one.agent_thread_id).await?;
-        let erase = sqlx::query(ERASE_ROW.text()).bind(one.tenant).bind(one.thread_id);
+        let erase = sqlx::query(ERASE_THREAD.text()).bind(one.tenant).bind(one.thread_id);
         transaction.execute(erase).await?;
         gone += 1;
     }
     Ok(gone)
 }
 
-/// Deletes the agent's rows of a thread whose row is locked. Rows of tables that are detached stay.
+/// Deletes the agent's rows of a thread whose row is locked. The rows in detached tables are kept.
 pub(in crate::store) async fn erase_rows(
     transaction: &mut Lease,
     agent_thread_id: &str,
@@ -236,8 +214,8 @@ pub(in crate::store) async fn erase_rows(
     Ok(())
 }
 
-/// Deletes the agent's rows of a thread whose time is over, if it is one. Answers false if somebody
-/// else is at it.
+/// Deletes the agent's rows of an expired thread, if it is an agent's. Returns false if another
+/// transaction has locked the thread's entry.
 pub(in crate::store) async fn erase_expired_rows(
     transaction: &mut Lease,
     tenant: i64,
@@ -253,7 +231,7 @@ pub(in crate::store) async fn erase_expired_rows(
     Ok(true)
 }
 
-/// The thread's id in the agent's tables. `None`: its state is not there.
+/// The thread's id in the agent's tables. `None`: it is no agent's thread.
 pub(in crate::store) async fn agent_id(
     transaction: &mut Lease,
     tenant: i64,

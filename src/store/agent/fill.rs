@@ -1,4 +1,4 @@
-//! Threads of agents in lists: their values, their status and what waits for an answer.
+//! Threads of agents in lists: their values, status and interrupts.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::store::operation::{Asked, LIGHT};
 use crate::store::{Channels, Error, Held, Status, Store, Thread};
 
 impl Store {
-    /// Adds what is in the tables of an agent to a thread.
+    /// Adds the state from the agent's tables to a thread.
     pub(in crate::store) async fn with_agent_state(
         &self,
         asked: &Asked,
@@ -23,8 +23,8 @@ impl Store {
         Ok(Some(Held { value, memory }))
     }
 
-    /// The same for many. Without values it only reads of threads that are not idle, or that an
-    /// agent has written to a moment ago.
+    /// The same for several threads. Without values it reads only the threads that are not idle, or whose
+    /// status is not yet up to date.
     pub(in crate::store) async fn add_agent_states(
         &self,
         asked: &Asked,
@@ -42,12 +42,13 @@ impl Store {
         }
         let channels = if with_values { Channels::All } else { Channels::None };
         let light = if memory.is_some() { MAX_STATE_ANSWER } else { LIGHT };
-        let states = match self.newest_agent_states(asked, &ids, &channels, light).await? {
+        let states = match Box::pin(self.newest_agent_states(asked, &ids, &channels, light)).await?
+        {
             Ok(states) => states,
             Err(bytes) => {
                 *memory = Some(self.memory(asked.holder, bytes.min(MAX_STATE_ANSWER)).await);
                 let again = self.newest_agent_states(asked, &ids, &channels, MAX_STATE_ANSWER);
-                again.await?.map_err(Error::StateUnreadable)?
+                Box::pin(again).await?.map_err(Error::StateUnreadable)?
             }
         };
         let mut states: HashMap<_, _> = states.into_iter().collect();
@@ -70,11 +71,11 @@ impl Thread {
     }
 }
 
-/// The status of a thread from what its rows say.
+/// The status of a thread according to the agent's rows.
 ///
-/// A step that was begun and has neither failed nor asked runs for some minutes. After that
-/// (`is_quiet`) it is taken for one that waits to be resumed: a breakpoint of the graph, or an agent
-/// that was stopped.
+/// A step that has neither failed nor interrupted counts as running for 5 minutes. After that
+/// (`is_quiet`) it counts as waiting to be resumed: the graph has a breakpoint there, or the agent was
+/// stopped.
 pub(super) fn status(run: &Run, is_quiet: bool) -> Status {
     if run.next.is_empty() {
         Status::Idle

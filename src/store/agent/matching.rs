@@ -1,18 +1,21 @@
 //! Conditions on the values of agents' threads, which Postgres cannot read.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::authz::Scope;
-use crate::json::contains;
+use crate::json::{Object, Raw};
+use crate::store::criteria::AgentsValues;
 use crate::store::operation::LIGHT;
 use crate::store::sql::Statement;
 use crate::store::sql::condition::Condition;
 use crate::store::{Channels, Criteria, Error, Store};
 
-/// Threads that are looked at together.
+/// Threads whose values are read together.
 const BATCH: i64 = 100;
-/// Bytes of a state beyond which it does not match, as with all threads.
+/// Maximum bytes of a state that can match, as for all threads.
 const MAX_COMPARED: i64 = 32 * 1024 * 1024;
 
 /// Threads of agents that meet all other conditions.
@@ -38,26 +41,39 @@ pub(in crate::store) static CANDIDATES: Statement = Statement::new(
 );
 
 impl Store {
-    /// The threads of agents whose values meet the condition on values: of all that meet the other
-    /// conditions, the channels that are named are read and compared here. Costs grow with how many
-    /// those are, as with all conditions on values.
-    pub(in crate::store) async fn agents_with_values(
+    /// The values of agents' threads that a search compares: the channels that its conditions name, of all
+    /// threads that meet the other conditions. The cost grows with the number of these threads, as for all
+    /// conditions on values.
+    pub(in crate::store) async fn agents_values(
         &self,
         scope: &Scope,
         criteria: &Criteria,
-    ) -> Result<Vec<Uuid>, Error> {
-        let Some(values) = &criteria.values else { return Ok(Vec::new()) };
-        if self.recent_attachment().await?.is_none() {
-            return Ok(Vec::new());
+    ) -> Result<AgentsValues, Error> {
+        let named = criteria.channels();
+        if named.is_empty() {
+            return Ok(AgentsValues::default());
         }
-        let names: Vec<_> = values.iter().map(|(name, _)| name.to_owned()).collect();
-        let channels = Channels::Only(names);
-        let rest = Condition::criteria(&Criteria { values: None, ..criteria.clone() }, false, &[]);
-        let wanted = values.to_text();
+        Box::pin(self.agents_values_of(scope, criteria, named)).await
+    }
+
+    async fn agents_values_of(
+        &self,
+        scope: &Scope,
+        criteria: &Criteria,
+        named: Vec<String>,
+    ) -> Result<AgentsValues, Error> {
+        let mut known = AgentsValues::default();
+        if self.recent_attachment().await?.is_none() {
+            return Ok(known);
+        }
+        known.of_filter = criteria.filter_reads_values().then(BTreeMap::new);
+        let channels = Channels::Only(named);
+        let rest = Condition::criteria(&criteria.about_rows(), false, &AgentsValues::default());
         let mut asked = self.asked(scope);
         asked.key.holes.criteria = Some(rest.text);
         asked.key = asked.key.planned();
-        let (mut matching, mut behind) = (Vec::new(), Uuid::nil());
+        let wanted = criteria.values.as_ref().map(Object::to_text);
+        let mut behind = Uuid::nil();
         loop {
             let query = asked.query(&CANDIDATES).bind(vec![rest.values.as_str()]);
             let query = query.bind(vec![behind]).bind(vec![BATCH]);
@@ -65,19 +81,20 @@ impl Store {
             let rows = lease.fetch_all(query).await?;
             lease.commit().await?;
             let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>()?;
-            let Some(last) = ids.last() else { return Ok(matching) };
+            let Some(last) = ids.last() else { return Ok(known) };
             behind = *last;
-            matching.extend(self.matching(scope, &ids, &channels, &wanted).await?);
+            for (id, values) in self.values_of(scope, &ids, &channels).await? {
+                known.add(id, &values, wanted.as_deref());
+            }
         }
     }
 
-    async fn matching(
+    async fn values_of(
         &self,
         scope: &Scope,
         ids: &[Uuid],
         channels: &Channels,
-        wanted: &str,
-    ) -> Result<Vec<Uuid>, Error> {
+    ) -> Result<Vec<(Uuid, Raw)>, Error> {
         let asked = self.asked(scope);
         let states = match self.newest_agent_states(&asked, ids, channels, LIGHT).await? {
             Ok(states) => states,
@@ -87,18 +104,14 @@ impl Store {
                 for id in ids {
                     let one = [*id];
                     let one = self.newest_agent_states(&asked, &one, channels, MAX_COMPARED).await;
-                    // What is too large does not match.
+                    // A state that is too large does not match.
                     states.extend(one?.unwrap_or_default());
                 }
                 drop(memory);
                 states
             }
         };
-        let is_match = |values: &crate::json::Raw| contains(values.text(), wanted);
-        let states = states.into_iter();
-        let matching = states
-            .filter(|(_, state)| state.checkpoint.values.as_ref().is_some_and(is_match))
-            .map(|(id, _)| id);
-        Ok(matching.collect())
+        let values = states.into_iter();
+        Ok(values.filter_map(|(id, state)| Some((id, state.checkpoint.values?))).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! Deleting all state of an agent's thread but the newest.
+//! Deleting all but the newest state of an agent's thread.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::store::Error;
 use crate::store::pool::Lease;
 use crate::store::sql::Statement;
 
-/// Whether a thread has delta channels, whose newest value is made of older ones.
+/// Whether a thread has delta channels, whose newest value depends on older writes.
 pub(in crate::store) static HAS_DELTAS: Statement = Statement::new(
     "agent/has_deltas",
     "
@@ -45,13 +45,13 @@ pub(in crate::store) static HAS_DELTAS: Statement = Statement::new(
     ) as has_deltas",
 );
 
-/// Keeps of each namespace the newest checkpoint with all of its writes, finished tasks' too: a run
-/// that waits goes on from them. The namespace of a call of a subgraph goes with the checkpoint that
-/// the call was made from. Checkpoints older than version 4 have their messages to single nodes in the
-/// writes of their parents, which stay then.
+/// Keeps the newest checkpoint of each namespace with all of its writes, also those of finished tasks,
+/// because a waiting run continues from them. The namespace of a subgraph's call is deleted with the
+/// checkpoint that made the call. A checkpoint of a version before 4 has its messages to single nodes in
+/// the writes of its parent, so the parent is kept too.
 ///
-/// All in one statement, which sees one moment: what the agent adds meanwhile is neither seen nor
-/// touched.
+/// One statement reads one snapshot: rows that the agent adds at the same time are neither read nor
+/// deleted.
 pub(in crate::store) static KEEP_LATEST: Statement = Statement::new(
     "agent/keep_latest",
     "
@@ -142,8 +142,8 @@ pub(in crate::store) static KEEP_LATEST: Statement = Statement::new(
 /// Room for the keys of all values that a long thread keeps.
 const ROOM: &str = "set local work_mem = '64MB'";
 
-/// Deletes all of an agent's state of a thread but the newest, if it is a thread of an agent. Answers
-/// whether it is. The transaction must have locked the thread.
+/// Deletes all but the newest state of a thread, if it is an agent's. Returns whether it is. The
+/// transaction must have locked the thread.
 pub(in crate::store) async fn keep_latest_of_agent(
     transaction: &mut Lease,
     tenant: i64,

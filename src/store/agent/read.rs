@@ -1,4 +1,4 @@
-//! States of agents' threads, put together from their rows.
+//! States of agents' threads, assembled from their rows.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::checkpoints::{
 };
 use crate::json::{Object, Raw};
 use crate::store::operation::{Asked, MAX_PAGE, Operation as _};
-use crate::store::pool::Account;
+use crate::store::pool::{Account, Lease};
 use crate::store::sql::{Form, Order};
 use crate::store::state::{AsOf, ReadStates};
 use crate::store::{Channels, Checkpoint, Error, Held, History, RunState, Store};
 use crate::time::Timestamp;
 
-/// A state that was read.
+/// A state from the agent's tables.
 #[derive(Debug)]
 pub(in crate::store) struct AgentState {
     pub(in crate::store) checkpoint: Checkpoint,
@@ -30,7 +30,7 @@ pub(in crate::store) struct AgentState {
     pub(in crate::store) bytes: i64,
 }
 
-/// What of a checkpoint's metadata is looked at.
+/// The fields of a checkpoint's metadata that are used here.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Metadata {
@@ -39,14 +39,14 @@ struct Metadata {
 }
 
 impl Store {
-    /// The schema of the attached tables, quoted. `None`: none are.
+    /// The schema of the attached tables, quoted. `None`: none are attached.
     pub(in crate::store) async fn agent_schema(&self) -> Result<Option<Arc<str>>, Error> {
         let attachment = self.recent_attachment().await?;
         Ok(attachment.map(|attachment| quoted(&attachment.schema).into()))
     }
 
-    /// The same page of a thread whose state is in the tables of an agent; `empty` if those are
-    /// detached. `None`: there is no such thread.
+    /// The same page of a thread whose state is in an agent's tables; `empty` if the tables are detached.
+    /// `None`: there is no such thread.
     pub(in crate::store) async fn agent_history(
         &self,
         read: ReadStates,
@@ -60,7 +60,7 @@ impl Store {
         let behind = read.behind_seq;
         let mut read = ReadAgentStates::of(read);
         if behind > 0 {
-            // The number is the time in the id: nothing before it is looked at.
+            // `seq` is the time in the id, so no older checkpoint is read.
             read.oldest = first_id_behind(behind);
         }
         read.asked.key.holes.agent = Some(schema);
@@ -84,7 +84,8 @@ impl Store {
         Ok(Some(Held { value, memory }))
     }
 
-    /// The newest states of agents' threads, each with its thread. `read` says what of them.
+    /// The newest states of agents' threads, each with its thread's id. The inner error is the number of
+    /// bytes, if they are more than `max_bytes`.
     pub(in crate::store) async fn newest_agent_states(
         &self,
         asked: &Asked,
@@ -94,29 +95,14 @@ impl Store {
     ) -> Result<Result<Vec<(Uuid, AgentState)>, i64>, Error> {
         let Some(schema) = self.agent_schema().await? else { return Ok(Ok(Vec::new())) };
         let mut asked = asked.clone();
-        asked.key.holes.agent = Some(schema);
-        asked.key.holes.criteria = None;
-        asked.key.holes.order = Some(Order { key: "", r#type: "", ascending: false });
-        // One thread is one probe of an index only where its tenant is known.
+        // A thread is one index probe only if its tenant is known.
         let tenants = if asked.key.form == Form::AllTenants {
             asked.key.form = Form::Batch;
             self.tenants_of(asked.holder, thread_ids).await?
         } else {
             thread_ids.iter().map(|id| (asked.tenant, *id)).collect()
         };
-        let read = |(tenant, thread_id): &(i64, Uuid)| ReadAgentStates {
-            asked: Asked { tenant: *tenant, ..asked.clone() },
-            thread_id: *thread_id,
-            checkpoint_ns: String::new(),
-            oldest: Uuid::nil(),
-            newest: Uuid::max(),
-            metadata: None,
-            limit: 1,
-            channels: channels.clone(),
-            max_bytes,
-            min_states: 0,
-        };
-        let reads: Vec<_> = tenants.iter().map(read).collect();
+        let reads = ReadAgentStates::newest(&asked, schema, &tenants, channels, max_bytes);
         let Some(first) = reads.first() else { return Ok(Ok(Vec::new())) };
         let mut lease = self.pool.acquire(Account::Holder(asked.holder)).await?;
         let mut pages = Vec::new();
@@ -133,33 +119,58 @@ impl Store {
         if too_large > 0 {
             return Ok(Err(too_large));
         }
-        // Values of a list are those of the checkpoint.
+        // A list shows the values of the checkpoint.
         self.agent_states(first, pages, AsOf::Now).await.map(Ok)
     }
 
-    /// Decodes pages, and reads what delta channels are made of.
+    /// Decodes pages, and reads the writes of their delta channels.
     async fn agent_states(
         &self,
         read: &ReadAgentStates,
         pages: Vec<(Uuid, SavedPage)>,
         as_of: AsOf,
     ) -> Result<Vec<(Uuid, AgentState)>, Error> {
-        let key = self.agents.key.as_ref();
-        let mut wanted = Vec::new();
-        for (thread_id, page) in &pages {
-            for saved in &page.saved {
-                wanted.extend(saved.replayed(*thread_id, &read.channels));
-            }
-        }
+        let wanted = replayed(&read.channels, &pages);
         let chain = if wanted.is_empty() {
             Chain::default()
         } else {
             let mut lease = self.pool.acquire(Account::Holder(read.asked.holder)).await?;
-            let ns = &read.checkpoint_ns;
-            let chain = Chain::read(&mut lease, &read.asked, ns, &wanted, key).await?;
+            let chain = self.chain(&mut lease, read, &wanted).await?;
             lease.commit().await?;
             chain
         };
+        self.decoded(read, pages, chain, as_of).await
+    }
+
+    /// The same on a leased connection, with the values of the checkpoints themselves.
+    pub(in crate::store) async fn agent_states_within(
+        &self,
+        lease: &mut Lease,
+        read: &ReadAgentStates,
+        pages: Vec<(Uuid, SavedPage)>,
+    ) -> Result<Vec<(Uuid, AgentState)>, Error> {
+        let wanted = replayed(&read.channels, &pages);
+        let chain = self.chain(lease, read, &wanted).await?;
+        self.decoded(read, pages, chain, AsOf::Now).await
+    }
+
+    async fn chain(
+        &self,
+        lease: &mut Lease,
+        read: &ReadAgentStates,
+        wanted: &[Wanted],
+    ) -> Result<Chain, Error> {
+        let key = self.agents.key.as_ref();
+        Chain::read(lease, &read.asked, &read.checkpoint_ns, wanted, key).await
+    }
+
+    async fn decoded(
+        &self,
+        read: &ReadAgentStates,
+        pages: Vec<(Uuid, SavedPage)>,
+        chain: Chain,
+        as_of: AsOf,
+    ) -> Result<Vec<(Uuid, AgentState)>, Error> {
         let (channels, ns) = (read.channels.clone(), read.checkpoint_ns.clone());
         let bytes: i64 = pages.iter().map(|(_, page)| page.bytes).sum();
         let key = self.agents.key.clone();
@@ -181,10 +192,16 @@ impl Store {
     }
 }
 
+/// The channels of pages whose value must be assembled from writes.
+fn replayed(channels: &Channels, pages: &[(Uuid, SavedPage)]) -> Vec<Wanted> {
+    let saved = pages.iter().flat_map(|(id, page)| page.saved.iter().map(|saved| (*id, saved)));
+    saved.flat_map(|(id, saved)| saved.replayed(id, channels)).collect()
+}
+
 /// Threads whose newest states one statement reads.
 const TOGETHER: usize = 128;
 
-/// Bytes of rows from which on they are decoded beside other work.
+/// Minimum bytes of rows that are decoded on a blocking thread.
 const LARGE: i64 = 512 * 1024;
 
 impl Saved {
@@ -198,7 +215,7 @@ impl Saved {
         counters.iter().map(|(channel, _)| channel.to_owned()).collect()
     }
 
-    /// Channels whose value must be put together from what was written.
+    /// The channels whose value must be assembled from writes.
     fn replayed(&self, thread_id: Uuid, channels: &Channels) -> Vec<Wanted> {
         let is_stored = |channel: &str| self.values.iter().any(|(name, ..)| name == channel);
         let deltas = self.deltas().into_iter();
@@ -208,7 +225,7 @@ impl Saved {
         deltas.map(wanted).collect()
     }
 
-    /// The state. `None`: what is stored is no checkpoint.
+    /// The state. `None`: the stored document is no checkpoint.
     fn state(
         &self,
         thread_id: Uuid,
@@ -278,7 +295,7 @@ impl Saved {
         decoded.collect()
     }
 
-    /// The metadata with the thread, and with the channels that cannot be read.
+    /// The metadata, with the thread's id and the channels that cannot be read.
     fn shown_metadata(&self, thread_id: Uuid, values: &Values) -> Raw {
         let mut metadata: Object = serde_json::from_str(&self.metadata).unwrap_or_default();
         metadata.insert("thread_id", Raw::from(thread_id.to_string().as_str()));
@@ -308,13 +325,13 @@ pub(in crate::store) fn seq_of(checkpoint_id: Uuid) -> i64 {
     i64::try_from(ticks).unwrap_or(i64::MAX)
 }
 
-/// The least id of a checkpoint that comes behind a place in the sequence.
+/// The least id of a checkpoint after a place in the sequence.
 fn first_id_behind(seq: i64) -> Uuid {
     let ticks = u64::try_from(seq.saturating_add(1)).unwrap_or(0);
     Uuid::new_v6(uuid::Timestamp::from_gregorian_time(ticks, 0), &[0; 6])
 }
 
-/// When an id was made.
+/// The time in an id.
 fn time_of(checkpoint_id: Uuid) -> Timestamp {
     let (seconds, nanoseconds) =
         checkpoint_id.get_timestamp().map_or((0, 0), |time| time.to_unix());

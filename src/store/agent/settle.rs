@@ -1,5 +1,5 @@
-//! What the triggers leave to the servers: threads that were locked, ids that are no UUIDs, deleted
-//! checkpoints, and what a run still writes to a thread that was deleted here.
+//! The work that the triggers leave to the servers: threads that were locked, ids that are no UUIDs,
+//! deleted checkpoints, and the writes of a run to a thread that was deleted here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::store::pool::{Account, Lease};
 use crate::store::sql::Statement;
 use crate::store::{Error, Store};
 
-/// Changes that one round works off.
+/// Maximum number of changes that one round processes.
 const BATCH: i64 = 200;
-/// For this long a thread is left alone whose change could not be worked off.
+/// Pause before a change that failed is processed again.
 const PUT_OFF: Duration = Duration::from_mins(1);
-/// How often threads that were deleted here are looked after.
+/// Interval of the sweep of threads that were deleted here.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How long after its deletion a run that was under way is expected to write.
+/// Maximum time after the deletion of a thread in which its run is expected to write.
 const STRAGGLING: &str = "1 hour";
-/// How long it is remembered that a thread was deleted.
+/// Time for which the deletion of a thread is recorded.
 const REMEMBERED: &str = "7 days";
 
 /// The tables that are attached.
@@ -35,7 +35,7 @@ pub(in crate::store) static ATTACHMENT: Statement = Statement::new(
     where is_attached",
 );
 
-/// What is to be worked off, the oldest first, except some.
+/// The changes to process, oldest first, without those of some threads.
 pub(in crate::store) static CHANGED: Statement = Statement::new(
     "agent/changed",
     "
@@ -51,11 +51,11 @@ pub(in crate::store) static CHANGED: Statement = Statement::new(
     order by last",
 );
 
-/// Brings the row of a thread to what the agent's tables say.
+/// Updates the row of a thread from the agent's tables.
 pub(in crate::store) static SETTLE: Statement =
     Statement::new("agent/settle", "select thread_store.agent_settle($1, $2) as what");
 
-/// Forgets changes that were worked off.
+/// Deletes changes that were processed.
 pub(in crate::store) static FORGET: Statement = Statement::new(
     "agent/forget",
     "
@@ -63,7 +63,7 @@ pub(in crate::store) static FORGET: Statement = Statement::new(
     where agent_change.agent_thread_id is not distinct from $1 and agent_change.id <= $2",
 );
 
-/// All threads whose checkpoints are gone, after a table was truncated.
+/// Adds a change for each thread without checkpoints, after a table was truncated.
 pub(in crate::store) static TRUNCATED: Statement = Statement::new(
     "agent/truncated",
     "
@@ -105,7 +105,7 @@ pub(in crate::store) static STRAGGLERS: Statement = Statement::new(
     limit 200",
 );
 
-/// Forgets threads that were deleted long ago.
+/// Deletes the records of threads that were deleted long ago.
 pub(in crate::store) static REMEMBERED_NO_MORE: Statement = Statement::new(
     "agent/remembered",
     "
@@ -113,7 +113,7 @@ pub(in crate::store) static REMEMBERED_NO_MORE: Statement = Statement::new(
     where agent_thread.deleted_at < statement_timestamp() - $1::text::interval",
 );
 
-/// Whether row security hides rows of the agent's tables, or a table is gone.
+/// Whether row security hides rows of the agent's tables, or a table does not exist.
 pub(in crate::store) static HIDDEN: Statement = Statement::new(
     "agent/hidden",
     "
@@ -124,17 +124,17 @@ pub(in crate::store) static HIDDEN: Statement = Statement::new(
     from unnest(array['checkpoints', 'checkpoint_blobs', 'checkpoint_writes']) as name",
 );
 
-/// What a server remembers between two rounds.
+/// A server's state between two rounds.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// Threads that could not be settled, and until when they are left alone.
+    /// Threads that could not be settled, each with the time of the next attempt.
     put_off: HashMap<String, Instant>,
     swept: Option<Instant>,
-    /// What was said of the tables last.
+    /// The problem with the tables that was logged last.
     trouble: Option<String>,
 }
 
-/// The tables that are attached now.
+/// The attached tables.
 pub(in crate::store) async fn attachment_of(
     lease: &mut Lease,
 ) -> Result<Option<Attachment>, sqlx::Error> {
@@ -150,10 +150,10 @@ pub(in crate::store) async fn attachment_of(
 }
 
 impl Store {
-    /// Works off what the triggers have left. Answers whether tables are attached.
+    /// Does the work that the triggers have left. Returns whether tables are attached.
     ///
-    /// Each thread has a transaction of its own, so that one that fails holds up no other. Any number
-    /// of instances can do this at once.
+    /// Each thread has a transaction of its own, so that a failure affects no other thread. Any number of
+    /// instances can do this at the same time.
     pub async fn settle_agents(&self, settled: &mut Settled) -> Result<bool, Error> {
         let Some(attachment) = self.attachment().await? else {
             settled.say(None);
@@ -177,7 +177,7 @@ impl Store {
         Ok(true)
     }
 
-    /// The tables that are attached. Asks the database.
+    /// The attached tables, read from the database.
     pub(in crate::store) async fn attachment(&self) -> Result<Option<Attachment>, Error> {
         let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
         let attachment = attachment_of(&mut lease).await?;
@@ -199,7 +199,7 @@ impl Store {
                 Ok(()) => {}
                 Err(error @ (Error::Unavailable(_) | Error::Overloaded)) => return Err(error),
                 Err(error) => {
-                    warn!(agent_thread.id = ?id, %error, "could not settle an agent's thread: put off");
+                    warn!(agent_thread.id = ?id, %error, "could not settle an agent's thread: trying again in a minute");
                     settled.put_off.insert(id.unwrap_or_default(), Instant::now() + PUT_OFF);
                 }
             }
@@ -245,7 +245,7 @@ impl Store {
         Ok(lease.commit().await?)
     }
 
-    /// What keeps this server from reading the agent's tables, for people.
+    /// The reason why this server cannot read the agent's tables, for the log.
     async fn hidden_tables(&self, attachment: &Attachment) -> Result<Option<String>, Error> {
         let mut lease = self.pool.acquire(Account::Holder(Holder::SERVER)).await?;
         let hidden = sqlx::query(HIDDEN.text()).bind(quoted(&attachment.schema));
@@ -255,7 +255,7 @@ impl Store {
             let (name, role): (String, String) = (row.try_get("name")?, row.try_get("role")?);
             let schema = &attachment.schema;
             if row.try_get("is_gone")? {
-                return Ok(Some(format!("the agent's table {schema}.{name} is gone")));
+                return Ok(Some(format!("the agent's table {schema}.{name} does not exist")));
             }
             if row.try_get("is_hidden")? {
                 return Ok(Some(format!(
@@ -274,7 +274,7 @@ async fn settle(transaction: &mut Lease, attachment: &Attachment, id: &str) -> R
 }
 
 impl Settled {
-    /// Says once what is wrong, and once that it is right again.
+    /// Logs a problem once, and its end once.
     fn say(&mut self, trouble: Option<String>) {
         if self.trouble == trouble {
             return;

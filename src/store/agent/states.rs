@@ -1,24 +1,30 @@
-//! Pages of an agent's checkpoints, with the rows that their values are made of.
+//! Pages of an agent's checkpoints, with the rows of their values.
+
+use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::agents_thread;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
-use crate::store::sql::{Statement, index};
+use crate::store::sql::{Order, Statement, index};
 use crate::store::state::ReadStates;
 use crate::store::{Channels, Error};
 use crate::time::Timestamp;
 
-/// Pages of checkpoints of threads that may be seen, one row a checkpoint: the scope's condition on
-/// the row of the thread comes first, then one range of the agent's key.
+/// Pages of checkpoints of the threads in a scope, one row per checkpoint. The scope's condition on the
+/// row of the thread is checked first; then one range of the agent's key is read.
 ///
-/// A thread without checkpoints has one row. Values are left out beyond `max_bytes`. A saver without
-/// `task_path` has no such column: then the name means that of `absent`.
+/// A thread without checkpoints has one row. The sizes of values are added up first, and values beyond
+/// `max_bytes` are not read. A value that is in the checkpoint has no row of its own, or an equal one;
+/// `true` in the checkpoint may mean that the value has a row. Without a column `task_path` in the saver's
+/// table, the name means the column of `absent`.
 pub(in crate::store) static STATES: Statement = Statement::new(
     "agent/states",
-    r"
+    concat!(
+        "
     select asked.n, thread.created_at as thread_created_at, page.place, page.bytes, page.fits,
         page.checkpoint_id, page.parent_checkpoint_id, page.checkpoint::text as checkpoint,
         page.metadata::text as metadata, stored.channels, stored.types, stored.blobs,
@@ -33,48 +39,18 @@ pub(in crate::store) static STATES: Statement = Statement::new(
         tenant, filter, thread_id, checkpoint_ns, oldest, newest,
         metadata, max_states, with_values, selected, max_bytes,
         min_states, n
-    )
-    cross join lateral (
-        select *
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and thread.agent_thread_id is not null
-            and {visible}
-        offset 0
-    ) as thread
+    )",
+        agents_thread!(),
+        r"
     left join lateral (
         select *, bytes <= asked.max_bytes
             or (place <= asked.min_states and bytes <= 67108864) as fits
         from (
-            select *,
+            select saved.*, stored.places as value_places, written.places as write_places,
                 row_number() over page as place,
                 (sum(
                     300 + pg_column_size(saved.metadata) + pg_column_size(saved.checkpoint)
-                    + case
-                        when asked.with_values then (
-                            select coalesce(sum(blob.bytes), 0)
-                            from jsonb_each_text(saved.versions) as version
-                            cross join lateral (
-                                select octet_length(blob) as bytes
-                                from {agent}.checkpoint_blobs as blob
-                                where blob.thread_id = thread.agent_thread_id
-                                    and blob.checkpoint_ns = asked.checkpoint_ns
-                                    and blob.channel = version.key
-                                    and blob.version = version.value
-                                offset 0
-                            ) as blob
-                            where asked.selected is null or asked.selected ? version.key
-                        )
-                        else 0
-                    end
-                    + (
-                        select coalesce(sum(octet_length(written.blob)), 0)
-                        from {agent}.checkpoint_writes as written
-                        where written.thread_id = thread.agent_thread_id
-                            and written.checkpoint_ns = asked.checkpoint_ns
-                            and written.checkpoint_id = saved.checkpoint_id
-                    )
+                    + stored.size + written.size
                 ) over page)::bigint as bytes
             from (
                 select saved.checkpoint_id, saved.parent_checkpoint_id, saved.checkpoint,
@@ -95,6 +71,39 @@ pub(in crate::store) static STATES: Statement = Statement::new(
                 order by saved.checkpoint_id {direction}
                 limit asked.max_states
             ) as saved
+            cross join lateral (
+                select array_agg(blob.place) as places, coalesce(sum(blob.size), 0) as size
+                from jsonb_each_text(saved.versions) as version
+                cross join lateral (
+                    select stored.ctid as place, octet_length(stored.blob) as size
+                    from {agent}.checkpoint_blobs as stored
+                    where stored.thread_id = thread.agent_thread_id
+                        and stored.checkpoint_ns = asked.checkpoint_ns
+                        and stored.channel = version.key
+                        and stored.version = version.value
+                    offset 0
+                ) as blob
+                where (
+                        version.key like '\_\_%'
+                        or version.key like 'branch:%'
+                        or version.key like 'join:%'
+                        or (
+                            asked.with_values
+                            and (asked.selected is null or asked.selected ? version.key)
+                        )
+                    )
+                    and coalesce(
+                        saved.checkpoint -> 'channel_values' -> version.key, 'true'
+                    ) = 'true'
+            ) as stored
+            cross join lateral (
+                select array_agg(written.ctid) as places,
+                    coalesce(sum(octet_length(written.blob)), 0) as size
+                from {agent}.checkpoint_writes as written
+                where written.thread_id = thread.agent_thread_id
+                    and written.checkpoint_ns = asked.checkpoint_ns
+                    and written.checkpoint_id = saved.checkpoint_id
+            ) as written
             window page as (order by saved.checkpoint_id {direction})
         ) as saved
     ) as page on true
@@ -102,21 +111,16 @@ pub(in crate::store) static STATES: Statement = Statement::new(
         select array_agg(blob.channel) as channels,
             array_agg(blob.type) as types,
             array_agg(blob.blob) as blobs
-        from jsonb_each_text(page.versions) as version
-        cross join lateral (
-            select channel, type, blob
+        from (
+            select *
             from {agent}.checkpoint_blobs as stored
-            where stored.thread_id = thread.agent_thread_id
-                and stored.checkpoint_ns = asked.checkpoint_ns
-                and stored.channel = version.key
-                and stored.version = version.value
+            where stored.ctid = any(page.value_places)
             offset 0
         ) as blob
         where page.fits
-            and (
-                version.key like '\_\_%' or version.key like 'branch:%' or version.key like 'join:%'
-                or (asked.with_values and (asked.selected is null or asked.selected ? version.key))
-            )
+            and blob.thread_id = thread.agent_thread_id
+            and blob.checkpoint_ns = asked.checkpoint_ns
+            and blob.version = page.versions ->> blob.channel
     ) as stored on true
     left join lateral (
         select array_agg(row.task_id order by row.task_path, row.task_id, row.idx) as task_ids,
@@ -126,13 +130,16 @@ pub(in crate::store) static STATES: Statement = Statement::new(
             array_agg(row.blob order by row.task_path, row.task_id, row.idx) as blobs
         from (select '' as task_path) as absent
         cross join lateral (
-            select task_id, task_path, idx, channel, type, blob
+            select thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type,
+                blob
             from {agent}.checkpoint_writes as written
-            where written.thread_id = thread.agent_thread_id
-                and written.checkpoint_ns = asked.checkpoint_ns
-                and written.checkpoint_id = page.checkpoint_id
+            where written.ctid = any(page.write_places)
+            offset 0
         ) as row
         where page.fits
+            and row.thread_id = thread.agent_thread_id
+            and row.checkpoint_ns = asked.checkpoint_ns
+            and row.checkpoint_id = page.checkpoint_id
     ) as written on true
     left join lateral (
         select array_agg(row.type order by row.task_path, row.task_id, row.idx) as types,
@@ -148,7 +155,8 @@ pub(in crate::store) static STATES: Statement = Statement::new(
         ) as row
         where page.fits and page.checkpoint -> 'v' < '4'
     ) as sent on true
-    order by asked.n, page.place",
+    order by asked.n, page.place"
+    ),
 );
 
 /// A page to read.
@@ -196,11 +204,11 @@ pub(in crate::store) struct SavedPage {
     pub(super) saved: Vec<Saved>,
     /// Bytes of all checkpoints of the page.
     pub(super) bytes: i64,
-    /// Whether there are more than fit.
+    /// Whether checkpoints were left out because of their size.
     pub(super) is_cut: bool,
 }
 
-/// `None`: there is no such thread, or it is no agent's.
+/// `None`: there is no such thread, or it is no agent's thread.
 impl Operation for ReadAgentStates {
     type Answer = Option<SavedPage>;
     const KIND: &'static str = "read_agent_state";
@@ -248,7 +256,7 @@ impl Operation for ReadAgentStates {
 }
 
 impl ReadAgentStates {
-    /// The page of a thread of an agent that was asked for as if it were any thread.
+    /// The same request for an agent's thread.
     pub(super) fn of(read: ReadStates) -> ReadAgentStates {
         ReadAgentStates {
             asked: read.asked,
@@ -260,11 +268,38 @@ impl ReadAgentStates {
             limit: read.limit,
             channels: read.channels,
             max_bytes: read.max_bytes,
-            min_states: read.min_states,
+            min_states: 0,
         }
     }
 
-    /// The names of the channels that are wanted, as a JSON list. `None`: all.
+    /// The newest states of threads, each with its tenant.
+    pub(in crate::store) fn newest(
+        asked: &Asked,
+        schema: Arc<str>,
+        threads: &[(i64, Uuid)],
+        channels: &Channels,
+        max_bytes: i64,
+    ) -> Vec<ReadAgentStates> {
+        let mut asked = asked.clone();
+        asked.key.holes.agent = Some(schema);
+        asked.key.holes.criteria = None;
+        asked.key.holes.order = Some(Order { key: "", r#type: "", ascending: false });
+        let read = |(tenant, thread_id): &(i64, Uuid)| ReadAgentStates {
+            asked: Asked { tenant: *tenant, ..asked.clone() },
+            thread_id: *thread_id,
+            checkpoint_ns: String::new(),
+            oldest: Uuid::nil(),
+            newest: Uuid::max(),
+            metadata: None,
+            limit: 1,
+            channels: channels.clone(),
+            max_bytes,
+            min_states: 0,
+        };
+        threads.iter().map(read).collect()
+    }
+
+    /// The names of the selected channels, as a JSON list. `None`: all.
     fn selected(&self) -> Option<String> {
         match &self.channels {
             Channels::Only(names) => Some(serde_json::Value::from(names.as_slice()).to_string()),
@@ -274,6 +309,16 @@ impl ReadAgentStates {
 }
 
 impl SavedPage {
+    /// Whether checkpoints were left out because of their size.
+    pub(in crate::store) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Bytes of all checkpoints of the page.
+    pub(in crate::store) fn bytes(&self) -> i64 {
+        self.bytes
+    }
+
     fn add(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
         let Some(checkpoint_id) = row.try_get("checkpoint_id")? else { return Ok(()) };
         self.bytes = row.try_get("bytes")?;

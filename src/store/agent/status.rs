@@ -1,4 +1,4 @@
-//! The status of agents' threads in their rows, so that it can be searched for and sorted by.
+//! The status of agents' threads, stored in their rows so that searches can use it.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use crate::store::operation::Asked;
 use crate::store::sql::Statement;
 use crate::store::{Channels, Error, Store};
 
-/// Threads whose status is looked at with one statement.
+/// Threads whose status one statement finds.
 const BATCH: i64 = 100;
-/// Rounds before a search by status, at most.
+/// Maximum number of rounds before a search by status.
 const ROUNDS: usize = 50;
 
-/// Threads that were written to since their status was found, and those that have run for longer
-/// than a step takes. `$1`: of one tenant, or of all.
+/// Threads with writes since their status was found, and busy ones without a write for 5 minutes. `$1`:
+/// the tenant, or null for all.
 pub(in crate::store) static UNSETTLED: Statement = Statement::new(
     "agent/unsettled",
     "
@@ -35,23 +35,41 @@ pub(in crate::store) static UNSETTLED: Statement = Statement::new(
     limit $2",
 );
 
-/// Keeps the status of threads that were not written to since it was found.
+/// Stores the status of threads, except those with writes since it was found. A thread that is locked is
+/// left to the next round: waiting for it with other rows locked could be a deadlock with what locks
+/// several threads in another order, such as an attachment that takes them in.
 pub(in crate::store) static SETTLED: Statement = Statement::new(
     "agent/settled",
     "
+    with found as (
+        select *
+        from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[])
+            as found (tenant, thread_id, seq, status, bytes)
+    ),
+    free as (
+        select found.*
+        from found
+        cross join lateral (
+            select
+            from thread_store.thread
+            where thread.tenant = found.tenant
+                and thread.thread_id = found.thread_id
+                and thread.last_seq = found.seq
+            for no key update skip locked
+        ) as thread
+    )
     update thread_store.thread
-    set status = found.status,
-        state_bytes = found.bytes,
-        agent_settled = found.seq
-    from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[])
-        as found (tenant, thread_id, seq, status, bytes)
-    where thread.tenant = found.tenant
-        and thread.thread_id = found.thread_id
-        and thread.last_seq = found.seq",
+    set status = free.status,
+        state_bytes = free.bytes,
+        agent_settled = free.seq
+    from free
+    where thread.tenant = free.tenant
+        and thread.thread_id = free.thread_id
+        and thread.last_seq = free.seq",
 );
 
 impl Store {
-    /// Finds the status of all threads that may be asked for by it, before they are.
+    /// Updates the status of a scope's threads before a search by status.
     pub(in crate::store) async fn settle_before(
         &self,
         scope: &Scope,
@@ -62,14 +80,14 @@ impl Store {
         }
         let tenant = scope.tenant().map(crate::authz::Tenant::number);
         for _ in 0..ROUNDS {
-            if !self.settle_statuses(tenant).await? {
+            if !Box::pin(self.settle_statuses(tenant)).await? {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Finds the status of some threads. Answers whether there may be more.
+    /// Updates the status of some threads. Returns whether there may be more.
     pub(super) async fn settle_statuses(&self, tenant: Option<i64>) -> Result<bool, Error> {
         let mut lease = self.pool.begin_in_background().await?;
         let unsettled = sqlx::query(UNSETTLED.text()).bind(tenant).bind(BATCH);
@@ -78,6 +96,8 @@ impl Store {
         let mut of_tenant: HashMap<i64, Vec<(Uuid, i64, bool)>> = HashMap::new();
         for row in &rows {
             let thread = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            // The same writes change the thread's digest.
+            self.digests.add(row.try_get(0)?, thread.0);
             of_tenant.entry(row.try_get(0)?).or_default().push(thread);
         }
         for (tenant, threads) in of_tenant {
@@ -93,7 +113,7 @@ impl Store {
     ) -> Result<(), Error> {
         let asked = Asked::of_server(tenant);
         let ids: Vec<_> = threads.iter().map(|(id, ..)| *id).collect();
-        // What is too large to be looked at here is found when it is asked for.
+        // No limit is needed: no values are read.
         let states = self.newest_agent_states(&asked, &ids, &Channels::None, i64::MAX).await?;
         let states: HashMap<_, _> = states.unwrap_or_default().into_iter().collect();
         let (mut seqs, mut statuses, mut bytes) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,34 +1,25 @@
-//! How much room the state of an agent's thread takes in the agent's tables.
+//! The storage of an agent's thread in the agent's tables.
 
-use std::sync::Arc;
-
-use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::store::operation::{Asked, Operation, column, query, run_one};
-use crate::store::pool::{Account, Lease};
-use crate::store::sql::{Statement, index};
-use crate::store::state::Storage;
+use super::agents_thread;
+use crate::store::operation::Asked;
+use crate::store::sql::Statement;
+use crate::store::state::{Measure, Storage};
 use crate::store::{Error, Store};
 
-/// What the rows of threads take, as Postgres stores them.
+/// The bytes of the rows of threads, as Postgres stores them.
 pub(in crate::store) static AGENT_STORAGE: Statement = Statement::new(
     "agent/storage",
-    "
-    select asked.n, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+    concat!(
+        "
+    select asked.n, true as is_agents, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
         channels.by_channel, channels.count as values, channels.bytes as value_bytes,
         writes.count as writes, writes.bytes as write_bytes
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, n)
-    cross join lateral (
-        select *
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and thread.agent_thread_id is not null
-            and {visible}
-        offset 0
-    ) as thread
+        with ordinality as asked (tenant, filter, thread_id, n)",
+        agents_thread!(),
+        "
     cross join lateral (
         select count(*), coalesce(sum(
             160 + pg_column_size(saved.checkpoint) + pg_column_size(saved.metadata)
@@ -54,65 +45,20 @@ pub(in crate::store) static AGENT_STORAGE: Statement = Statement::new(
         select count(*), coalesce(sum(160 + pg_column_size(written.blob)), 0)::bigint as bytes
         from {agent}.checkpoint_writes as written
         where written.thread_id = thread.agent_thread_id
-    ) as writes",
+    ) as writes"
+    ),
 );
 
-/// A thread to measure.
-#[derive(Debug)]
-struct Measure {
-    asked: Asked,
-    thread_id: Uuid,
-}
-
-impl Operation for Measure {
-    type Answer = Option<Storage>;
-    const KIND: &'static str = "agent_storage";
-
-    fn asked(&self) -> &Asked {
-        &self.asked
-    }
-
-    async fn run(
-        lease: &mut Lease,
-        measures: &[&Measure],
-    ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
-        let Some(first) = measures.first() else { return Ok(Vec::new()) };
-        let query = query(&AGENT_STORAGE, &first.asked, measures)
-            .bind(column(measures, |measure| measure.thread_id));
-        let mut answers: Vec<_> = measures.iter().map(|_| Ok(None)).collect();
-        for row in lease.fetch_all(query).await? {
-            if let Some(answer) = answers.get_mut(index(&row, "n")?) {
-                *answer = Ok(Some(Storage {
-                    checkpoints: row.try_get("checkpoints")?,
-                    checkpoint_bytes: row.try_get("checkpoint_bytes")?,
-                    by_channel: row.try_get("by_channel")?,
-                    values: row.try_get("values")?,
-                    value_bytes: row.try_get("value_bytes")?,
-                    writes: row.try_get("writes")?,
-                    write_bytes: row.try_get("write_bytes")?,
-                    is_agents: true,
-                }));
-            }
-        }
-        Ok(answers)
-    }
-}
-
 impl Store {
-    /// What a thread's state takes in the tables of its agent. `None`: it is no agent's, or those are
-    /// detached.
+    /// The storage of a thread's state in the agent's tables. `None`: it is no agent's thread, or the
+    /// tables are detached.
     pub(in crate::store) async fn agent_storage(
         &self,
         mut asked: Asked,
         thread_id: Uuid,
     ) -> Result<Option<Storage>, Error> {
-        let schema: Option<Arc<str>> = self.agent_schema().await?;
-        let Some(schema) = schema else { return Ok(None) };
+        let Some(schema) = self.agent_schema().await? else { return Ok(None) };
         asked.key.holes.agent = Some(schema);
-        let measure = Measure { asked, thread_id };
-        let mut lease = self.pool.acquire(Account::Holder(measure.asked.holder)).await?;
-        let storage = run_one(&mut lease, &measure).await?;
-        lease.commit().await?;
-        Ok(storage)
+        self.run_alone(&Measure { statement: &AGENT_STORAGE, asked, thread_id }).await
     }
 }

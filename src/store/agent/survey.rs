@@ -1,4 +1,4 @@
-//! What there is to know of attached tables: how much, and what cannot be read.
+//! Facts about attached tables: their size, and the values that cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,9 +8,9 @@ use super::Attaching;
 use super::attach::AttachError;
 use crate::checkpoints::{AesKey, decode, is_state_channel};
 
-/// Threads that are named as the largest.
+/// Maximum number of large threads that are named.
 const LARGEST: i64 = 3;
-/// A thread is large from this many bytes on.
+/// Minimum bytes of a large thread.
 const LARGE: i64 = 10 * 1024 * 1024;
 
 /// Threads by the bytes of their values and writes.
@@ -46,23 +46,23 @@ const SAMPLES: &str = "
     where blob is not null and octet_length(blob) < 1048576
     order by channel, type, version desc";
 
-/// What there is to know of attached tables.
+/// Facts about attached tables.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Threads of the agent.
+    /// Number of the agent's threads.
     pub threads: u64,
-    /// Threads that have no owner.
+    /// Number of threads without an owner.
     pub ownerless: u64,
     /// Bytes of all state, history included.
     pub bytes: i64,
-    /// The largest threads with their bytes, if they are large.
+    /// The largest of the large threads, each with its bytes.
     pub largest: Vec<(String, i64)>,
-    /// Why values cannot be read, and of which channels.
+    /// The channels whose values cannot be read, by the reason.
     pub unreadable: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Attaching {
-    /// Looks at the tables. Of the values it tries one of each channel and type.
+    /// Measures the tables, and decodes one value of each channel and type.
     pub async fn survey(&mut self, key: Option<&AesKey>) -> Result<Survey, AttachError> {
         let of_agent = |text: &str| AssertSqlSafe(text.replace("{agent}", &self.place));
         let (sizes, samples) = (of_agent(SIZES), of_agent(SAMPLES));

@@ -1,18 +1,21 @@
-//! Requests of one kind that come at the same time are answered together.
+//! Answers concurrent requests of one kind together.
 //!
 //! A statement costs Postgres and this program far more than one of its rows: a round trip, a
-//! commit, waking up on both sides. A request that finds a free worker yields once, so that
-//! concurrent requests can join, and runs alone if none did. A request that finds none waits, and
-//! the next batch takes one request of each holder in turn. So batches grow under load by
-//! themselves, and one holder's many requests do not delay another's single one.
+//! commit, a wake-up on both sides. A request that finds a free worker yields once, so that
+//! concurrent requests can join, and runs alone if none did. It does not yield if no request of late
+//! was concurrent with another. A request that finds no free worker waits, and the next batch takes
+//! one request of each holder in turn. So batches grow with the load, and one holder's many requests
+//! do not delay another's single one.
 //!
-//! All kinds share one number of workers, first come, first served. Nothing here knows of SQL.
+//! All kinds share the workers, first come, first served. This module contains no SQL.
 
+mod joined;
 mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,37 +29,42 @@ use tracing::debug;
 use crate::shares::Holder;
 use queue::{Entry, Fresh, Queue};
 
-/// How long a batch counts as started a moment ago.
-const FRESH: Duration = Duration::from_millis(5);
-/// A batch that takes longer than this keeps its worker, but no longer counts among the batches of
-/// its kind that may run at once.
-const SLOW: Duration = Duration::from_millis(100);
+pub(super) use joined::Joined;
 
-/// A request that can be answered together with others of its kind.
+/// How long a batch counts as fresh.
+const FRESH: Duration = Duration::from_millis(5);
+/// A batch that takes longer keeps its worker, but no longer counts towards the limit of concurrent
+/// batches of its kind.
+const SLOW: Duration = Duration::from_millis(100);
+/// After this number of batches in sequence that found all workers free, requests do not wait for
+/// others. The wait would wake a second thread of the runtime for nothing.
+const QUIET: u64 = 16;
+
+/// A request that can share a batch with others of its kind.
 pub(super) trait Request: Sized + Send + Sync + 'static {
-    /// What answers them.
+    /// Executes the requests.
     type Executor: Clone + Send + Sync + 'static;
-    /// What the requests of a batch have in common.
+    /// The common part of the requests of a batch.
     type Key: PartialEq + ?Sized;
-    /// What its caller gets.
+    /// The result of a request.
     type Answer: Send + 'static;
-    /// What its caller gets instead.
+    /// The error of a request.
     type Error: Clone + Send + 'static;
-    /// What this kind is called in metrics.
+    /// The name of this kind in metrics.
     const KIND: &'static str;
 
-    /// What it has in common with others.
+    /// The common part, which is equal for all requests of a batch.
     fn key(&self) -> &Self::Key;
 
-    /// Whose request it is.
+    /// The holder of the request.
     fn holder(&self) -> Holder;
 
-    /// What it costs, compared with the lightest request.
+    /// Its cost, relative to the lightest request.
     fn weight(&self) -> usize {
         1
     }
 
-    /// Answers these, in their order.
+    /// Answers these requests, in their order.
     fn run(
         executor: &Self::Executor,
         requests: &[&Self],
@@ -66,15 +74,15 @@ pub(super) trait Request: Sized + Send + Sync + 'static {
     fn overloaded() -> Self::Error;
 }
 
-/// What one request gets.
+/// The outcome of one request.
 pub(super) type Answer<R> = Result<<R as Request>::Answer, <R as Request>::Error>;
 
 /// Why a whole batch was not answered. Nothing of it was done.
 #[derive(Debug, Clone)]
 pub(super) struct Failed<E> {
     pub(super) error: E,
-    /// Whether one of the requests is the reason, so that each is answered by itself. Otherwise all
-    /// get the error, and nothing is tried again.
+    /// Whether the cause is one of the requests, so that the others can still be answered.
+    /// Otherwise all get the error, and nothing is retried.
     pub(super) is_of_one: bool,
 }
 
@@ -82,13 +90,37 @@ pub(super) struct Failed<E> {
 #[derive(Debug, Clone)]
 pub(super) struct Workers {
     permits: Arc<Semaphore>,
+    all: usize,
     each: usize,
+    /// Number of requests whose statement was begun.
+    requests: Arc<AtomicU64>,
+    /// Number of batches in sequence that found all workers free.
+    quiet: Arc<AtomicU64>,
 }
 
 impl Workers {
-    /// `all` workers, and at most `each` batches of one kind at once unless they are slow.
+    /// `all` workers, and at most `each` concurrent batches of one kind, not counting slow ones.
     pub(super) fn new(all: usize, each: usize) -> Workers {
-        Workers { permits: Arc::new(Semaphore::new(all)), each }
+        let permits = Arc::new(Semaphore::new(all));
+        Workers { permits, all, each, requests: Arc::default(), quiet: Arc::default() }
+    }
+
+    /// Number of requests so far, of all kinds.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// A free worker, after a chance for concurrent requests to arrive.
+    async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        let are_all_free = self.permits.available_permits() == self.all;
+        let worker = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+        if !are_all_free {
+            self.quiet.store(0, Ordering::Relaxed);
+        }
+        if self.quiet.fetch_add(1, Ordering::Relaxed) < QUIET {
+            tokio::task::yield_now().await;
+        }
+        Some(worker)
     }
 }
 
@@ -131,7 +163,7 @@ impl<R: Request> Batcher<R> {
             if let [only] = batch.entries.as_slice()
                 && only.id == id
             {
-                // In the caller's own task: if the caller leaves, the statement ends.
+                // In the caller's own task, so that the statement ends if the caller leaves.
                 return batch.run_one(worker).await;
             }
             tokio::spawn(batch.run(worker));
@@ -143,7 +175,7 @@ impl<R: Request> Batcher<R> {
 
 /// Names of the counters of batches of several requests.
 pub(crate) const BATCHES: &str = "thread_store_database_batches_total";
-/// Requests that were answered in them.
+/// Name of the counter of the requests in these batches.
 pub(crate) const BATCHED_REQUESTS: &str = "thread_store_database_batched_requests_total";
 
 impl<R: Request> Shared<R> {
@@ -151,7 +183,7 @@ impl<R: Request> Shared<R> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a batch in a task of its own, if one should be started.
+    /// Starts a batch in a new task, if one should be started.
     fn start(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
         {
@@ -162,8 +194,8 @@ impl<R: Request> Shared<R> {
             queue.is_starting = true;
         }
         let shared = Arc::clone(self);
-        // Nothing passes the duty on before the task runs: a runtime that shuts down drops it here
-        // and now.
+        // Nothing passes the duty on before the task runs, because a runtime that is shutting down
+        // drops the task here.
         runtime.spawn(async move {
             let start = Start(Some(shared));
             if let Some((batch, worker)) = start.batch().await {
@@ -177,12 +209,10 @@ impl<R: Request> Shared<R> {
 struct Start<R: Request>(Option<Arc<Shared<R>>>);
 
 impl<R: Request> Start<R> {
-    /// The next batch, once a worker is free. `None`: nobody waits any more.
+    /// The next batch, when a worker is free. `None`: no request waits.
     async fn batch(mut self) -> Option<(Batch<R>, OwnedSemaphorePermit)> {
-        let workers = Arc::clone(&self.0.as_ref()?.workers.permits);
-        let worker = workers.acquire_owned().await.ok()?;
-        // What has arrived by now shares this batch.
-        tokio::task::yield_now().await;
+        let worker = self.0.as_ref()?.workers.acquire().await?;
+        // Requests that have arrived until now share this batch.
         let shared = self.0.take()?;
         let batch = {
             let mut queue = shared.queue();
@@ -192,16 +222,20 @@ impl<R: Request> Start<R> {
                 return None;
             }
             queue.running += 1;
+            shared.workers.requests.fetch_add(entries.len() as u64, Ordering::Relaxed);
             let fresh = match entries.len() {
                 1 => Fresh::default(),
-                requests => Fresh { batches: 1, requests },
+                requests => {
+                    shared.workers.quiet.store(0, Ordering::Relaxed);
+                    Fresh { batches: 1, requests }
+                }
             };
             queue.fresh.batches += fresh.batches;
             queue.fresh.requests += fresh.requests;
             let running = Running { shared: Arc::clone(&shared), fresh, is_counted: true };
             Batch { entries, running }
         };
-        // Requests that could not share this batch may be worth another one.
+        // The remaining requests may need another batch.
         shared.start();
         Some((batch, worker))
     }
@@ -234,7 +268,7 @@ impl<R: Request> Batch<R> {
         answers.into_iter().next().unwrap_or_else(|| Err(R::overloaded()))
     }
 
-    /// Answers the requests. If all callers leave before, their statement ends.
+    /// Answers the requests. If all callers leave, the statement ends.
     async fn run(self, worker: OwnedSemaphorePermit) {
         let Batch { mut entries, mut running } = self;
         let shared = Arc::clone(&running.shared);
@@ -270,7 +304,7 @@ impl<R: Request> Batch<R> {
     }
 }
 
-/// Answers each request by itself, unless its caller has gone.
+/// Answers each request alone, unless its caller has left.
 async fn one_by_one<R: Request>(executor: &R::Executor, entries: Vec<Entry<R>>) {
     for Entry { request, reply, .. } in entries {
         if reply.is_closed() {
@@ -284,7 +318,7 @@ async fn one_by_one<R: Request>(executor: &R::Executor, entries: Vec<Entry<R>>) 
     }
 }
 
-/// A batch that runs, until this is dropped.
+/// A running batch, until this is dropped.
 struct Running<R: Request> {
     shared: Arc<Shared<R>>,
     fresh: Fresh,
@@ -292,7 +326,7 @@ struct Running<R: Request> {
 }
 
 impl<R: Request> Running<R> {
-    /// Waits for the batch, and lets others start when it takes long.
+    /// Waits for the batch, and lets other batches start when it becomes slow.
     async fn watch<T>(&mut self, answers: impl Future<Output = T>) -> T {
         let mut answers = Box::pin(answers);
         if self.fresh.batches > 0 {
@@ -308,7 +342,7 @@ impl<R: Request> Running<R> {
         answers.await
     }
 
-    /// Counts no longer as fresh, nor, if `is_over`, as running.
+    /// Stops counting the batch as fresh, and if `is_over` as running.
     fn settle(&mut self, is_over: bool) {
         {
             let mut queue = self.shared.queue();

@@ -1,4 +1,4 @@
-//! The requests of one kind that wait for a batch.
+//! The waiting requests of one kind.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,37 +7,38 @@ use tokio::sync::oneshot;
 use super::{Answer, Request};
 use crate::shares::Holder;
 
-/// Most weight that one batch has.
+/// Maximum weight of a batch.
 const MAX_WEIGHT: usize = 128;
-/// Most requests of one kind that wait. Those beyond are refused.
+/// Maximum number of waiting requests of one kind. Further ones are refused.
 const MAX_WAITING: usize = 10_000;
-/// A batch of this size is worth starting: a larger one costs each request little less.
+/// A batch of this size is worth starting: a larger one would reduce the cost per request only
+/// slightly.
 const FULL: usize = 8;
 
-/// A request that waits, and where its answer goes.
+/// A waiting request, and the channel for its answer.
 pub(super) struct Entry<R: Request> {
     pub(super) id: u64,
     pub(super) request: R,
     pub(super) reply: oneshot::Sender<Answer<R>>,
 }
 
-/// The requests that wait, by holder, and the batches that run.
+/// The waiting requests by holder, and the running batches.
 pub(super) struct Queue<R: Request> {
     waiting: HashMap<Holder, VecDeque<Entry<R>>>,
     /// The holders with waiting requests, in the order in which the next batch takes one of each.
     turns: VecDeque<Holder>,
     length: usize,
     next_id: u64,
-    /// Whether somebody is about to take a batch.
+    /// Whether a batch is about to be taken.
     pub(super) is_starting: bool,
-    /// Batches that run and are not slow.
+    /// Number of running batches that are not slow.
     pub(super) running: usize,
     max_running: usize,
-    /// Batches of several requests that were started a moment ago, and the requests in them.
+    /// Fresh batches of several requests.
     pub(super) fresh: Fresh,
 }
 
-/// Batches that are expected to end soon.
+/// Number of batches that are expected to end soon, and of their requests.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fresh {
     pub(super) batches: usize,
@@ -58,7 +59,7 @@ impl<R: Request> Queue<R> {
         }
     }
 
-    /// Adds a request. `None`: too many wait.
+    /// Adds a request. `None`: too many requests wait.
     pub(super) fn push(&mut self, request: R) -> Option<(u64, oneshot::Receiver<Answer<R>>)> {
         if self.length >= MAX_WAITING {
             return None;
@@ -75,11 +76,11 @@ impl<R: Request> Queue<R> {
         Some((id, answer))
     }
 
-    /// Whether a batch should be started now. If not, the next batch to end asks again.
+    /// Whether a batch should be started now. If not, the next batch to end checks again.
     ///
-    /// While batches of several requests run that were started a moment ago, the next one waits
-    /// until as many requests wait as one of those has on average, at most [`FULL`]: two batches of
-    /// eight cost the database less than one of twelve, one of three and one of one.
+    /// While fresh batches of several requests run, the next one waits until the number of waiting
+    /// requests reaches their average size, at most [`FULL`]: two batches of eight cost the
+    /// database less than one of twelve, one of three and one of one.
     pub(super) fn should_start(&self) -> bool {
         let usual = self.fresh.requests.checked_div(self.fresh.batches).unwrap_or(0);
         self.length > 0
@@ -88,8 +89,8 @@ impl<R: Request> Queue<R> {
             && self.length >= usual.min(FULL)
     }
 
-    /// The next batch: of each holder in turn its first request that can share a batch with the
-    /// others. Requests whose callers have gone are dropped.
+    /// The next batch: from each holder in turn the first request that can share a batch with the
+    /// others. Requests whose callers have left are dropped.
     pub(super) fn take(&mut self) -> Vec<Entry<R>> {
         let mut batch: Vec<Entry<R>> = Vec::new();
         let mut weight = 0;
@@ -112,10 +113,11 @@ impl<R: Request> Queue<R> {
                     })
             };
             let found = waiting.iter().position(fits).and_then(|at| waiting.remove(at));
-            if waiting.is_empty() {
-                self.waiting.remove(&holder);
-            } else {
+            let has_more = !waiting.is_empty();
+            if has_more {
                 self.turns.push_back(holder);
+            } else {
+                self.waiting.remove(&holder);
             }
             match found {
                 Some(entry) => {
@@ -124,7 +126,8 @@ impl<R: Request> Queue<R> {
                     batch.push(entry);
                     passed_over = 0;
                 }
-                None => passed_over += 1,
+                // A holder that has left is not counted, because it has no turn any more.
+                None => passed_over += usize::from(has_more),
             }
         }
         batch

@@ -149,6 +149,44 @@ async fn requests_of_one_moment_share_a_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_wait_for_others_only_while_some_are_concurrent() {
+    let (batcher, database) = batcher(4, 2);
+    for value in 0..16 {
+        batcher.answer(ask(value)).await.unwrap();
+    }
+    database.takes(100, 10 * MS);
+    let mut alone = std::pin::pin!(batcher.answer(ask(100)));
+    assert!(futures::poll!(&mut alone).is_pending());
+    assert_eq!(database.begun().last(), Some(&vec![100]), "it waits for others");
+    let answers = tokio::join!(alone, batcher.answer(ask(1)), batcher.answer(ask(2)));
+    assert_eq!(answers, (Ok(1_000), Ok(10), Ok(20)));
+    let answers = tokio::join!(batcher.answer(ask(3)), batcher.answer(ask(4)));
+    assert_eq!(answers, (Ok(30), Ok(40)));
+    assert_eq!(database.begun()[17..], [[1, 2], [3, 4]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_waited_together_make_others_wait_again() {
+    let (batcher, database) = batcher(4, 1);
+    for value in 0..16 {
+        batcher.answer(ask(value)).await.unwrap();
+    }
+    database.takes(100, 10 * MS);
+    let alone = asked(&batcher, ask(100)).await;
+    settle().await;
+    let waiting = [asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await];
+    settle().await;
+    advance(11 * MS).await;
+    assert_eq!(alone.await.unwrap(), Ok(1_000));
+    for one in waiting {
+        one.await.unwrap().unwrap();
+    }
+    let answers = tokio::join!(batcher.answer(ask(3)), batcher.answer(ask(4)));
+    assert_eq!(answers, (Ok(30), Ok(40)));
+    assert_eq!(database.begun()[16..], [vec![100], vec![1, 2], vec![3, 4]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_with_different_keys_share_none() {
     let (batcher, database) = batcher(4, 2);
     let other = Ask { key: "other", ..ask(2) };

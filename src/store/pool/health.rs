@@ -1,4 +1,4 @@
-//! Whether an idle connection can still be trusted.
+//! Decides whether an idle connection can be used.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::within;
 
-/// For a connection in doubt to answer.
+/// Longest wait for the answer of a probed connection.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When a connection last failed. Connections that were idle at that moment are probed before they
@@ -21,7 +21,7 @@ pub(super) struct Health {
     silent: Last,
 }
 
-/// When something last happened, in milliseconds since the start, from 1 on. 0: never.
+/// The time of the last event, in milliseconds since the start, at least 1. 0: never.
 #[derive(Debug, Default)]
 struct Last(AtomicU64);
 
@@ -34,7 +34,7 @@ impl Health {
         })
     }
 
-    /// Notes how a use of a connection ended. Answers whether the connection is lost.
+    /// Records the outcome of a use of a connection. Returns whether the connection is lost.
     pub(super) fn note(&self, error: &sqlx::Error) -> bool {
         if is_silence(error) {
             self.happened(&self.silent);
@@ -42,9 +42,9 @@ impl Health {
         let is_lost = match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
-                // Postgres ended this connection, and others with it.
+                // Postgres closed this connection and others.
                 Some("57P01" | "57P02" | "57P03") => true,
-                // A session stays read-only, also if the database was so for a time only.
+                // A session stays read-only even if the database was read-only only for a time.
                 Some("25006") => return true,
                 _ => false,
             },
@@ -56,19 +56,19 @@ impl Health {
         is_lost
     }
 
-    /// Whether a connection that was idle for `idle` can be used. Probes it if there is doubt.
+    /// Whether a connection that was idle for `idle` can be used. Probes it in case of doubt.
     pub(super) async fn check(
         &self,
         connection: &mut PgConnection,
         idle: Duration,
     ) -> Result<bool, sqlx::Error> {
         if self.has_happened_within(&self.silent, idle) {
-            // A network that lost one connection without a word has usually lost all. To probe
-            // each of them would take the whole timeout every time.
+            // A network that silently drops one connection usually drops all. Probing each of them
+            // would take the whole timeout every time.
             return Ok(false);
         }
         if self.has_happened_within(&self.failed, idle) {
-            let probe = within(Instant::now() + PROBE_TIMEOUT, connection.ping()).await;
+            let probe = Box::pin(within(Instant::now() + PROBE_TIMEOUT, connection.ping())).await;
             if let Err(error) = probe {
                 self.note(&error);
                 return Err(error);
@@ -88,7 +88,7 @@ impl Health {
     }
 }
 
-/// Whether a question or its answer was swallowed on the way.
+/// Whether a request or its answer was lost silently.
 fn is_silence(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }

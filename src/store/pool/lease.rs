@@ -1,4 +1,4 @@
-//! A connection that is leased for a time.
+//! A connection that is leased for a limited time.
 
 use std::fmt;
 
@@ -14,11 +14,12 @@ use super::health::Health;
 use super::session::{Connector, Session};
 use super::{Pool, Pooler, within};
 use crate::shares::Permit;
+use crate::store::tables::Tables;
 
 /// A connection, until it is dropped.
 pub(in crate::store) struct Lease {
     pool: Pool,
-    /// There until it is dropped.
+    /// `None` only during the drop.
     object: Option<Object<Connector>>,
     permit: Option<Permit>,
     condition: Condition,
@@ -26,14 +27,14 @@ pub(in crate::store) struct Lease {
     ends: Instant,
 }
 
-/// What a connection is good for.
+/// The condition of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Condition {
-    /// The next statement.
+    /// Ready for the next statement.
     Ready,
-    /// A statement was begun, and its answer was not read to the end.
+    /// A statement was started, and its answer was not read to the end.
     Unread,
-    /// Nothing any more.
+    /// Unusable.
     Lost,
 }
 
@@ -54,7 +55,18 @@ impl Lease {
         self.command(begin).await
     }
 
-    /// Makes what was done count, and returns the connection.
+    /// The kind of tables.
+    pub(in crate::store) fn tables(&self) -> Tables {
+        self.pool.tables()
+    }
+
+    /// Gives all statements of the transaction the same snapshot. Must be called before the first
+    /// of them.
+    pub(in crate::store) async fn see_one_moment(&mut self) -> Result<(), sqlx::Error> {
+        self.command("set transaction isolation level repeatable read").await
+    }
+
+    /// Commits, and returns the connection to the pool.
     pub(in crate::store) async fn commit(mut self) -> Result<(), sqlx::Error> {
         if self.is_in_transaction {
             self.command("commit").await?;
@@ -73,7 +85,8 @@ impl Lease {
         self.run(async |session| query.fetch_all(&mut session.connection).await).await
     }
 
-    /// The first row of a statement, which is run to its end: it can fail after its first row.
+    /// The first row of a statement. The statement is run to its end, because it can fail after its
+    /// first row.
     pub(in crate::store) async fn fetch_optional(
         &mut self,
         query: Query<'_, Postgres, PgArguments>,
@@ -81,7 +94,7 @@ impl Lease {
         Ok(self.fetch_all(query).await?.into_iter().next())
     }
 
-    /// Runs a statement, and answers how many rows it changed.
+    /// Runs a statement, and returns the number of changed rows.
     pub(in crate::store) async fn execute(
         &mut self,
         query: Query<'_, Postgres, PgArguments>,
@@ -110,7 +123,7 @@ impl Lease {
         let is_lost = outcome.as_ref().is_err_and(|error| self.pool.0.health.note(error));
         self.condition = match &outcome {
             _ if is_lost => Condition::Lost,
-            // What Postgres refused it has answered to the end.
+            // A refusal by Postgres is a complete answer.
             Ok(_) | Err(sqlx::Error::Database(_)) => Condition::Ready,
             Err(_) => Condition::Unread,
         };
@@ -118,12 +131,12 @@ impl Lease {
     }
 }
 
-/// Returns the connection, if it is fit for the next lease or can be made so.
+/// Returns the connection to the pool, if it is usable or can be made usable.
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut object) = self.object.take() else { return };
         if self.condition == Condition::Ready && !self.is_in_transaction {
-            // What a large statement or answer took is not kept for the next one.
+            // Frees the buffers of a large statement or answer.
             object.connection.shrink_buffers();
             return;
         }
@@ -132,7 +145,8 @@ impl Drop for Lease {
             drop(Object::take(object));
             return;
         };
-        // The permit is kept until then: whoever leaves early gets no further connections.
+        // The permit is kept until then, so that callers who leave early get no further
+        // connections.
         let (pool, permit) = (self.pool.clone(), self.permit.take());
         let (is_unread, ends) = (self.condition == Condition::Unread, self.ends);
         let is_in_transaction = self.is_in_transaction;
@@ -149,7 +163,7 @@ impl Drop for Lease {
     }
 }
 
-/// Reads what a statement has left, and ends the transaction. Answers whether that worked.
+/// Reads the rest of an answer, and ends the transaction. Returns whether that succeeded.
 async fn settle(
     session: &mut Session,
     is_unread: bool,
@@ -159,7 +173,7 @@ async fn settle(
 ) -> bool {
     let settled = async {
         if is_unread {
-            // The first answer is that of the statement, which was mostly cancelled.
+            // The first answer is that of the statement, which was usually cancelled.
             match session.connection.ping().await {
                 Ok(()) | Err(sqlx::Error::Database(_)) => {}
                 Err(error) => return Err(error),

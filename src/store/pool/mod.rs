@@ -1,16 +1,16 @@
-//! Connections to the database, each lent for a bounded time.
+//! Connections to the database, each leased for a bounded time.
 //!
-//! Postgres ends a statement that takes too long by itself, unless it is paused or gone. So a
-//! connection is leased for at most [`PoolOptions::timeout`]. A statement that exceeds it fails and its
-//! connection is closed. Connections that were idle at that moment are closed too, because a network
-//! that silently drops one usually drops all.
+//! Postgres cancels a statement that takes too long, unless it hangs or cannot be reached. So a
+//! connection is leased for at most [`PoolOptions::timeout`]. A statement that exceeds it fails and
+//! its connection is closed. Connections that were idle at that moment are closed too, because a
+//! network that silently drops one usually drops all.
 //!
-//! Batches and single users have connections of their own, so that neither can take those of the
+//! Batches and single requests use separate connections, so that neither can exhaust those of the
 //! other, and a user has a share of the latter.
 //!
 //! Behind a pooler in transaction mode two statements may run on two different connections of
-//! Postgres, unless a transaction holds them together. There everything runs in transactions, with
-//! settings that last as long, and no statement has a name that another connection would not know.
+//! Postgres, unless they are in one transaction. So every statement runs in a transaction there,
+//! with settings for that transaction, and without a name, which another connection would not have.
 
 mod health;
 mod lease;
@@ -44,34 +44,34 @@ pub(super) use pooler::is_behind_transaction_pooler;
 
 /// Longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// For work that no request waits for.
+/// The timeout of background work.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_mins(1);
-/// For Postgres to end a statement by itself, before its connection is closed.
+/// Time for Postgres to cancel a statement, before its connection is closed.
 const GRACE: Duration = Duration::from_secs(1);
 /// An idle connection is closed after this time.
 const MAX_IDLE: Duration = Duration::from_mins(10);
-/// A connection is closed at this age, so that what Postgres keeps for it does not grow.
+/// A connection is closed at this age, so that Postgres's memory for it does not grow.
 const MAX_AGE: Duration = Duration::from_mins(30);
-/// For a statement to be cancelled.
+/// Longest time for cancelling a statement.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name of the histogram of waits for a connection, in seconds.
 pub(crate) const DATABASE_WAIT: &str = "thread_store_database_wait_seconds";
 
-/// What is between this program and Postgres.
+/// The kind of pooler between this program and Postgres.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pooler {
-    /// Nothing, or a pooler that keeps one connection of Postgres for each of ours.
+    /// None, or a pooler in session mode.
     #[default]
     None,
     /// A pooler in transaction mode.
     Transaction,
 }
 
-/// For whom a connection is leased.
+/// The account that a connection is leased for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Account {
-    /// A batch of requests, which has a worker's permit.
+    /// A batch of requests, which holds a worker's permit.
     Batch,
     /// A single request.
     Holder(Holder),
@@ -86,13 +86,14 @@ struct Inner {
     /// The connections for single requests.
     singles: Shares,
     batches: usize,
-    /// Connections that keep what is set on them.
+    /// Connections with sessions.
     sessions: Option<PgPool>,
-    /// For cancelling statements; opened when it is first needed.
+    /// The connection for cancelling statements, opened at its first use.
     control: AsyncMutex<Option<PgConnection>>,
     options: PgConnectOptions,
     begin: Arc<str>,
     begin_planned: Arc<str>,
+    begin_unwaited: Arc<str>,
     begin_in_background: Arc<str>,
     pooler: Pooler,
     tables: Tables,
@@ -100,23 +101,23 @@ struct Inner {
     health: Arc<Health>,
 }
 
-/// How a pool is made.
+/// The options of a pool.
 pub(super) struct PoolOptions {
-    /// Most connections for statements. One more listens and one more cancels.
+    /// Maximum number of connections for statements. One more listens and one more cancels.
     pub(super) max_connections: u32,
-    /// Most of them for one holder.
+    /// Maximum number of them for one holder.
     pub(super) per_holder: u32,
-    /// How long a connection is leased.
+    /// Longest time of a lease.
     pub(super) timeout: Duration,
     pub(super) pooler: Pooler,
-    /// The way around the pooler, for what needs a session.
+    /// The connection that bypasses the pooler, for work that needs a session.
     pub(super) direct: Option<PgConnectOptions>,
-    /// Where the tables are.
+    /// The kind of tables.
     pub(super) tables: Tables,
 }
 
 impl Pool {
-    /// Makes a pool, and its first connection.
+    /// Creates a pool with its first connection.
     pub(super) async fn connect(
         options: PgConnectOptions,
         settings: PoolOptions,
@@ -125,7 +126,7 @@ impl Pool {
         let health = Health::new();
         let plans = match tables {
             Tables::Whole | Tables::Partitioned => Plans::Generic,
-            // The coordinator has to see the tenant before it knows whom to ask.
+            // The coordinator needs the tenant to select the node.
             Tables::Distributed => Plans::Custom,
         };
         let connector = Connector {
@@ -152,10 +153,11 @@ impl Pool {
             Pooler::Transaction => direct,
         };
         let begin_with = |timeout, plans| session::begin(timeout, plans).into();
-        let begin = match pooler {
+        let begin: Arc<str> = match pooler {
             Pooler::None => "begin".into(),
             Pooler::Transaction => begin_with(timeout, plans),
         };
+        let begin_unwaited = format!("{begin}; set local synchronous_commit = off");
         let pool = Pool(Arc::new(Inner {
             singles: Shares::new(singles, per_holder.max(1).into()),
             batches,
@@ -164,6 +166,7 @@ impl Pool {
             options,
             begin,
             begin_planned: begin_with(timeout, Plans::Custom),
+            begin_unwaited: begin_unwaited.into(),
             begin_in_background: begin_with(BACKGROUND_TIMEOUT, plans),
             pooler,
             tables,
@@ -176,12 +179,12 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Batches that may run at once.
+    /// Maximum number of concurrent batches.
     pub(super) fn batches(&self) -> usize {
         self.0.batches
     }
 
-    /// Where the tables are.
+    /// The kind of tables.
     pub(super) fn tables(&self) -> Tables {
         self.0.tables
     }
@@ -191,8 +194,7 @@ impl Pool {
         &self.0.singles
     }
 
-    /// How many connections for statements are open, how many of them are idle, and how many there
-    /// can be.
+    /// The number of open connections for statements, of idle ones among them, and the maximum.
     pub(super) fn size(&self) -> (usize, usize, usize) {
         let status = self.0.connections.status();
         (status.size, status.available, status.max_size)
@@ -203,20 +205,20 @@ impl Pool {
         self.0.timeout
     }
 
-    /// Connections that keep what is set on them, such as what they listen to. `None`: there is no
-    /// way around the pooler.
+    /// Connections with sessions, for example for listening. `None`: no connection bypasses the
+    /// pooler.
     pub(super) fn sessions(&self) -> Option<&PgPool> {
         self.0.sessions.as_ref()
     }
 
-    /// A connection for statements that need not be seen together. What they did counts for certain
+    /// A connection for statements that need no common transaction. Their effects are guaranteed
     /// only after [`Lease::commit`].
     pub(super) async fn acquire(&self, account: Account) -> Result<Lease, sqlx::Error> {
         let begin = (self.0.pooler == Pooler::Transaction).then_some(&self.0.begin);
         self.lease(account, begin, self.0.timeout).await
     }
 
-    /// A connection in a transaction, which ends with [`Lease::commit`], or has done nothing.
+    /// A connection in a transaction, which ends with [`Lease::commit`] or is rolled back.
     pub(super) async fn begin(&self, holder: Holder) -> Result<Lease, sqlx::Error> {
         self.lease(Account::Holder(holder), Some(&self.0.begin), self.0.timeout).await
     }
@@ -226,7 +228,13 @@ impl Pool {
         self.lease(Account::Holder(holder), Some(&self.0.begin_planned), self.0.timeout).await
     }
 
-    /// The same with more time: no request waits.
+    /// The same for writes that need not be on disk when they are answered. They are visible at
+    /// once; a database that crashes within a second may lose them.
+    pub(super) async fn begin_unwaited(&self, holder: Holder) -> Result<Lease, sqlx::Error> {
+        self.lease(Account::Holder(holder), Some(&self.0.begin_unwaited), self.0.timeout).await
+    }
+
+    /// The same with the timeout of background work.
     pub(super) async fn begin_in_background(&self) -> Result<Lease, sqlx::Error> {
         let begin = Some(&self.0.begin_in_background);
         self.lease(Account::Holder(Holder::SERVER), begin, BACKGROUND_TIMEOUT).await
@@ -269,11 +277,11 @@ impl Pool {
         })
     }
 
-    /// Asks Postgres to end the statement that a process runs now.
+    /// Cancels the current statement of a Postgres process.
     async fn cancel(&self, process: i32) {
         let cancel = async {
             let mut control = self.0.control.lock().await;
-            // Left out of the mutex unless it has answered.
+            // Put back into the mutex only after an answer.
             let mut connection = match control.take() {
                 Some(connection) => connection,
                 None => self.0.options.connect().await?,
@@ -284,30 +292,30 @@ impl Pool {
             Ok::<_, sqlx::Error>(())
         };
         if !matches!(timeout(CANCEL_TIMEOUT, cancel).await, Ok(Ok(()))) {
-            tracing::debug!("a statement that nobody waits for could not be cancelled");
+            tracing::debug!("an abandoned statement could not be cancelled");
         }
     }
 
-    /// Closes all connections; those that are leased as soon as they are returned.
+    /// Closes all connections. Leased ones are closed when they are returned.
     pub(super) async fn close(&self) {
         self.0.connections.close();
         if let Some(sessions) = &self.0.sessions {
             sessions.close().await;
         }
-        // Their statements have an end.
+        // Their statements end in time.
         while self.0.connections.status().size > self.0.connections.status().available {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }
 
-/// Connections with sessions of their own, for what is not a statement about threads.
+/// A separate pool of connections with sessions, for statements that are not about threads.
 pub(crate) fn sessions(options: PgConnectOptions, max_connections: u32) -> PgPool {
     let set = session::set(BACKGROUND_TIMEOUT, Plans::Auto);
     PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A network may have forgotten an idle connection, which then answers nothing at all.
+        // The network may have dropped an idle connection, which then does not answer.
         .test_before_acquire(false)
         .before_acquire(|connection, _| {
             let answer = timeout(health::PROBE_TIMEOUT, connection.ping());
@@ -320,7 +328,7 @@ pub(crate) fn sessions(options: PgConnectOptions, max_connections: u32) -> PgPoo
         .connect_lazy_with(ours(options))
 }
 
-/// Closes connections that nobody needs, as long as there is a pool.
+/// Closes idle connections while the pool exists.
 async fn close_idle(pool: std::sync::Weak<Inner>) {
     loop {
         tokio::time::sleep(MAX_IDLE / 10).await;
@@ -342,7 +350,7 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// A use of a connection that runs past its time is an outage: nobody knows what became of it.
+/// A use of a connection that times out is an outage, because its result is unknown.
 async fn within<T>(
     ends: Instant,
     answer: impl Future<Output = Result<T, sqlx::Error>>,

@@ -1,10 +1,10 @@
-//! Telling whether there is a pooler in transaction mode.
+//! Detects a pooler in transaction mode.
 
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
 
-/// Whether what one connection sets shows on another: then a pooler hands out connections of
-/// Postgres by transactions. "No" is no proof.
+/// Whether a setting of one connection is visible on another: then a pooler assigns connections of
+/// Postgres per transaction. `false` proves nothing.
 pub(in crate::store) async fn is_behind_transaction_pooler(
     one: &mut PgConnection,
     other: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! The settings under which statements run, and how a connection is made with them.
+//! The settings of statements, and connections with these settings.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,21 +26,23 @@ pub(super) enum Plans {
     Auto,
 }
 
-/// Settings that a session or a transaction runs under, as names and values.
+/// The settings of a session or a transaction, as names and values.
 ///
-/// A statement that waits for a lock or runs for longer is refused, and frees its connection.
-/// Postgres ends a transaction that hears nothing, because the locks of a connection that vanished
-/// would otherwise stay until TCP notices, which takes hours.
+/// A statement that exceeds the timeout, or waits too long for a lock, is cancelled and frees its
+/// connection. Postgres ends an idle transaction, because the locks of a lost connection would
+/// otherwise stay until TCP notices, which takes hours.
 ///
-/// A plan must not depend on how large the tables were when it was made: reading all of a small
-/// table is the best plan until the table has grown. Compiling a statement and starting parallel
+/// A plan must not depend on the size of the tables when it was made: a sequential scan is the best
+/// plan for a small table until the table has grown. A bitmap loses the order of its index, so all
+/// rows of a tenant would be read for the newest few; only a statement that is planned for its values
+/// may need one, for the index on metadata. Compiling a statement and starting parallel
 /// workers both take longer than any statement here.
 pub(super) fn settings(timeout: Duration, plans: Plans) -> Vec<(&'static str, String)> {
     let milliseconds = |time: Duration| time.as_millis().to_string();
-    let plans = match plans {
-        Plans::Generic => "force_generic_plan",
-        Plans::Custom => "force_custom_plan",
-        Plans::Auto => "auto",
+    let (plans, bitmaps) = match plans {
+        Plans::Generic => ("force_generic_plan", "off"),
+        Plans::Custom => ("force_custom_plan", "on"),
+        Plans::Auto => ("auto", "off"),
     };
     let own = [
         ("lock_timeout", milliseconds(timeout.min(MAX_LOCK_WAIT))),
@@ -49,30 +51,31 @@ pub(super) fn settings(timeout: Duration, plans: Plans) -> Vec<(&'static str, St
         ("jit", "off".to_owned()),
         ("max_parallel_workers_per_gather", "0".to_owned()),
         ("enable_seqscan", "off".to_owned()),
+        ("enable_bitmapscan", bitmaps.to_owned()),
         ("plan_cache_mode", plans.to_owned()),
     ];
     let shared = SESSION.into_iter().map(|(name, value)| (name, value.to_owned()));
     own.into_iter().chain(shared).collect()
 }
 
-/// Those of every session beside the ones that a transaction can set: Postgres asks whether the
-/// other end is there. That also keeps a firewall from forgetting an idle connection.
+/// Additional settings of every session, which a transaction cannot set: Postgres probes the other
+/// end. That also keeps firewalls from dropping an idle connection.
 const KEEPALIVE: [(&str, &str); 3] = [
     ("tcp_keepalives_idle", "60"),
     ("tcp_keepalives_interval", "10"),
     ("tcp_keepalives_count", "6"),
 ];
 
-/// The statements that make a session's settings.
+/// The commands for a session's settings.
 pub(super) fn set(timeout: Duration, plans: Plans) -> String {
     let settings = settings(timeout, plans);
     let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
     set_all(settings.chain(KEEPALIVE))
 }
 
-/// The statements that begin a transaction with its own settings.
+/// The commands that begin a transaction with its own settings.
 pub(super) fn begin(timeout: Duration, plans: Plans) -> String {
-    // What is set after its begin is too late for the transaction's own isolation.
+    // The isolation must be set by `begin`: a later setting has no effect on the transaction.
     let mut text = "begin isolation level read committed; ".to_owned();
     for (name, value) in settings(timeout, plans) {
         let _ = write!(text, "set local {name} = '{value}'; ");
@@ -80,7 +83,7 @@ pub(super) fn begin(timeout: Duration, plans: Plans) -> String {
     text
 }
 
-/// A connection and the process of Postgres behind it.
+/// A connection and its Postgres process.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) connection: PgConnection,
@@ -88,7 +91,7 @@ pub(super) struct Session {
     pub(super) process: Option<i32>,
 }
 
-/// Makes the connections of a pool, and decides whether an idle one is used again.
+/// Creates the connections of a pool, and decides whether an idle one is used again.
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) options: PgConnectOptions,
@@ -115,7 +118,8 @@ impl Manager for Connector {
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Session, sqlx::Error> {
-        let connected = self.connect().await;
+        // Boxed so that this rare future does not enlarge every request's.
+        let connected = Box::pin(self.connect()).await;
         if let Err(error) = &connected {
             self.health.note(error);
         }

@@ -60,7 +60,8 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// A network before the Postgres of the tests. While it is silent nothing arrives, and nobody is told.
+/// A network before the Postgres of the tests. While it is silent nothing arrives, and nobody is
+/// told.
 struct Network {
     is_silent: Arc<AtomicBool>,
     options: PgConnectOptions,
@@ -117,7 +118,7 @@ async fn a_lease_ends_when_the_database_says_nothing_and_its_connection_is_not_u
     let pool = pool_on(network.options.clone(), 3, TIMEOUT).await;
     let (mut leases, before) = all(&pool, 3).await;
     let mut asks = leases.pop().unwrap();
-    // The others are idle meanwhile.
+    // The other connections are idle at that time.
     drop(leases);
     network.silence(true);
     let asked = Instant::now();
@@ -129,7 +130,8 @@ async fn a_lease_ends_when_the_database_says_nothing_and_its_connection_is_not_u
     assert!(took >= TIMEOUT && took < TIMEOUT + GRACE + Duration::from_secs(5), "{took:?}");
     drop(asks);
     network.silence(false);
-    // None of the three is asked whether it still works: it could say so here, and would mostly not.
+    // None of the three is asked whether it still works: it could say so here, and would mostly
+    // not.
     let (_leases, after) = all(&pool, 3).await;
     assert!(after.iter().all(|process| !before.contains(process)), "{before:?}, {after:?}");
 }

@@ -1,4 +1,4 @@
-//! Statements: whole texts, with holes for the conditions that depend on who asks and for what.
+//! Statements: whole texts, with holes for the conditions that depend on the scope and the search.
 //!
 //! Every statement about threads answers any number of requests at once. Their parameters are the
 //! columns of a table named `asked`, which has one row for each request:
@@ -7,14 +7,14 @@
 //! from unnest($1::bigint[], $2::uuid[]) with ordinality as asked (tenant, thread_id, n)
 //! ```
 //!
-//! Where the tables are split by tenant, the requests of a statement have one tenant, and
-//! `asked.tenant` is replaced by its parameter: the engine knows where to look before it runs the
-//! statement. Where a plan should depend on the values, a statement answers a single request, and
-//! every `asked.column` is replaced so.
+//! If the tables are split by tenant, the requests of a statement have one tenant, and
+//! `asked.tenant` is replaced by its parameter, so that the engine can select the shard before it
+//! runs the statement. If a plan must depend on the values, a statement answers a single request,
+//! and every `asked.column` is replaced in the same way.
 //!
-//! The texts are checked when the program is tested and not when it is compiled: `query!` takes no
-//! text with holes, and would connect to a database or read a cache in every build. The tests of
-//! `statements` prepare every text in every form, and `tests/statements.sql` shows them.
+//! The texts are checked by tests and not by the compiler: `query!` accepts no text with holes, and
+//! would connect to a database or read a cache in every build. The tests of `statements` prepare
+//! every text in every form, and `tests/statements.sql` shows them.
 
 pub(super) mod condition;
 pub(super) mod state;
@@ -26,23 +26,24 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr, SqlStr};
 
-/// Rendered texts of one statement that are kept. More than a policy has shapes of filters.
+/// Maximum number of cached texts of one statement, which is more than a policy has shapes of
+/// filters.
 const MAX_RENDERED: usize = 64;
 
-/// Whom a text can serve.
+/// The requests that a text can serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Form {
     /// Any number of requests, of any tenants.
     Batch,
-    /// Any number of requests of one tenant, which the planner sees.
+    /// Any number of requests of one tenant, which is known to the planner.
     OneTenant,
-    /// One request, whose values the planner sees.
+    /// One request, whose values are known to the planner.
     Single,
     /// Any number of requests, each about the threads of all tenants.
     AllTenants,
 }
 
-/// What goes into the holes of a text.
+/// The contents of a text's holes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Holes {
     /// `{visible}`: the condition of the caller's scope on a row of `thread`.
@@ -56,7 +57,7 @@ pub(super) struct Holes {
 }
 
 impl Holes {
-    /// Those of a statement with nothing but the condition of the scope.
+    /// The holes of a statement with only the condition of the scope.
     pub(super) fn visible(visible: &Arc<str>) -> Holes {
         Holes { visible: Arc::clone(visible), criteria: None, order: None, agent: None }
     }
@@ -75,7 +76,7 @@ pub(super) struct Order {
 
 /// A statement, by its text with holes.
 pub(super) struct Statement {
-    /// What it is called where all statements are listed.
+    /// Its name in the list of all statements.
     pub(super) name: &'static str,
     text: &'static str,
     rendered: RwLock<BTreeMap<(Form, Holes), Arc<str>>>,
@@ -110,7 +111,8 @@ impl Statement {
         let text: Arc<str> = render(self.text, key.0, &key.1).into();
         let mut rendered = self.rendered.write().unwrap_or_else(PoisonError::into_inner);
         if rendered.len() >= MAX_RENDERED {
-            // Clients choose the shape of a search's conditions.
+            // The number of texts is limited, because clients choose the shape of a search's
+            // conditions.
             rendered.clear();
         }
         rendered.insert(key, Arc::clone(&text));
@@ -145,14 +147,14 @@ fn render(text: &str, form: Form, holes: &Holes) -> String {
     }
 }
 
-/// Replaces the tenants of the requests by one, which is a parameter and no column: an engine that
-/// asks one shard alone wants to see that before it runs anything.
+/// Replaces the tenants of the requests by a single one, which is a parameter and not a column: an
+/// engine that sends a statement to one shard must know it before execution.
 fn one_tenant(text: &str) -> String {
     let text = text.replace("$1::bigint[]", "array[$1::bigint]");
     text.replace("asked.tenant", "$1::bigint").replace("mine.tenant", "$1::bigint")
 }
 
-/// Replaces each `asked.column` by the only item of the parameter that the column is made of.
+/// Replaces each `asked.column` by the only item of the column's parameter.
 fn single(text: &str) -> String {
     let asked = text.split_once("unnest(").and_then(|(_, rest)| {
         let (parameters, rest) = rest.split_once(") with ordinality as asked (")?;
@@ -161,16 +163,16 @@ fn single(text: &str) -> String {
     let Some((parameters, columns)) = asked else { return text.to_owned() };
     let mut columns: Vec<_> =
         columns.split(',').map(str::trim).zip(parameters.split(',').map(str::trim)).collect();
-    // A name that begins with another goes first.
+    // Longer names first, because a name may be the prefix of another.
     columns.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
     columns.into_iter().fold(text.to_owned(), |text, (name, parameter)| {
         text.replace(&format!("asked.{name}"), &format!("({parameter})[1]"))
     })
 }
 
-/// A microsecond after a moment: time never goes back, also where a statement that waited for a lock
-/// has an older clock. Spelled without the time zone of the session, on which adding an interval to a
-/// `timestamptz` depends: an engine that splits a statement takes nothing else in a write.
+/// A microsecond after a time. Times never go back, even if a statement that waited for a lock has
+/// an older clock. It is written without the session's time zone, on which adding an interval to a
+/// `timestamptz` depends: an engine that splits a statement accepts no such expression in a write.
 macro_rules! later {
     ($moment:literal) => {
         concat!(
@@ -182,8 +184,24 @@ macro_rules! later {
 }
 pub(super) use later;
 
-/// The request that a row answers: its index among those that were asked together, from the
-/// column that counts from 1.
+/// Joins to each request the thread that it is about, if the scope's condition holds for it. `offset 0`
+/// keeps it a subquery of its own, so that the thread comes before everything that belongs to it.
+macro_rules! visible_thread {
+    () => {
+        "
+    cross join lateral (
+        select *
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and {visible}
+        offset 0
+    ) as thread"
+    };
+}
+pub(super) use visible_thread;
+
+/// The request that a row belongs to: its index in the batch, from a column that counts from 1.
 pub(super) fn index(row: &PgRow, column: &str) -> Result<usize, sqlx::Error> {
     let number: i64 = row.try_get(column)?;
     Ok(usize::try_from(number - 1).unwrap_or(usize::MAX))

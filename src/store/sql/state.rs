@@ -1,19 +1,18 @@
-//! How the values of a checkpoint are read: the parts of statements that all of them share.
+//! Reading the values of a checkpoint: common parts of statements.
 //!
-//! Each part is a macro, because a statement is one literal that is put together when the program
-//! is compiled.
+//! Each part is a macro, because a statement is one literal that is concatenated at compile time.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::json::Raw;
 
-/// The messages of the checkpoint `head` of `thread`, one row a position. Rows are `json`, without
-/// those that were removed.
+/// The messages of the checkpoint `head` of `thread`, one row per position, without removed ones.
+/// Rows are `json`.
 macro_rules! visible_messages {
     () => {
         "
-        select distinct on (written.position) written.position, written.message
+        select distinct on (written.position) written.position, written.seq, written.message
         from (
             select position, seq, message
             from thread_store.message
@@ -42,8 +41,8 @@ macro_rules! visible_messages {
     };
 }
 
-/// Joins to a row of `thread` its newest checkpoint of the root namespace as `head`, if `$when`. It is
-/// null as long as there is no state.
+/// Joins to a row of `thread` its newest checkpoint of the root namespace as `head`, if `$when`. It
+/// is null as long as there is no state.
 macro_rules! newest_checkpoint {
     ($when:literal) => {
         concat!(
@@ -65,42 +64,60 @@ macro_rules! newest_checkpoint {
     };
 }
 
-/// The columns that [`newest_values`] reads: the values of `head`, as the text of its channels and
-/// that of its messages.
+/// The JSON object of the values of the checkpoint `head` of `thread`, as text.
 ///
-/// The text is put together from stored text: the functions that build json would parse and print
-/// every value once more. Cost: one index probe a channel, one index range a branch, and nothing for
-/// a thread without state, because a case is what a subquery is not begun without.
-macro_rules! value_columns {
+/// The text is concatenated from stored text, because the functions that build JSON would parse and
+/// print every value again. Cost: one index probe per channel and one index range per branch.
+macro_rules! values_of_head {
     () => {
         concat!(
-            "head.seq as head_seq,
-        case when head.seq is not null then (
-            select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
-            from jsonb_each(head.channels) as entry
-            cross join lateral (
-                select value
-                from thread_store.channel_value
-                where channel_value.tenant = asked.tenant
-                    and channel_value.thread_id = thread.thread_id
-                    and channel_value.seq = (entry.value ->> 0)::bigint
-                    and channel_value.channel = entry.key
-                offset 0
-            ) as stored
-        ) end as channels,
-        case when head.messages_end is not null then (
-            select coalesce(string_agg(visible.message::text, ','), '')
-            from (",
+            "'{' || concat_ws(',', (
+                select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
+                from jsonb_each(head.channels) as entry
+                cross join lateral (
+                    select value
+                    from thread_store.channel_value
+                    where channel_value.tenant = asked.tenant
+                        and channel_value.thread_id = thread.thread_id
+                        and channel_value.seq = (entry.value ->> 0)::bigint
+                        and channel_value.channel = entry.key
+                    offset 0
+                ) as stored
+            ), case when head.messages_end is not null then (
+                select '\"messages\":[' || coalesce(string_agg(visible.message::text, ','), '') || ']'
+                from (",
             visible_messages!(),
             "
-            ) as visible
-            where visible.message is not null
-        ) end as messages"
+                ) as visible
+                where visible.message is not null
+            ) end) || '}'"
         )
     };
 }
 
-pub(in crate::store) use {newest_checkpoint, value_columns, visible_messages};
+/// The column that [`read_values`] reads: the newest values of `thread`, if `$when`. A thread
+/// without state costs nothing, because the `case` skips the subquery.
+macro_rules! newest_values {
+    ($when:literal) => {
+        concat!(
+            "case when thread.last_seq > 0 and ",
+            $when,
+            " then (
+            select ",
+            values_of_head!(),
+            "
+            from thread_store.checkpoint as head
+            where head.tenant = asked.tenant
+                and head.thread_id = thread.thread_id
+                and head.checkpoint_ns = ''
+            order by head.checkpoint_id desc
+            limit 1
+        ) end as values"
+        )
+    };
+}
+
+pub(in crate::store) use {newest_checkpoint, newest_values, values_of_head, visible_messages};
 
 /// The messages of `head` as one value, for conditions on them.
 pub(super) const NEWEST_MESSAGES: &str = concat!(
@@ -109,21 +126,8 @@ pub(super) const NEWEST_MESSAGES: &str = concat!(
     ") as visible where visible.message is not null"
 );
 
-/// The values that a row of [`value_columns`] has. `None`: the thread has no state.
-pub(in crate::store) fn newest_values(row: &PgRow) -> Result<Option<Raw>, sqlx::Error> {
-    let Some(_) = row.try_get::<Option<i64>, _>("head_seq")? else { return Ok(None) };
-    let channels: Option<&str> = row.try_get("channels")?;
-    let messages: Option<&str> = row.try_get("messages")?;
-    let mut text = String::with_capacity(
-        channels.map_or(0, str::len) + messages.map_or(0, str::len) + "{,\"messages\":[]}".len(),
-    );
-    text.push('{');
-    text.push_str(channels.unwrap_or_default());
-    if let Some(messages) = messages {
-        text.push_str(if channels.is_some() { ",\"messages\":[" } else { "\"messages\":[" });
-        text.push_str(messages);
-        text.push(']');
-    }
-    text.push('}');
-    Ok(Some(Raw::stored(text)))
+/// The values in a row. `None`: the thread has no state, or it was not read.
+pub(in crate::store) fn read_values(row: &PgRow) -> Result<Option<Raw>, sqlx::Error> {
+    let values: Option<&str> = row.try_get("values")?;
+    Ok(values.map(|values| Raw::stored(values.to_owned())))
 }

@@ -16,19 +16,19 @@ use crate::store::pool::Lease;
 use crate::store::thread_lock::lock;
 use crate::store::{Error, Store};
 
-/// Longest graph id that is kept with each checkpoint, in bytes.
+/// Maximum bytes of a graph id that is stored with each checkpoint.
 const MAX_GRAPH_ID: usize = 1024;
-/// Bytes of an update up to which it shares a batch with others.
+/// Maximum bytes of an update in a batch.
 const LIGHT_UPDATE: usize = 512 * 1024;
 
-/// How an update ended.
+/// The outcome of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Appended {
     /// The new checkpoint.
     Written(Uuid),
     /// There is no such thread.
     NotFound,
-    /// Somebody else wrote to the thread at the same time. Nothing was written.
+    /// Another writer wrote to the thread at the same time. Nothing was written.
     Raced,
 }
 
@@ -47,6 +47,7 @@ impl Operation for Append {
     fn committed(&self, appended: &Appended) {
         if let Appended::Written(_) = appended {
             self.changes.announce(self.thread_id);
+            self.digests.add(self.asked.tenant, self.thread_id);
         }
     }
 
@@ -82,14 +83,14 @@ impl Operation for Append {
 }
 
 impl Append {
-    /// The checkpoint that this update makes.
+    /// The checkpoint that this update creates.
     fn onto<'a>(&'a self, head: &ThreadHead) -> Result<NewCheckpoint<'a>, Error> {
         if head.is_agents {
             return Err(Error::WrittenByAgent);
         }
         let (update, parent) = (&self.update, head.parent.as_ref());
         if let Some(wanted) = update.checkpoint_id {
-            // What was found is the newest up to that one.
+            // The statement finds the newest checkpoint up to that id.
             let found = parent.filter(|parent| parent.checkpoint_id == wanted);
             found.ok_or(Error::CheckpointNotFound(wanted))?;
         }
@@ -142,12 +143,12 @@ impl Append {
 }
 
 impl Parent {
-    /// Bytes of its messages in the list.
+    /// Bytes of its list of messages.
     fn message_bytes(&self) -> i64 {
         self.messages.map_or(0, |_| self.state_bytes - state_bytes(&self.channels, Some(0)))
     }
 
-    /// The branches that the next checkpoint inherits from, nearest first. Those whose messages
+    /// The branches that the next checkpoint inherits from, nearest first. Branches whose messages
     /// were all cleared are left out.
     fn ancestors_of_next(&self, is_fork: bool, messages: Option<(i64, i64)>) -> Vec<Ancestor> {
         let own = is_fork.then_some((self.branch, self.seq, self.messages_end()));
@@ -157,7 +158,7 @@ impl Parent {
     }
 }
 
-/// Bytes of values as an answer shows them: `{"a":1,"messages":[...]}`.
+/// Bytes of values in the form of an answer: `{"a":1,"messages":[...]}`.
 fn state_bytes(channels: &IndexMap<String, (i64, i64)>, messages: Option<i64>) -> i64 {
     let channels = channels.iter().map(|(name, (_, bytes))| length(name) + bytes + 4);
     2 + channels.sum::<i64>() + messages.map_or(0, |bytes| 13 + bytes)
@@ -166,7 +167,7 @@ fn state_bytes(channels: &IndexMap<String, (i64, i64)>, messages: Option<i64>) -
 impl Store {
     /// Writes a checkpoint. `None`: there is no such thread.
     ///
-    /// Writers to one thread come one after the other, so every checkpoint has its own parent.
+    /// Writers to one thread are serialised, so every checkpoint has its own parent.
     pub async fn update_state(
         &self,
         scope: &Scope,
@@ -181,25 +182,26 @@ impl Store {
             update: Arc::new(update),
             max_bytes: self.quotas.state_bytes,
             changes: self.changes.clone(),
+            digests: self.digests.clone(),
             _guard: Some(Arc::new(guard)),
         };
         let mut appended = if append.update.bytes() <= LIGHT_UPDATE {
             self.appends.answer(append.clone()).await?
         } else {
-            self.run_alone(&append).await?
+            Box::pin(self.run_alone(&append)).await?
         };
         if appended == Appended::Raced {
-            appended = self.append_locked(&append).await?;
+            appended = Box::pin(self.append_locked(&append)).await?;
         }
         match appended {
             Appended::Written(checkpoint_id) => Ok(Some(checkpoint_id)),
             Appended::NotFound => Ok(None),
-            // Nobody can write to a thread that this transaction has locked.
+            // No other writer can write to a thread that this transaction has locked.
             Appended::Raced => Err(Error::Overloaded),
         }
     }
 
-    /// Keeps everybody else from writing to the thread.
+    /// Writes while the thread is locked against other writers.
     async fn append_locked(&self, append: &Append) -> Result<Appended, Error> {
         let mut transaction = self.pool.begin(append.asked.holder).await?;
         if !lock(&mut transaction, &append.asked, append.thread_id).await? {
@@ -211,8 +213,8 @@ impl Store {
         Ok(appended)
     }
 
-    /// Writes the first checkpoints of a thread that the transaction under way has created, and
-    /// that nobody else sees yet.
+    /// Writes the first checkpoints of a thread that the current transaction has created and that
+    /// is not visible to others yet.
     pub(in crate::store) async fn first_checkpoints(
         &self,
         transaction: &mut Lease,
@@ -227,6 +229,7 @@ impl Store {
                 update: Arc::new(update),
                 max_bytes: self.quotas.state_bytes,
                 changes: self.changes.clone(),
+                digests: self.digests.clone(),
                 _guard: None,
             };
             match run_one(transaction, &append).await? {
@@ -238,8 +241,8 @@ impl Store {
     }
 }
 
-/// The checkpoint's metadata as the reference server writes it for an update of state, except
-/// `thread_id`, which is added when it is read.
+/// The checkpoint's metadata, as on the reference server for an update of state, except
+/// `thread_id`, which is added on reading.
 fn metadata(head: &ThreadHead, update: &Update) -> serde_json::Value {
     let mut metadata = serde_json::json!({
         "user_id": update.user_id,
@@ -247,7 +250,7 @@ fn metadata(head: &ThreadHead, update: &Update) -> serde_json::Value {
         "step": head.parent.as_ref().map_or(-1, |parent| parent.step) + 1,
         "parents": {},
     });
-    // Metadata can be long; what is kept with each checkpoint must not be.
+    // Metadata can be long, but the part that is stored with each checkpoint must not be.
     let graph_id = head.graph_id.as_ref().filter(|graph_id| graph_id.len() <= MAX_GRAPH_ID);
     if let Some(fields) = metadata.as_object_mut() {
         let named = [("graph_id", graph_id), ("as_node", update.as_node.as_ref())];
@@ -257,7 +260,7 @@ fn metadata(head: &ThreadHead, update: &Update) -> serde_json::Value {
     metadata
 }
 
-/// A version 6 UUID of this moment. Its leading bits are the time, so ids sort by it.
+/// A version 6 UUID of this time. Its leading bits are the time, so ids sort by time.
 fn checkpoint_id_at(moment: DateTime<Utc>, counter: u16, node: [u8; 6]) -> Uuid {
     /// 100 ns intervals between 1582, where UUID time begins, and 1970.
     const GREGORIAN_OFFSET: i64 = 0x01B2_1DD2_1381_4000;
@@ -266,7 +269,7 @@ fn checkpoint_id_at(moment: DateTime<Utc>, counter: u16, node: [u8; 6]) -> Uuid 
     Uuid::new_v6(UuidTimestamp::from_gregorian_time(ticks, counter), &node)
 }
 
-/// The least checkpoint id of a moment, given in milliseconds since 1970.
+/// The least checkpoint id of a time in milliseconds since 1970.
 #[must_use]
 pub fn first_checkpoint_id_of(milliseconds: i64) -> Uuid {
     DateTime::from_timestamp_millis(milliseconds)

@@ -13,8 +13,9 @@ use crate::store::operation::Asked;
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index, later};
 
-/// Inserts the checkpoints of those threads that are as they were read, may still be seen, and are
-/// locked by nobody. Nobody waits here for a lock: all requests of the statement would.
+/// Inserts the checkpoints of the threads that have not changed since they were read, are visible,
+/// and are not locked. The statement does not wait for locks, because all of its requests would
+/// wait.
 pub(in crate::store) static INSERT: Statement = Statement::new(
     "state/insert",
     concat!(
@@ -99,33 +100,33 @@ pub(in crate::store) static INSERT: Statement = Statement::new(
 pub(super) struct NewCheckpoint<'a> {
     pub(super) asked: &'a Asked,
     pub(super) thread_id: Uuid,
-    /// When the thread was created, which tells it from a later one with the same id.
+    /// When the thread was created, which distinguishes it from a later one with the same id.
     pub(super) created_at: DateTime<Utc>,
-    /// How often its history was pruned when the parent was read.
+    /// The number of prunes of its history when the parent was read.
     pub(super) pruned: i64,
-    /// Its own number, the one after the thread's last.
+    /// Its own number, which follows the thread's last.
     pub(super) seq: i64,
     pub(super) moment: DateTime<Utc>,
     pub(super) checkpoint_ns: &'a str,
     pub(super) checkpoint_id: Uuid,
     pub(super) parent_checkpoint_id: Option<Uuid>,
     pub(super) metadata: serde_json::Value,
-    /// The number and the bytes of every channel's value, its own included.
+    /// The number and the bytes of every channel's value, including new ones.
     pub(super) channels: IndexMap<String, (i64, i64)>,
     pub(super) branch: i64,
     /// Branch, seq and end of the branches that it inherits from, nearest first.
     pub(super) ancestors: Vec<Ancestor>,
-    /// Where its messages begin and end, if it has any.
+    /// The begin and the end of its messages, if it has any.
     pub(super) messages: Option<(i64, i64)>,
     pub(super) state_bytes: i64,
     /// New values of channels.
     pub(super) values: &'a IndexMap<String, Raw>,
-    /// What is new among its messages.
+    /// The new rows of its messages.
     pub(super) rows: Vec<messages::Row<'a>>,
 }
 
 impl NewCheckpoint<'_> {
-    /// Bytes of JSON that it adds to what is stored.
+    /// Bytes of JSON that it adds.
     pub(super) fn new_bytes(&self) -> i64 {
         let values = self.values.values().map(|value| length(value.text()));
         let messages = self.rows.iter().filter_map(|row| row.message);
@@ -137,8 +138,8 @@ impl NewCheckpoint<'_> {
     }
 }
 
-/// Inserts checkpoints of different threads in one statement. Answers with the indexes of those that
-/// were inserted.
+/// Inserts checkpoints of different threads in one statement. Returns the indexes of the inserted
+/// ones.
 pub(super) async fn insert(
     lease: &mut Lease,
     new: &[&NewCheckpoint<'_>],
@@ -186,7 +187,7 @@ pub(super) async fn insert(
     Ok(inserted.iter().map(|row| index(row, "n")).collect::<Result<_, _>>()?)
 }
 
-/// The checkpoints with the numbers that they have in the statement.
+/// The checkpoints with their numbers in the statement.
 fn rows<'a, 'b>(
     new: &'a [&'b NewCheckpoint<'b>],
 ) -> impl Iterator<Item = (i64, &'b NewCheckpoint<'b>)> + 'a {

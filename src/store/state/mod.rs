@@ -1,8 +1,9 @@
-//! Operations on the state of threads: checkpoints and what their values are made of.
+//! Operations on the state of threads: checkpoints and the rows of their values.
 
 mod append;
 mod checkpoint;
 mod insert;
+mod pages;
 mod parent;
 mod progress;
 mod read;
@@ -20,14 +21,15 @@ pub use update::Update;
 
 pub(super) use progress::ReadProgress;
 pub(super) use read::ReadStates;
+pub(super) use storage::Measure;
 pub(super) use update::Append;
 
 /// The statements, for the tests that read all of them.
 #[cfg(test)]
 pub(super) mod statements {
     pub(in crate::store) use super::insert::INSERT;
+    pub(in crate::store) use super::pages::{READ, READ_ONE};
     pub(in crate::store) use super::parent::PARENT;
     pub(in crate::store) use super::progress::PROGRESS;
-    pub(in crate::store) use super::read::READ;
     pub(in crate::store) use super::storage::STORAGE;
 }

@@ -1,4 +1,4 @@
-//! What an update of state is written onto: the thread, and the parent checkpoint.
+//! Reads the thread and the parent checkpoint of an update of state.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,12 @@ use crate::messages::{self, Change, Plan, Refused, ids_to_look_up};
 use crate::store::Error;
 use crate::store::operation::{column, query};
 use crate::store::pool::Lease;
-use crate::store::sql::{Statement, index, later};
+use crate::store::sql::{Statement, index, later, visible_thread};
 
-/// Threads with the checkpoint that an update is written onto, and those of its messages that the
-/// update names.
+/// Threads with the parent checkpoint of an update, and those of its messages that the update
+/// names.
 ///
-/// No lock is taken: a checkpoint is inserted only if the thread is as it was read here.
+/// It takes no lock: a checkpoint is inserted only if the thread has not changed since.
 pub(in crate::store) static PARENT: Statement = Statement::new(
     "state/parent",
     concat!(
@@ -38,15 +38,9 @@ pub(in crate::store) static PARENT: Statement = Statement::new(
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[], $5::uuid[], $6::jsonb[])
         with ordinality as asked (
             tenant, filter, thread_id, checkpoint_ns, checkpoint_id, message_ids, n
-        )
-    cross join lateral (
-        select *
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and {visible}
-        offset 0
-    ) as thread
+        )",
+        visible_thread!(),
+        "
     left join lateral (
         select checkpoint.*, exists (
             select
@@ -98,18 +92,18 @@ pub(in crate::store) static PARENT: Statement = Statement::new(
     ),
 );
 
-/// A thread that is about to be written to, as it was at one moment.
+/// A snapshot of a thread before a write.
 #[derive(Debug)]
 pub(super) struct ThreadHead {
-    /// Tells the thread from a later one with the same id.
+    /// Distinguishes the thread from a later one with the same id.
     pub(super) created_at: DateTime<Utc>,
-    /// Checkpoints it has had.
+    /// The number of its last checkpoint.
     pub(super) last_seq: i64,
-    /// How often its history was pruned.
+    /// The number of prunes of its history.
     pub(super) pruned: i64,
-    /// Bytes of its state, history included.
+    /// Bytes of its state, including its history.
     pub(super) stored_bytes: i64,
-    /// Time of the next checkpoint: now, but later than the one before.
+    /// Time of the next checkpoint: now, but later than the previous one.
     pub(super) moment: DateTime<Utc>,
     pub(super) graph_id: Option<String>,
     /// Whether an agent writes its state.
@@ -117,27 +111,27 @@ pub(super) struct ThreadHead {
     pub(super) parent: Option<Parent>,
 }
 
-/// A branch that a checkpoint inherits messages from: its number, the newest seq that counts, and
-/// the position before which its messages end.
+/// A branch that a checkpoint inherits messages from: its number, the newest visible seq, and the
+/// end position of its messages.
 pub(super) type Ancestor = (i64, i64, i64);
 
-/// A checkpoint that is written onto.
+/// The parent of a new checkpoint.
 #[derive(Debug)]
 pub(super) struct Parent {
     pub(super) checkpoint_id: Uuid,
     pub(super) seq: i64,
     pub(super) branch: i64,
-    /// For each channel the number of the row that holds its value, and the bytes of that.
+    /// For each channel the number of the row with its value, and the bytes of the value.
     pub(super) channels: IndexMap<String, (i64, i64)>,
-    /// Where its messages begin and end, if it has any.
+    /// The begin and the end of its messages, if it has any.
     pub(super) messages: Option<(i64, i64)>,
     /// Branch, seq and end of the branches that it inherits from, nearest first.
     pub(super) ancestors: Vec<Ancestor>,
     pub(super) state_bytes: i64,
     pub(super) step: i64,
-    /// Whether its branch goes on behind it.
+    /// Whether its branch has later checkpoints.
     pub(super) is_followed: bool,
-    /// Those of its messages that the update names, by id, with their positions.
+    /// The messages that the update names, by id, with their positions.
     named: HashMap<String, (i64, Raw)>,
 }
 
@@ -178,7 +172,7 @@ impl ThreadHead {
     }
 }
 
-/// The ids whose presence decides what an update does. `None`: there are none.
+/// The ids on whose presence the effect of an update depends. `None`: there are none.
 fn named(changes: Option<&[Change]>) -> Option<Json<Vec<&str>>> {
     let ids = ids_to_look_up(changes.unwrap_or_default());
     (!ids.is_empty()).then_some(Json(ids))
@@ -211,7 +205,7 @@ impl Parent {
     }
 }
 
-/// What an update does to the messages of its parent, and by how many bytes they grow.
+/// The effect of an update on the messages of its parent, and the bytes by which they grow.
 pub(super) fn plan<'a>(
     changes: &'a [Change],
     parent: Option<&Parent>,
@@ -223,7 +217,7 @@ pub(super) fn plan<'a>(
     let stored: HashMap<_, _> =
         named.values().map(|(position, message)| (*position, message.text())).collect();
     let mut growth = 0;
-    // Clients that send the whole conversation each time must not make it grow each time.
+    // So that the thread does not grow if a client sends the whole conversation each time.
     plan.rows.retain(|row| {
         let (before, after) = (
             stored.get(&row.position).copied(),
@@ -235,7 +229,7 @@ pub(super) fn plan<'a>(
     Ok((plan, growth))
 }
 
-/// Bytes that a message takes in a list.
+/// Bytes of a message in a list.
 fn listed(message: Option<&str>) -> i64 {
     message.map_or(0, |message| i64::try_from(message.len() + 1).unwrap_or(i64::MAX))
 }

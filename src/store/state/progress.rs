@@ -1,4 +1,4 @@
-//! Where a thread's sequence of checkpoints stands.
+//! The progress of a thread's sequence of checkpoints.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::store::sql::{Statement, index};
 use crate::store::{Channels, Error, Store};
 use crate::time::Timestamp;
 
-/// Where threads stand.
+/// The progress of threads.
 pub(in crate::store) static PROGRESS: Statement = Statement::new(
     "state/progress",
     "
@@ -24,20 +24,20 @@ pub(in crate::store) static PROGRESS: Statement = Statement::new(
         and {visible}",
 );
 
-/// Where a thread's sequence of checkpoints stands.
+/// The progress of a thread's sequence of checkpoints.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
-    /// Tells the thread from a later one with the same id.
+    /// Distinguishes the thread from a later one with the same id.
     pub created_at: Timestamp,
     /// When its newest checkpoint was written; without any, when the thread was created.
     pub state_updated_at: Timestamp,
-    /// How many checkpoints it has had.
+    /// The number of its last checkpoint.
     pub last_seq: i64,
     /// Whether an agent writes its state.
     pub is_agents: bool,
 }
 
-/// A thread to ask about.
+/// A thread whose progress is read.
 #[derive(Debug)]
 pub(in crate::store) struct ReadProgress {
     asked: Asked,
@@ -75,7 +75,7 @@ impl Operation for ReadProgress {
 }
 
 impl Store {
-    /// Where a thread's sequence of checkpoints stands. `None`: there is no such thread.
+    /// The progress of a thread's sequence of checkpoints. `None`: there is no such thread.
     pub async fn progress(
         &self,
         scope: &Scope,
@@ -87,7 +87,8 @@ impl Store {
         let Some(mut progress) = progress.filter(|progress| progress.is_agents) else {
             return Ok(progress);
         };
-        // The agent's checkpoints are counted by the time in their ids, which its own clock made.
+        // An agent's checkpoints are ordered by the time in their ids, which comes from the agent's
+        // clock.
         let newest = self.newest_agent_states(&asked, &[thread_id], &Channels::None, LIGHT).await?;
         progress.last_seq = 0;
         for (_, state) in newest.unwrap_or_default() {

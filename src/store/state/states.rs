@@ -1,4 +1,4 @@
-//! Putting the values of checkpoints together from the rows that they are made of.
+//! Assembles the values of checkpoints from their rows.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,31 @@ use uuid::Uuid;
 use super::checkpoint::{Channels, Checkpoint};
 use super::parent::Ancestor;
 use super::texts::Texts;
-use crate::json::Raw;
+use crate::json::{Object, Raw};
 use crate::messages::CHANNEL as MESSAGES;
+use crate::store::sql::state::read_values;
 use crate::time::Timestamp;
 
+/// The checkpoint of a row, with the values in it. `None`: there is none.
+pub(super) fn state(row: &PgRow, thread_id: Uuid) -> Result<Option<Checkpoint>, sqlx::Error> {
+    let Some(checkpoint_id) = row.try_get("checkpoint_id")? else { return Ok(None) };
+    Ok(Some(Checkpoint {
+        checkpoint_id,
+        parent_checkpoint_id: row.try_get("parent_checkpoint_id")?,
+        seq: row.try_get("seq")?,
+        created_at: row.try_get("created_at")?,
+        metadata: with_thread_id(row.try_get("metadata")?, thread_id),
+        values: read_values(row)?,
+        run: None,
+    }))
+}
+
 /// The checkpoints of a page, with the values of these channels.
-pub(super) fn states(row: &PgRow, channels: &Channels) -> Result<Vec<Checkpoint>, sqlx::Error> {
+pub(super) fn states(
+    row: &PgRow,
+    thread_id: Uuid,
+    channels: &Channels,
+) -> Result<Vec<Checkpoint>, sqlx::Error> {
     let ids: Vec<Uuid> = list(row, "checkpoint_ids")?;
     let parents: Vec<Option<Uuid>> = list(row, "parents")?;
     let seqs: Vec<i64> = list(row, "seqs")?;
@@ -32,19 +51,38 @@ pub(super) fn states(row: &PgRow, channels: &Channels) -> Result<Vec<Checkpoint>
             parent_checkpoint_id: parent,
             seq,
             created_at,
-            metadata,
+            metadata: with_thread_id(metadata, thread_id),
             values: (*channels != Channels::None).then(|| rows.values(seq, source, channels)),
             run: None,
         })
         .collect())
 }
 
-/// What a checkpoint says about where its values are.
+/// A checkpoint's metadata as the API shows it. The thread is not stored in it, because a copy would have to
+/// rewrite it.
+fn with_thread_id(metadata: Raw, thread_id: Uuid) -> Raw {
+    const KEY: &str = "thread_id";
+    let text = metadata.text();
+    let members = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    match members {
+        Some("") => Raw::stored(format!("{{\"{KEY}\":\"{thread_id}\"}}")),
+        Some(members) if !members.contains(KEY) => {
+            Raw::stored(format!("{{{members},\"{KEY}\":\"{thread_id}\"}}"))
+        }
+        _ => {
+            let Ok(mut members) = metadata.parse::<Object>() else { return metadata };
+            members.insert(KEY, Raw::from(thread_id.to_string().as_str()));
+            Raw::stored(members.to_text())
+        }
+    }
+}
+
+/// The references of a checkpoint to the rows of its values.
 struct Source {
-    /// For each channel the number of the row that holds its value, and the bytes of that.
+    /// For each channel the number of the row with its value, and the bytes of the value.
     channels: IndexMap<String, (i64, i64)>,
     branch: i64,
-    /// Where its messages begin and end, if it has any.
+    /// The begin and the end of its messages, if it has any.
     messages: Option<(i64, i64)>,
     /// Branch, seq and end of the branches that it inherits from.
     ancestors: Vec<Ancestor>,
@@ -67,7 +105,7 @@ fn sources(row: &PgRow) -> Result<Vec<Source>, sqlx::Error> {
         .collect())
 }
 
-/// The rows that the values of a page are made of.
+/// The rows of the values of a page.
 struct Rows<'r> {
     /// By position, then by seq.
     messages: Vec<Message<'r>>,
@@ -130,7 +168,7 @@ impl<'r> Rows<'r> {
         Raw::stored(text)
     }
 
-    /// The messages of a checkpoint: of each position the newest version that it shows.
+    /// The messages of a checkpoint: the newest visible version at each position.
     fn visible<'a>(
         &'a self,
         seq: i64,
@@ -162,9 +200,27 @@ fn begin_item(text: &mut String, opening: char) {
 }
 
 /// A list in a column; null is empty.
-fn list<'r, T>(row: &'r PgRow, column: &str) -> Result<Vec<T>, sqlx::Error>
+pub(super) fn list<'r, T>(row: &'r PgRow, column: &str) -> Result<Vec<T>, sqlx::Error>
 where
     Option<Vec<T>>: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {
     Ok(row.try_get::<Option<Vec<T>>, _>(column)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_shown_with_the_thread_that_it_is_of() {
+        let id = Uuid::nil();
+        for (stored, shown) in [
+            ("{}", format!(r#"{{"thread_id":"{id}"}}"#)),
+            (r#"{"step":1}"#, format!(r#"{{"step":1,"thread_id":"{id}"}}"#)),
+            (r#"{"a":"thread_id"}"#, format!(r#"{{"a":"thread_id","thread_id":"{id}"}}"#)),
+            (r#"{"thread_id":7,"a":[1]}"#, format!(r#"{{"thread_id":"{id}","a":[1]}}"#)),
+        ] {
+            assert_eq!(with_thread_id(Raw::stored(stored), id).text(), shown);
+        }
+    }
 }

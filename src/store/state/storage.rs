@@ -1,8 +1,8 @@
-//! How much room a thread's state takes.
+//! The size of a thread's state.
 //!
-//! A row counts with what Postgres stores of its columns, compressed if they are, and with the bytes
-//! that every row of its table has. Nothing of a value is read for that, however long it is: Postgres
-//! says what it takes from where it points to it.
+//! A row counts with the stored size of its columns, compressed if they are, and with the fixed
+//! size of a row of its table. No value is read for that, however long it is: its size is in the
+//! pointer to it.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -11,25 +11,22 @@ use crate::authz::Scope;
 use crate::json::Raw;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::Lease;
-use crate::store::sql::{Statement, index};
+use crate::store::sql::{Statement, index, visible_thread};
 use crate::store::{Error, Store};
 
-/// What the state of threads takes.
+/// The sizes of the state of threads.
 pub(in crate::store) static STORAGE: Statement = Statement::new(
     "state/storage",
-    "
-    select asked.n, thread.agent_thread_id is not null as is_agents, checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
-        channels.by_channel, channels.count as values, channels.bytes as value_bytes
+    concat!(
+        "
+    select asked.n, thread.agent_thread_id is not null as is_agents,
+        checkpoints.count as checkpoints, checkpoints.bytes as checkpoint_bytes,
+        channels.by_channel, channels.count as values, channels.bytes as value_bytes,
+        0::bigint as writes, 0::bigint as write_bytes
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
-        with ordinality as asked (tenant, filter, thread_id, n)
-    cross join lateral (
-        select *
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and {visible}
-        offset 0
-    ) as thread
+        with ordinality as asked (tenant, filter, thread_id, n)",
+        visible_thread!(),
+        "
     cross join lateral (
         select count(*), coalesce(sum(
             160 + pg_column_size(checkpoint.checkpoint_ns) + pg_column_size(checkpoint.metadata)
@@ -62,15 +59,16 @@ pub(in crate::store) static STORAGE: Statement = Statement::new(
             where message.tenant = asked.tenant and message.thread_id = asked.thread_id
             having count(*) > 0
         ) as channel
-    ) as channels",
+    ) as channels"
+    ),
 );
 
-/// Rows and bytes of a thread's state, as Postgres stores them, compression included.
+/// Rows and bytes of a thread's state as stored, including compression.
 #[derive(Debug)]
 pub struct Storage {
     /// Checkpoints.
     pub checkpoints: i64,
-    /// Bytes of the rows that say what each checkpoint shows.
+    /// Bytes of the rows of checkpoints.
     pub checkpoint_bytes: i64,
     /// `{"<channel>": {"count": rows, "bytes": bytes}}`.
     pub by_channel: Raw,
@@ -88,9 +86,11 @@ pub struct Storage {
 
 /// A thread to measure.
 #[derive(Debug)]
-struct Measure {
-    asked: Asked,
-    thread_id: Uuid,
+pub(in crate::store) struct Measure {
+    /// The statement for its tables.
+    pub(in crate::store) statement: &'static Statement,
+    pub(in crate::store) asked: Asked,
+    pub(in crate::store) thread_id: Uuid,
 }
 
 impl Operation for Measure {
@@ -106,7 +106,7 @@ impl Operation for Measure {
         measures: &[&Measure],
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = measures.first() else { return Ok(Vec::new()) };
-        let query = query(&STORAGE, &first.asked, measures)
+        let query = query(first.statement, &first.asked, measures)
             .bind(column(measures, |measure| measure.thread_id));
         let mut answers: Vec<_> = measures.iter().map(|_| Ok(None)).collect();
         for row in lease.fetch_all(query).await? {
@@ -117,8 +117,8 @@ impl Operation for Measure {
                     by_channel: row.try_get("by_channel")?,
                     values: row.try_get("values")?,
                     value_bytes: row.try_get("value_bytes")?,
-                    writes: 0,
-                    write_bytes: 0,
+                    writes: row.try_get("writes")?,
+                    write_bytes: row.try_get("write_bytes")?,
                     is_agents: row.try_get("is_agents")?,
                 }));
             }
@@ -128,10 +128,10 @@ impl Operation for Measure {
 }
 
 impl Store {
-    /// What a thread's state takes. `None`: there is no such thread.
+    /// The size of a thread's state. `None`: there is no such thread.
     pub async fn storage(&self, scope: &Scope, thread_id: Uuid) -> Result<Option<Storage>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
-        let measure = Measure { asked: asked.clone(), thread_id };
+        let measure = Measure { statement: &STORAGE, asked: asked.clone(), thread_id };
         let own = self.run_alone(&measure).await?;
         match own {
             Some(own) if own.is_agents => {

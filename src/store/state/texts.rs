@@ -1,4 +1,4 @@
-//! Arrays of texts, read without a copy of each.
+//! Arrays of texts, parsed without a copy of each.
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgTypeInfo, PgValueRef};
@@ -14,8 +14,8 @@ impl Type<Postgres> for Texts<'_> {
     }
 }
 
-/// Reads the binary form: the number of dimensions, a flag, the type, length and first index of the
-/// dimension, then each item behind its length.
+/// Parses the binary form: the number of dimensions, a flag, the type, length and first index of
+/// the dimension, then each item after its length.
 impl<'r> Decode<'r, Postgres> for Texts<'r> {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
         let mut reader = Reader(value.as_bytes()?);
@@ -31,7 +31,7 @@ impl<'r> Decode<'r, Postgres> for Texts<'r> {
         reader.take(4)?;
         let item = |_| match usize::try_from(reader.number()?) {
             Ok(bytes) => Ok(Some(std::str::from_utf8(reader.take(bytes)?)?)),
-            // A length of -1 stands for null.
+            // A length of -1 means null.
             Err(_) => Ok(None),
         };
         (0..length).map(item).collect::<Result<_, BoxDynError>>().map(Texts)

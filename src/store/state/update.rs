@@ -1,4 +1,4 @@
-//! Updates of state, as they are asked for.
+//! Updates of state.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::json::Raw;
 use crate::messages::Change;
 use crate::store::changes::Changes;
+use crate::store::due::Due;
 use crate::store::keyed_lock::Guard;
 use crate::store::operation::Asked;
 
@@ -20,11 +21,11 @@ pub struct Update {
     pub checkpoint_id: Option<Uuid>,
     /// New values of channels.
     pub channels: IndexMap<String, Raw>,
-    /// What happens to `messages`; `None` if the update does not speak of them.
+    /// The changes of `messages`; `None` if the update has none.
     pub messages: Option<Vec<Change>>,
-    /// The node that the client says it writes as.
+    /// The node that the client names as the writer.
     pub as_node: Option<String>,
-    /// Who writes.
+    /// The user who writes.
     pub user_id: String,
 }
 
@@ -46,9 +47,10 @@ pub(in crate::store) struct Append {
     pub(super) asked: Asked,
     pub(super) thread_id: Uuid,
     pub(super) update: Arc<Update>,
-    /// Bytes of state that the thread may have. `None`: any number.
+    /// Maximum bytes of the thread's state. `None`: no limit.
     pub(super) max_bytes: Option<i64>,
     pub(super) changes: Changes,
-    /// Held until it is done: no two updates of one thread share a statement.
+    pub(super) digests: Due,
+    /// Held until the update is done, so that no two updates of one thread share a statement.
     pub(super) _guard: Option<Arc<Guard<(Uuid, i64)>>>,
 }

@@ -1,8 +1,8 @@
-//! `tests/statements.sql`: the text of every statement, to be read from top to bottom.
+//! Writes `tests/statements.sql`, the text of every statement, for reading from top to bottom.
 //!
-//! The first part has the conditions of the filters, the second every statement whole, as the
-//! program's own policy asks it of one Postgres. The third has every other text as its difference
-//! to that one.
+//! The first part has the conditions of the filters. The second has the whole text of every
+//! statement under the default policy on one Postgres. The third has every other text as a
+//! difference to that.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::{Text, filters, texts};
 use crate::store::sql::condition::Condition;
 
-/// `UPDATE_STATEMENTS=1 cargo test --lib statements` writes the file anew.
+/// `UPDATE_STATEMENTS=1 cargo test --lib statements` rewrites the file.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "not a setting of the program")]
 fn the_committed_statements_are_those_of_the_code() {
@@ -72,7 +72,7 @@ fn dedented(sql: &str) -> String {
 /// The lines that are only in one of two texts.
 fn difference(one: &str, other: &str) -> String {
     let (one, other): (Vec<_>, Vec<_>) = (one.lines().collect(), other.lines().collect());
-    // Of each pair of ends the number of lines that they have in common.
+    // For each pair of suffixes the number of common lines.
     let mut common = vec![vec![0; other.len() + 1]; one.len() + 1];
     for (i, left) in one.iter().enumerate().rev() {
         for (j, right) in other.iter().enumerate().rev() {

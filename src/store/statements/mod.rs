@@ -1,5 +1,5 @@
-//! All statements, in every form and for every shape of filter: their texts in one file for people,
-//! and the rules that each of them keeps.
+//! All statements, in every form and for every shape of filter: their texts in one file for
+//! readers, and the rules for each of them.
 
 mod document;
 #[cfg(feature = "embedded")]
@@ -8,24 +8,27 @@ mod references;
 mod rules;
 
 use super::agent::statements::*;
-use super::criteria::Criteria;
+use super::criteria::{AgentsValues, Criteria};
+use super::digest::statements::*;
 use super::sql::condition::Condition;
 use super::sql::{Form, Holes, Order, Statement};
 use super::state::statements::*;
+use super::thread::ERASE_THREAD;
 use super::threads::statements::*;
 use super::threads::{Behind, Page, SortKey};
 use super::{changes, runs, schema, thread_lock};
 use crate::authz::Filter;
 use crate::json::{Object, Raw};
-use crate::store::Status;
+use crate::store::{Comparison, Field, Filter as SearchFilter, Status, Test, Time};
+use crate::text::Query;
 
-/// A statement, and what its holes are filled with.
+/// A statement, and the contents of its holes.
 pub(super) type Listed = (&'static Statement, Kind);
 
-/// What a statement is about.
+/// The subject of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It has no holes, and takes one row of parameters.
+    /// A statement without holes, with one row of parameters.
     Fixed,
     /// New threads of one tenant each.
     OfOwn,
@@ -33,10 +36,12 @@ pub(super) enum Kind {
     OfThreads,
     /// All threads of a caller.
     OfMany,
-    /// Those that meet conditions.
+    /// The threads that meet conditions.
     Search,
-    /// Those of the newest that do.
+    /// The newest threads that meet conditions.
     SearchRecent,
+    /// The threads that meet conditions, joined with their digests.
+    Find,
     /// Checkpoints of threads, in one of two directions.
     States,
 }
@@ -45,25 +50,31 @@ pub(super) enum Kind {
 pub(super) struct Text {
     /// The statement's name.
     pub(super) name: &'static str,
-    /// What it is a text for.
+    /// The case of the text.
     pub(super) case: String,
-    /// Whether the document has it, and not only the tests.
+    /// Whether the document contains it, in addition to the tests.
     pub(super) is_shown: bool,
     pub(super) form: Form,
     pub(super) sql: String,
 }
 
-/// Every statement of the store, in an order for people.
+/// Every statement of the store, in an order for readers.
 pub(super) fn statements() -> Vec<Listed> {
-    use Kind::{Fixed, OfMany, OfOwn, OfThreads, Search, SearchRecent, States};
+    use Kind::{Find, Fixed, OfMany, OfOwn, OfThreads, Search, SearchRecent, States};
     let fixed = |statements: &'static [Statement]| statements.iter().map(|one| (one, Fixed));
     let mut all = vec![
         (&CREATE, OfOwn),
         (&GET, OfThreads),
         (&PATCH, OfThreads),
         (&SEARCH, Search),
+        (&LIST, Search),
         (&SEARCH_RECENT, SearchRecent),
+        (&SEARCH_OWN, SearchRecent),
         (&COUNT, Search),
+        (&FIND, Find),
+        (&COUNT_FOUND, Find),
+        (&STALE, OfMany),
+        (&OF_PAGE, OfThreads),
         (&LOCK_OWNER, Fixed),
         (&COUNT_UP_TO, OfMany),
         (&TENANTS, Fixed),
@@ -88,12 +99,17 @@ pub(super) fn statements() -> Vec<Listed> {
         (&PARENT, OfThreads),
         (&INSERT, OfThreads),
         (&READ, States),
+        (&READ_ONE, OfThreads),
         (&PROGRESS, OfThreads),
         (&STORAGE, OfThreads),
         (&runs::BEGIN, OfThreads),
         (&runs::RECORD, OfThreads),
         (&runs::KNOWN, OfThreads),
         (&runs::FORGET, OfThreads),
+        (&READ_SOURCES, Fixed),
+        (&WRITE, Fixed),
+        (&NEXT, Fixed),
+        (&FORGET_SOURCES, Fixed),
         (&changes::RECHECK_ALL, Fixed),
         (&changes::NOTIFY, Fixed),
         (&schema::PING, Fixed),
@@ -120,7 +136,6 @@ pub(super) fn statements() -> Vec<Listed> {
         &AGENT_ID,
         &BURY,
         &FORGET_ENTRY,
-        &ERASE_ROW,
         &HAS_DELTAS,
         &KEEP_LATEST,
         &LINK_COPY,
@@ -146,14 +161,14 @@ pub(super) fn filters() -> Vec<(&'static str, Option<Filter>)> {
     ]
 }
 
-/// The texts of all statements: those of the default policy first.
+/// The texts of all statements, those of the default policy first.
 pub(super) fn texts() -> Vec<Text> {
     let mut texts: Vec<Text> = Vec::new();
     for (filter_name, filter) in filters() {
         for form in [Form::Batch, Form::OneTenant, Form::Single, Form::AllTenants] {
             for (statement, kind) in statements() {
                 for (case, sql) in cases(statement, kind, form, filter.as_ref()) {
-                    // Most filters change nothing in statements without a hole for one.
+                    // Filters do not change statements without a hole for them.
                     if texts.iter().any(|text| text.name == statement.name && text.sql == sql) {
                         continue;
                     }
@@ -163,9 +178,17 @@ pub(super) fn texts() -> Vec<Text> {
                         Form::Single => "one request",
                         Form::AllTenants => "requests without a tenant",
                     };
-                    // What a search asks for looks the same beside every filter.
-                    let is_first = filter_name == filters()[0].0 && form == Form::Batch;
-                    let is_shown = case.is_empty() || is_first;
+                    // The conditions of a search are the same under every filter.
+                    let is_first = filter_name == filters()[0].0;
+                    let is_shared = form == Form::Batch;
+                    // Most searches also look the same if they are planned for their values.
+                    let is_alone = match kind {
+                        Kind::Search => case == "; by metadata",
+                        Kind::Find => ["; by words", "; by the title", "; by Title, descending"]
+                            .contains(&case.as_str()),
+                        _ => false,
+                    };
+                    let is_shown = case.is_empty() || is_first && (is_shared || is_alone);
                     let case = format!("{filter_name}; {form_name}{case}");
                     texts.push(Text { name: statement.name, case, is_shown, form, sql });
                 }
@@ -175,7 +198,7 @@ pub(super) fn texts() -> Vec<Text> {
     texts
 }
 
-/// The texts of a statement in a form, each with what is special about it. None: it has none.
+/// The texts of a statement in a form, each with its case. Empty: it has none.
 fn cases(
     statement: &Statement,
     kind: Kind,
@@ -183,11 +206,12 @@ fn cases(
     filter: Option<&Filter>,
 ) -> Vec<(String, String)> {
     let visible = Condition::of_filter(filter).text;
-    let is_searched = matches!(kind, Kind::Search | Kind::SearchRecent | Kind::OfMany);
+    let is_searched = matches!(kind, Kind::Search | Kind::Find | Kind::SearchRecent | Kind::OfMany);
     let has_form = match (kind, form) {
         (Kind::Fixed, _) => form == Form::Batch,
-        // A search among the newest is never planned for its values.
-        (Kind::SearchRecent, Form::Single | Form::AllTenants) => false,
+        // A search among the newest is never planned for its values, and one with digests always is.
+        (Kind::SearchRecent, Form::Single | Form::AllTenants)
+        | (Kind::Find, Form::Batch | Form::OneTenant) => false,
         (_, Form::Single | Form::AllTenants) => is_searched,
         _ => true,
     };
@@ -209,15 +233,24 @@ fn cases(
                 })
                 .into()
         }
-        Kind::Search | Kind::SearchRecent => {
-            let all_orders = orders();
+        Kind::Search | Kind::SearchRecent | Kind::Find => {
+            let all_orders = orders(kind);
             let mut found = Vec::new();
-            for (criteria_name, criteria) in criteria() {
-                // An order changes the same in every search.
-                let is_every = kind == Kind::Search && criteria_name.is_empty();
+            let about_digests = |criteria: &Criteria| criteria.is_about_digests();
+            let asked = criteria()
+                .into_iter()
+                .filter(|(_, criteria)| kind == Kind::Find || !about_digests(criteria));
+            for (criteria_name, criteria) in asked {
+                // An order changes every search in the same way.
+                let is_every = kind != Kind::SearchRecent && criteria_name.is_empty();
                 let orders = if is_every { all_orders.len() } else { 1 };
                 for (order_name, order) in all_orders.iter().take(orders) {
-                    let criteria = Condition::criteria(&criteria, form == Form::Single, &[]).text;
+                    let no_agents = AgentsValues::default();
+                    let criteria = match kind {
+                        Kind::Find => Condition::criteria_with_digests(&criteria, &no_agents, "{}"),
+                        _ => Condition::criteria(&criteria, form == Form::Single, &no_agents),
+                    };
+                    let criteria = criteria.text;
                     let holes =
                         Holes { criteria: Some(criteria), order: Some(*order), ..holes.clone() };
                     found.push((format!("{criteria_name}{order_name}"), render(holes)));
@@ -229,16 +262,18 @@ fn cases(
 }
 
 /// The orders of a search.
-fn orders() -> Vec<(String, Order)> {
+fn orders(kind: Kind) -> Vec<(String, Order)> {
     let keys = [
         SortKey::UpdatedAt,
         SortKey::CreatedAt,
         SortKey::StateUpdatedAt,
         SortKey::Status,
         SortKey::ThreadId,
+        SortKey::Title,
+        SortKey::LastMessageAt,
     ];
     let mut orders = Vec::new();
-    for sort_by in keys {
+    for sort_by in keys.into_iter().filter(|key| kind == Kind::Find || !key.is_of_digest()) {
         for ascending in [false, true] {
             let behind = None::<Behind>;
             let page = Page { behind, limit: 10, offset: 0, sort_by, ascending };
@@ -260,12 +295,27 @@ fn criteria() -> Vec<(&'static str, Criteria)> {
     let values = object(r#"{"n": 1, "messages": [{"content": "hello"}]}"#);
     let (ids, status) = (vec![uuid::Uuid::nil()], Some(Status::Idle));
     let none = Criteria::default;
+    let of = |field: Field, test: Test| SearchFilter::Field(field, test);
+    let path = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let filter = SearchFilter::Any(vec![
+        of(Field::Metadata(path(&["a", "b"])), Test::In(vec![Raw::from("x")])),
+        SearchFilter::Not(Box::new(of(Field::Values(path(&["n"])), Test::Equal(Raw::from("x"))))),
+        of(
+            Field::Time(Time::UpdatedAt),
+            Test::Compare(Comparison::Less, Raw::from("2026-11-01T00:00:00Z")),
+        ),
+    ]);
+    let words = Query::read("hello \"two words\" -not").unwrap();
+    let titled = of(Field::Title, Test::Equal(Raw::from("x")));
     vec![
         ("", none()),
         ("; by metadata", Criteria { metadata: metadata.clone(), ..none() }),
         ("; by values", Criteria { values: Some(values.clone()), ..none() }),
         ("; by status", Criteria { status, ..none() }),
         ("; by ids", Criteria { ids: ids.clone(), ..none() }),
-        ("; by all of these", Criteria { metadata, values: Some(values), status, ids }),
+        ("; by all of these", Criteria { metadata, values: Some(values), status, ids, ..none() }),
+        ("; by a filter", Criteria { filter: Some(filter), ..none() }),
+        ("; by words", Criteria { query: Some(words), ..none() }),
+        ("; by the title", Criteria { filter: Some(titled), ..none() }),
     ]
 }

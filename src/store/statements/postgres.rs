@@ -1,4 +1,4 @@
-//! What Postgres says of the statements.
+//! Checks of the statements by Postgres.
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _,
@@ -9,7 +9,7 @@ use super::texts;
 use crate::store::migrate;
 use crate::test_postgres::test_cluster;
 
-/// The tables of an agent, as far as statements know them.
+/// The tables of an agent, with the columns that statements use.
 const AGENT: &str = "
     create table public.checkpoints (
         thread_id text, checkpoint_ns text, checkpoint_id text, parent_checkpoint_id text, type text,
@@ -47,7 +47,7 @@ async fn postgres_prepares_every_statement() {
     connection.close().await.unwrap();
 }
 
-/// An engine that splits a statement would run a volatile function on each of its nodes.
+/// An engine that splits a statement would call a volatile function on each of its nodes.
 #[tokio::test]
 async fn no_write_calls_a_volatile_function() {
     let mut connection = connection().await;

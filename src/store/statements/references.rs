@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) table: String,
-    /// What its `tenant` equals. For rows that are inserted: the word `inserted`, if they have one.
+    /// The expressions that its `tenant` equals. For inserted rows: the word `inserted`, if they
+    /// have one.
     pub(super) tenants: BTreeSet<String>,
     /// The same for `thread_id`.
     pub(super) thread_ids: BTreeSet<String>,
@@ -35,7 +36,7 @@ pub(super) fn references(sql: &str) -> Vec<Reference> {
             Some(word) if word == "as" => tokens[at + 2].as_str(),
             _ => table,
         };
-        // Conditions of the same query, not of one around it or within it.
+        // Conditions of the same query, not of outer or inner ones.
         let own: Vec<_> =
             tokens.iter().zip(&groups).filter(|(_, group)| **group == groups[at]).collect();
         let own: Vec<_> = own.into_iter().map(|(token, _)| token.as_str()).collect();
@@ -54,7 +55,7 @@ pub(super) fn references(sql: &str) -> Vec<Reference> {
 }
 
 #[cfg(feature = "embedded")]
-/// Names of what a text calls: identifiers before an opening parenthesis.
+/// The functions that a text calls: identifiers before an opening parenthesis.
 pub(super) fn calls(sql: &str) -> BTreeSet<String> {
     let tokens = tokens(sql);
     let is_name = |token: &String| token.starts_with(|first: char| first.is_ascii_lowercase());
@@ -87,9 +88,9 @@ fn tokens(sql: &str) -> Vec<String> {
     tokens
 }
 
-/// For each token the query that it belongs to: the innermost parentheses with a query in them, up to
-/// a `union`. Parentheses around conditions belong to the query around them only if nothing in them
-/// could be left out, so what is in an `or` does not count.
+/// For each token the query that it belongs to: the innermost parentheses with a query in them, up
+/// to a `union`. Parentheses around conditions belong to the query around them only if all of their
+/// contents are required, so conditions in an `or` do not count.
 fn groups(tokens: &[String]) -> Vec<usize> {
     let mut groups = Vec::with_capacity(tokens.len());
     let (mut open, mut next) = (vec![0], 1);

@@ -1,4 +1,4 @@
-//! What every statement keeps to, read from its text.
+//! The rules for every statement, checked on its text.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,24 +8,30 @@ use super::references::references;
 use super::{statements, texts};
 use crate::store::sql::Form;
 
-/// Statements about the threads of a tenant, whichever they are.
-const OF_A_TENANT: [&str; 5] = [
+/// Statements about any threads of a tenant.
+const OF_A_TENANT: [&str; 10] = [
     "threads/search",
+    "threads/list",
     "threads/search_recent",
+    "threads/search_own",
     "threads/count",
     "threads/quota",
+    "threads/find",
+    "threads/count_found",
+    "digest/stale",
     "agent/candidates",
 ];
 
-/// Statements that look at the threads of all tenants, and why they may.
-const OF_ALL_TENANTS: [(&str, &str); 4] = [
+/// Statements that read the threads of all tenants, with the reasons.
+const OF_ALL_TENANTS: [(&str, &str); 5] = [
+    ("digest/next", "the task that keeps digests, whose work nobody waits for"),
     ("threads/expired", "the sweeper, whose work nobody waits for"),
     ("schema/ping", "reads no row"),
     ("agent/unsettled", "finds what agents have written, for nobody"),
     ("agent/settled", "keeps what was found, each row by its tenant"),
 ];
 
-/// What a tenant is compared with: a parameter, or the column of the request's row.
+/// Whether a tenant is compared with a parameter or with the column of the request's row.
 fn is_known(tenant: &str, form: Form) -> bool {
     let is_parameter = tenant.starts_with('$');
     let is_column = ["asked.tenant", "mine.tenant", "inserted"].contains(&tenant);
@@ -44,7 +50,8 @@ fn every_reference_to_a_table_has_its_tenant_and_its_thread() {
             match reference.table.as_str() {
                 // Its key is the thread id alone.
                 "thread_directory" => assert!(has_thread, "{what}"),
-                "thread" | "checkpoint" | "channel_value" | "message" | "run" => {
+                "thread" | "checkpoint" | "channel_value" | "message" | "run" | "digest"
+                | "digest_text" => {
                     let tenants = &reference.tenants;
                     assert!(!tenants.is_empty(), "{what}");
                     assert!(tenants.iter().all(|tenant| is_known(tenant, text.form)), "{what}");
@@ -52,7 +59,7 @@ fn every_reference_to_a_table_has_its_tenant_and_its_thread() {
                         reference.table == "thread" && OF_A_TENANT.contains(&text.name);
                     assert!(has_thread || is_of_tenant, "{what}");
                 }
-                // Of agents, whose tables know no tenant: the row of a thread that may be seen leads to them.
+                // Agents' tables have no tenant: they are reached by the row of a visible thread.
                 name if name.starts_with("agent_") => {}
                 _ => panic!("an unknown table: {what}"),
             }
@@ -60,7 +67,7 @@ fn every_reference_to_a_table_has_its_tenant_and_its_thread() {
     }
 }
 
-/// Where tables are split, a text that serves one tenant names it as a parameter everywhere.
+/// A text for split tables and one tenant contains the tenant as a parameter everywhere.
 #[test]
 fn a_statement_of_one_tenant_compares_with_its_parameter_only() {
     let of_one = texts().into_iter().filter(|text| text.form == Form::OneTenant);
@@ -75,7 +82,7 @@ fn a_statement_of_one_tenant_compares_with_its_parameter_only() {
     assert!(read > 50, "{read}");
 }
 
-/// The statements are listed by hand. This finds those that are not.
+/// The statements are listed by hand. This test finds missing ones.
 #[test]
 fn every_statement_is_listed() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");

@@ -30,8 +30,7 @@ pub(in crate::store) static LOCK_SOURCE: Statement = Statement::new(
 );
 
 /// The copy of a thread's row. Rows of state never change, so those with a `seq` up to `last_seq`
-/// are the thread as it was, whatever was written since, and whether or not the parts of a
-/// statement see one moment.
+/// are a snapshot of the thread, even after later writes and across statements.
 pub(in crate::store) static COPY: Statement = Statement::new(
     "threads/copy",
     concat!(
@@ -92,10 +91,10 @@ impl Store {
     /// Copies a thread with its state and history to `new`, for `owner`. `None`: there is no such
     /// thread.
     ///
-    /// The keys of the new metadata go over those of the original. Checkpoints keep their ids. The
-    /// copy has its own timestamps and ttl, and is idle. A copy that `scope` does not show is not
-    /// made. A copy made while the thread is written to is the thread as it was before or after that
-    /// write, whole.
+    /// The new metadata overrides keys of the original's. Checkpoints keep their ids. The copy has
+    /// its own timestamps and ttl, and is idle. A copy that would not be visible in `scope` is not
+    /// created. If the thread is written to at the same time, the copy is a complete snapshot from
+    /// before or after that write.
     pub async fn copy_thread(
         &self,
         scope: &Scope,
@@ -138,6 +137,7 @@ impl Store {
         let get = Get::new(self.asked_within(scope, home), copy_id);
         let Some(copied) = run_one(&mut transaction, &get).await? else { return Ok(None) };
         transaction.commit().await?;
+        self.digests.add(home, copy_id);
         match copied {
             Fit::Whole(thread) => {
                 let asked = self.asked_within(scope, home);
@@ -148,7 +148,7 @@ impl Store {
     }
 }
 
-/// What is copied of a thread.
+/// The parts of a thread that are copied.
 #[derive(Debug, Clone, Copy)]
 struct Source {
     last_seq: i64,

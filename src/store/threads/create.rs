@@ -6,13 +6,14 @@ use super::delete::Erased;
 use super::get::Get;
 use crate::authz::Scope;
 use crate::json::Object;
+use crate::store::digest::TITLE;
 use crate::store::operation::{Asked, Fit, Operation, column, run_one};
 use crate::store::pool::Lease;
 use crate::store::sql::{Statement, index};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread, Ttl, Update};
 
-/// Threads whose ids are free: of those in use there is no row.
+/// Creates the threads whose ids are free. There is no row for ids in use.
 pub(in crate::store) static CREATE: Statement = Statement::new(
     "threads/create",
     concat!(
@@ -42,22 +43,22 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
         cross join statement_timestamp() as moment
         returning thread.*
     )
-    select asked.n, ",
+    select ",
         thread_columns!(),
-        "
+        ", asked.n
     from thread
     join asked using (thread_id)",
     ),
 );
 
-/// What to do when the id of a new thread is in use.
+/// What to do if the id of a new thread is in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IfExists {
     /// Refuse.
     #[default]
     Raise,
-    /// Answer with the thread that is there, unchanged, if the caller may see it.
+    /// Return the existing thread unchanged, if the caller may see it.
     DoNothing,
 }
 
@@ -66,18 +67,18 @@ pub enum IfExists {
 pub struct NewThread {
     /// Its id.
     pub thread_id: Uuid,
-    /// Its metadata, with what the policy wrote there.
+    /// Its metadata, including the policy's.
     pub metadata: Object,
     /// How long it is kept. `None`: for ever.
     pub ttl: Option<Ttl>,
 }
 
-/// How a creation ended.
+/// The outcome of a creation.
 #[derive(Debug)]
 pub enum Created {
     /// A new thread.
     New(Held<Thread>),
-    /// The caller's own thread, which was there already.
+    /// The caller's own existing thread.
     Existing(Held<Thread>),
     /// The id is in use.
     Conflict,
@@ -110,7 +111,7 @@ impl Operation for Insert {
         new: &[&Insert],
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = new.first() else { return Ok(Vec::new()) };
-        // Of an id that several ask for the first one counts.
+        // The first of several creations with the same id wins.
         let mut seen = std::collections::HashSet::new();
         let (places, unique): (Vec<_>, Vec<_>) =
             new.iter().copied().enumerate().filter(|(_, new)| seen.insert(new.thread_id)).unzip();
@@ -134,8 +135,8 @@ impl Operation for Insert {
 }
 
 impl Store {
-    /// Creates a thread of `owner` with its first checkpoints: all of it, or nothing. `scope` is for
-    /// a thread that is there already.
+    /// Creates a thread of `owner` with its first checkpoints, completely or not at all. `scope` is
+    /// for an existing thread.
     pub async fn create_thread(
         &self,
         owner: &Scope,
@@ -151,6 +152,8 @@ impl Store {
             metadata: new.metadata.to_text(),
             ttl: new.ttl,
         };
+        let has_digest = !updates.is_empty() || new.metadata.get(TITLE).is_some();
+        let tenant = insert.asked.tenant;
         let is_plain = updates.is_empty() && self.quotas.threads.is_none();
         let created = if is_plain {
             self.inserts.answer(insert.clone()).await?.map(Held::light)
@@ -168,12 +171,19 @@ impl Store {
                 created => created?,
             }
         };
+        let announce = || {
+            if has_digest {
+                self.digests.add(tenant, thread_id);
+            }
+        };
         if let Some(thread) = created {
+            announce();
             return Ok(Created::New(thread));
         }
         if self.erase_expired(owner.holder(), thread_id).await? == Erased::All {
             let again = self.create_in_transaction(owner, &insert, updates);
             if let Some(thread) = Box::pin(again).await? {
+                announce();
                 return Ok(Created::New(thread));
             }
         }

@@ -1,8 +1,8 @@
 //! Deleting threads, of any length.
 //!
-//! A short thread is deleted with its state in one statement. A long one would take longer than a
-//! request may: it is hidden at once, as if its time were over, and its rows are erased in the
-//! background, some thousand at a time.
+//! A short thread is deleted with its state in one statement. A long one would exceed the time of a
+//! request: it is hidden at once, as if it had expired, and its rows are erased in the background,
+//! some thousand at a time.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -13,18 +13,19 @@ use crate::store::agent::erase_expired_rows;
 use crate::store::operation::{Asked, Operation, column, query};
 use crate::store::pool::{Account, Lease};
 use crate::store::sql::{Statement, index};
+use crate::store::thread::ERASE_THREAD;
 use crate::store::{Error, Store};
 
-/// Bytes of state up to which a thread is short.
+/// Maximum bytes of state of a short thread.
 const SHORT_BYTES: i64 = 4 * 1024 * 1024;
-/// Checkpoints up to which a thread is short.
+/// Maximum number of checkpoints of a short thread.
 const SHORT_CHECKPOINTS: i64 = 2_000;
-/// Threads that one statement deletes.
+/// Maximum number of threads that one statement deletes.
 const TOGETHER: usize = 128;
-/// Rows of one table that are erased at once.
+/// Maximum number of rows of one table that are erased at once.
 const ROWS: i64 = 5_000;
 
-/// Short threads, with all that belongs to them.
+/// Deletes short threads with all of their rows.
 pub(in crate::store) static DELETE: Statement = Statement::new(
     "threads/delete",
     "
@@ -52,7 +53,7 @@ pub(in crate::store) static DELETE: Statement = Statement::new(
     select n from gone",
 );
 
-/// Threads of any length: nobody sees them any more.
+/// Hides threads of any length from all readers.
 pub(in crate::store) static HIDE: Statement = Statement::new(
     "threads/hide",
     "
@@ -71,7 +72,7 @@ pub(in crate::store) static HIDE: Statement = Statement::new(
     returning asked.n",
 );
 
-/// Whether a thread's time is over, and how long it is. Nobody else erases it at the same time.
+/// Locks an expired thread against other erasers, and reads its length.
 pub(in crate::store) static LOCK_EXPIRED: Statement = Statement::new(
     "threads/lock_expired",
     "
@@ -84,7 +85,7 @@ pub(in crate::store) static LOCK_EXPIRED: Statement = Statement::new(
     for update skip locked",
 );
 
-/// Some rows of a table of state. The table is the same for all rows: its key is known.
+/// Erases some rows of a table of state. The macro needs the key of the table.
 macro_rules! erase {
     ($table:literal) => {
         Statement::new(
@@ -113,28 +114,14 @@ macro_rules! erase {
 pub(in crate::store) static ERASE_STATE: [Statement; 4] =
     [erase!("message"), erase!("channel_value"), erase!("checkpoint"), erase!("run")];
 
-/// What is left of a thread.
-pub(in crate::store) static ERASE_THREAD: Statement = Statement::new(
-    "threads/erase",
-    "
-    with gone as (
-        delete from thread_store.thread
-        where thread.tenant = $1 and thread.thread_id = $2
-        returning thread.thread_id
-    )
-    delete from thread_store.thread_directory
-    using gone
-    where thread_directory.thread_id = gone.thread_id",
-);
-
-/// How far erasing a thread went.
+/// The progress of erasing a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Erased {
-    /// The thread is gone.
+    /// The thread is erased.
     All,
-    /// Some of it is gone, and more is left.
+    /// A part is erased, and rows are left.
     Some,
-    /// The thread is not expired, or somebody else erases it.
+    /// The thread is not expired, or is being erased elsewhere.
     None,
 }
 
@@ -174,7 +161,7 @@ impl Operation for Delete {
 }
 
 impl Store {
-    /// Deletes a thread with all that belongs to it. Answers whether there was one.
+    /// Deletes a thread with all of its rows. Returns whether there was one.
     pub async fn delete_thread(&self, scope: &Scope, thread_id: Uuid) -> Result<bool, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(false) };
         let mut lease = self.pool.acquire(Account::Holder(scope.holder())).await?;
@@ -189,14 +176,14 @@ impl Store {
         Ok(is_gone)
     }
 
-    /// Erases a thread whose time is over, so that its id can be used again.
+    /// Erases an expired thread, so that its id can be used again.
     pub(in crate::store) async fn erase_expired(
         &self,
         holder: Holder,
         thread_id: Uuid,
     ) -> Result<Erased, Error> {
         let Some(tenant) = self.tenant_of(holder, thread_id).await? else {
-            // The sweeper has come first.
+            // The sweeper has already erased it.
             return Ok(Erased::All);
         };
         loop {
@@ -207,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Erases a thread whose time is over, or some of it, in one transaction.
+    /// Erases an expired thread, or a part of it, in one transaction.
     pub(in crate::store) async fn erase_some(
         &self,
         tenant: i64,
@@ -236,7 +223,7 @@ impl Store {
     }
 }
 
-/// Deletes threads of one tenant, each at once or by hiding it. Answers how many there were.
+/// Deletes threads of one tenant, each at once or by hiding it. Returns the number of threads.
 pub(in crate::store) async fn delete_all(
     lease: &mut Lease,
     asked: &Asked,

@@ -1,4 +1,4 @@
-//! Reading one thread with its newest values.
+//! Reads one thread with its newest values.
 
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -7,32 +7,29 @@ use crate::authz::Scope;
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, Fit, LIGHT, Operation, column, query};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
-use crate::store::sql::{Statement, index};
+use crate::store::sql::state::{newest_values, values_of_head, visible_messages};
+use crate::store::sql::{Statement, index, visible_thread};
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread};
 
-/// Threads by their ids, each with its values if they take at most `max_bytes`.
+/// Threads by their ids, each with its values if they have at most `max_bytes`. Null: without
+/// values.
 pub(in crate::store) static GET: Statement = Statement::new(
     "threads/get",
     concat!(
         "
-    select asked.n, thread.last_seq, thread.state_bytes, ",
+    select ",
         thread_columns!(),
-        ", ",
-        value_columns!(),
+        ", asked.n,
+        case
+            when thread.agent_thread_id is null and thread.state_bytes > asked.max_bytes
+                then thread.state_bytes
+        end as unread, ",
+        newest_values!("thread.state_bytes <= asked.max_bytes"),
         "
     from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::bigint[])
-        with ordinality as asked (tenant, filter, thread_id, max_bytes, n)
-    cross join lateral (
-        select *
-        from thread_store.thread
-        where thread.tenant = asked.tenant
-            and thread.thread_id = asked.thread_id
-            and {visible}
-        offset 0
-    ) as thread",
-        newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
+        with ordinality as asked (tenant, filter, thread_id, max_bytes, n)",
+        visible_thread!(),
     ),
 );
 
@@ -41,13 +38,19 @@ pub(in crate::store) static GET: Statement = Statement::new(
 pub(in crate::store) struct Get {
     asked: Asked,
     thread_id: Uuid,
-    max_bytes: i64,
+    /// `None`: without values.
+    max_bytes: Option<i64>,
 }
 
 impl Get {
-    /// A thread whose values share a batch with others.
+    /// A thread with values that are small enough for a batch.
     pub(super) fn new(asked: Asked, thread_id: Uuid) -> Get {
-        Get { asked, thread_id, max_bytes: LIGHT }
+        Get { asked, thread_id, max_bytes: Some(LIGHT) }
+    }
+
+    /// The same with values of another maximum size, or without values.
+    pub(super) fn with_values(self, max_bytes: Option<i64>) -> Get {
+        Get { max_bytes, ..self }
     }
 }
 
@@ -71,12 +74,8 @@ impl Operation for Get {
         for row in lease.fetch_all(query).await? {
             if let Some(answer) = answers.get_mut(index(&row, "n")?) {
                 let thread = Thread::read_with_values(&row)?;
-                let (last_seq, bytes): (i64, i64) =
-                    (row.try_get("last_seq")?, row.try_get("state_bytes")?);
-                let is_whole =
-                    thread.is_agents || thread.values.is_some() || last_seq == 0 || bytes == 0;
-                *answer =
-                    Ok(Some(if is_whole { Fit::Whole(thread) } else { Fit::TooLarge(bytes) }));
+                let unread = row.try_get::<Option<i64>, _>("unread")?;
+                *answer = Ok(Some(unread.map_or(Fit::Whole(thread), Fit::TooLarge)));
             }
         }
         Ok(answers)
@@ -97,7 +96,7 @@ impl Store {
             Some(Fit::Whole(thread)) => {
                 self.with_agent_state(&get.asked, Some(Held::light(thread))).await
             }
-            Some(Fit::TooLarge(bytes)) => self.large_thread(get, bytes).await,
+            Some(Fit::TooLarge(bytes)) => Box::pin(self.large_thread(get, bytes)).await,
         }
     }
 
@@ -110,10 +109,10 @@ impl Store {
             return Err(Error::StateUnreadable(bytes));
         }
         let memory = Some(self.memory(get.asked.holder, bytes).await);
-        match self.run_alone(&Get { max_bytes: MAX_STATE_ANSWER, ..get }).await? {
+        match self.run_alone(&get.with_values(Some(MAX_STATE_ANSWER))).await? {
             None => Ok(None),
             Some(Fit::Whole(value)) => Ok(Some(Held { value, memory })),
-            // It has grown since.
+            // The thread has grown since.
             Some(Fit::TooLarge(bytes)) => Err(Error::StateUnreadable(bytes)),
         }
     }

@@ -1,34 +1,35 @@
-//! Which part of the result of a search is wanted, in which order.
+//! The requested part of a search's result, and its order.
 
 use uuid::Uuid;
 
+use crate::digest::MAX_LINE;
 use crate::store::sql::Order;
 
-/// Which part of the result is wanted, in which order.
+/// The requested part of the result, and its order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Page {
-    /// Only what comes behind this.
+    /// Only threads after this position.
     pub behind: Option<Behind>,
-    /// Most threads.
+    /// Maximum number of threads.
     pub limit: i64,
-    /// How many to leave out before them.
+    /// The number of threads to skip.
     pub offset: i64,
-    /// What to sort by. Equal threads are sorted by id.
+    /// The sort key. Threads with equal keys are sorted by id.
     pub sort_by: SortKey,
     /// Smallest first.
     pub ascending: bool,
 }
 
-/// A place in the order of a search: that of a thread as it was.
+/// A position in the order of a search: that of a thread at an earlier time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Behind {
-    /// What it was sorted by, as text that Postgres reads.
+    /// Its value of the sort key, as text that Postgres parses.
     pub value: String,
     /// Its id.
     pub thread_id: Uuid,
 }
 
-/// What threads can be sorted by.
+/// The sort keys of threads.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
@@ -44,6 +45,29 @@ pub enum SortKey {
     UpdatedAt,
     /// When state last changed.
     StateUpdatedAt,
+    /// The title, by code point. A missing title sorts like an empty one.
+    Title,
+    /// When a message was last written. A thread without messages sorts as the oldest.
+    LastMessageAt,
+}
+
+/// The parts of the found threads in an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Their newest values.
+    pub values: bool,
+    /// Their titles, previews and counts.
+    pub digest: bool,
+    /// The occurrences of the query's words.
+    pub matches: bool,
+}
+
+impl SortKey {
+    /// Whether digests of threads must be read.
+    #[must_use]
+    pub fn is_of_digest(self) -> bool {
+        matches!(self, SortKey::Title | SortKey::LastMessageAt)
+    }
 }
 
 impl Page {
@@ -55,11 +79,15 @@ impl Page {
             SortKey::CreatedAt => ("thread.created_at", "timestamptz"),
             SortKey::UpdatedAt => ("thread.updated_at", "timestamptz"),
             SortKey::StateUpdatedAt => ("thread.state_updated_at", "timestamptz"),
+            SortKey::Title => ("coalesce(thread.title, '') collate \"C\"", "text"),
+            SortKey::LastMessageAt => {
+                ("coalesce(thread.last_message_at, '-infinity'::timestamptz)", "timestamptz")
+            }
         };
         Order { key, r#type, ascending: self.ascending }
     }
 
-    /// Where the page begins: without [`Page::behind`], before everything.
+    /// The position at which the page begins. Without [`Page::behind`] it is before all threads.
     pub(super) fn begin(&self) -> Behind {
         if let Some(behind) = &self.behind {
             return behind.clone();
@@ -67,7 +95,9 @@ impl Page {
         let thread_id = if self.ascending { Uuid::nil() } else { Uuid::max() };
         let value = match (self.sort_by, self.ascending) {
             (SortKey::ThreadId, _) => thread_id.to_string(),
-            (SortKey::Status, true) => String::new(),
+            (SortKey::Status | SortKey::Title, true) => String::new(),
+            // After any title.
+            (SortKey::Title, false) => "\u{10ffff}".repeat(MAX_LINE + 1),
             (SortKey::Status, false) => "~".to_owned(),
             (_, true) => "-infinity".to_owned(),
             (_, false) => "infinity".to_owned(),
@@ -79,3 +109,52 @@ impl Page {
         self.sort_by == SortKey::UpdatedAt && !self.ascending
     }
 }
+
+/// The columns that all statements of a search read from the rows of a page, which are `thread`. A
+/// lateral subquery can only be joined by a nested loop, so the rows of a request keep their order.
+///
+/// Large parts are read by a second statement, after their sizes are known: values, and metadata
+/// that is compressed or has at least 2,000 bytes. Only the needed columns are read, because each
+/// column costs as much per row as finding the row.
+macro_rules! page {
+    ($rows:expr) => {
+        page!("", $rows)
+    };
+    ($columns:expr, $rows:expr) => {
+        page!($columns, $rows, "")
+    };
+    ($columns:expr, $rows:expr, $joined:expr) => {
+        concat!(
+            "
+    select ",
+            thread_columns!(
+                "case
+            when pg_column_size(thread.metadata) < 2000
+                and pg_column_compression(thread.metadata) is null
+                then thread.metadata
+        end as metadata"
+            ),
+            ",
+        case
+            when pg_column_size(thread.metadata) >= 2000
+                or pg_column_compression(thread.metadata) is not null
+                then octet_length(thread.metadata::text)
+        end as metadata_bytes, ",
+            $columns,
+            "thread.state_bytes, asked.tenant as tenant, asked.n
+    from unnest(
+        $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
+        $6::bigint[], $7::bigint[]
+    ) with ordinality as asked (
+        tenant, filter, criteria, behind, behind_id, max_threads, skipped, n
+    )
+    cross join lateral (",
+            $rows,
+            "
+    ) as thread",
+            $joined
+        )
+    };
+}
+
+pub(super) use page;

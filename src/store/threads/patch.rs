@@ -1,23 +1,24 @@
-//! Changing a thread's own row: its metadata and its ttl.
+//! Changes a thread's own row: its metadata and its ttl.
 
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::authz::Scope;
 use crate::json::Object;
+use crate::store::digest::TITLE;
 use crate::store::keyed_lock::Guard;
 use crate::store::operation::{Asked, LIGHT, Operation, column, query, run_one};
 use crate::store::pool::Lease;
-use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
+use crate::store::sql::state::{newest_checkpoint, values_of_head, visible_messages};
 use crate::store::sql::{Statement, index, later};
 use crate::store::thread::thread_columns;
 use crate::store::thread_lock::lock;
 use crate::store::{Error, Held, Store, Strategy, Thread};
 
-/// Changes those of these threads that exist, may be seen and are locked by nobody.
+/// Changes those of these threads that exist, are visible and are not locked.
 ///
-/// The values are those of the statement's start. `is_current` says whether they still are: the
-/// statement may have waited for a write of state.
+/// The values are those at the start of the statement. `is_current`: whether they are still
+/// current, because the statement may have waited for a write of state.
 pub(in crate::store) static PATCH: Statement = Statement::new(
     "threads/patch",
     concat!(
@@ -71,34 +72,34 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
         where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
         returning thread.*, mine.n
     )
-    select thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, ",
+    select ",
         thread_columns!(),
-        ", ",
-        value_columns!(),
-        "
+        ", thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, case when head.seq is not null then ",
+        values_of_head!(),
+        " end as values
     from thread
     join asked using (n)",
         newest_checkpoint!("thread.state_bytes <= asked.max_bytes"),
     ),
 );
 
-/// What to change.
+/// The changes.
 #[derive(Debug, Clone, Default)]
 pub struct Patch {
     /// Merged into the metadata, key by key at the top level.
     pub metadata: Object,
-    /// What happens to the ttl. `None`: nothing.
+    /// The change of the ttl. `None`: unchanged.
     pub ttl: Option<TtlChange>,
 }
 
-/// A change of the time for which a thread is kept.
+/// A change of a thread's ttl.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum TtlChange {
-    /// It is kept for this many minutes from now on, with another strategy or with the one it has.
+    /// A new time in minutes from now on, with a new strategy or the current one.
     Minutes(f64, Option<Strategy>),
-    /// Its strategy changes, and the end stays.
+    /// A new strategy. The end does not change.
     Strategy(Strategy),
-    /// It is kept for ever.
+    /// The ttl is removed.
     Clear,
 }
 
@@ -109,7 +110,7 @@ pub(in crate::store) struct Change {
     thread_id: Uuid,
     metadata: String,
     ttl: Option<TtlChange>,
-    /// Held until it is done: no two changes of one thread share a statement.
+    /// Held until the change is done, so that no two changes of one thread share a statement.
     _guard: Option<Guard<(Uuid, i64)>>,
 }
 
@@ -117,11 +118,11 @@ pub(in crate::store) struct Change {
 #[derive(Debug)]
 pub(in crate::store) struct Changed {
     thread: Thread,
-    /// Whether the values are the newest ones, and all of them.
+    /// Whether the values are the newest, and complete.
     is_current: bool,
 }
 
-/// `None`: there is no such thread, or somebody else has locked it.
+/// `None`: there is no such thread, or it is locked.
 impl Operation for Change {
     type Answer = Option<Changed>;
     const KIND: &'static str = "patch";
@@ -187,7 +188,10 @@ impl Store {
         };
         let mut changed = self.changes_of_threads.answer(change(Some(guard))).await?;
         if changed.is_none() {
-            changed = self.change_locked(&change(None)).await?;
+            changed = Box::pin(self.change_locked(&change(None))).await?;
+        }
+        if patch.metadata.get(TITLE).is_some() && changed.is_some() {
+            self.digests.add(asked.tenant, thread_id);
         }
         match changed {
             None => Ok(None),
@@ -198,7 +202,7 @@ impl Store {
         }
     }
 
-    /// Waits for whoever has locked the thread.
+    /// Changes a locked thread after its lock is released.
     async fn change_locked(&self, change: &Change) -> Result<Option<Changed>, Error> {
         let mut transaction = self.pool.begin(change.asked.holder).await?;
         if !lock(&mut transaction, &change.asked, change.thread_id).await? {

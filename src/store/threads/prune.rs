@@ -1,4 +1,4 @@
-//! Pruning threads: deleting many of them, or all of their state but the newest.
+//! Prunes threads: deletes them, or all of their state except the newest.
 
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub(in crate::store) static KEEP_CHECKPOINTS: Statement = Statement::new(
         )",
 );
 
-/// What is left has no parents.
+/// Removes the parents of the remaining checkpoints.
 pub(in crate::store) static DROP_PARENTS: Statement = Statement::new(
     "threads/drop_parents",
     "
@@ -71,8 +71,8 @@ pub(in crate::store) static KEEP_VALUES: Statement = Statement::new(
         )",
 );
 
-/// Deletes the messages that no checkpoint shows. The row of a removed message counts for nothing
-/// once the rows that it hides are gone too, and both go here.
+/// Deletes the messages that no checkpoint shows. The row of a removed message has no effect
+/// without the rows that it hides, and both are deleted here.
 pub(in crate::store) static KEEP_MESSAGES: Statement = Statement::new(
     "threads/keep_messages",
     "
@@ -114,7 +114,7 @@ pub(in crate::store) static KEEP_MESSAGES: Statement = Statement::new(
         )",
 );
 
-/// Says that older checkpoints are gone, and how many bytes are left.
+/// Records the prune and the remaining bytes.
 pub(in crate::store) static PRUNED: Statement = Statement::new(
     "threads/pruned",
     "
@@ -133,8 +133,8 @@ pub(in crate::store) static PRUNED: Statement = Statement::new(
 );
 
 impl Store {
-    /// Deletes these threads, or all of their state but the newest: all of them or, if the caller
-    /// may not see every one, none. Then the answer is `None`, else how many there were.
+    /// Deletes these threads, or all of their state except the newest. If the caller may not see
+    /// one of them, nothing is done and the result is `None`; otherwise it is their number.
     pub async fn prune_threads(
         &self,
         scope: &Scope,
@@ -179,7 +179,7 @@ impl Store {
     }
 }
 
-/// Locks those of these threads that may be seen, and answers how many they are.
+/// Locks the visible ones of these threads, and returns their number.
 async fn lock_all(
     transaction: &mut Lease,
     asked: &Asked,
@@ -190,11 +190,11 @@ async fn lock_all(
     Ok(transaction.fetch_all(query).await?.len())
 }
 
-/// Room for the keys of all messages that a long thread keeps. With less Postgres would compare each
-/// message with each.
+/// Memory for the keys of all messages that a long thread keeps. With less, Postgres would compare
+/// each message with each other.
 const ROOM: &str = "set local work_mem = '64MB'";
 
-/// Deletes all of a thread's state but the newest. The transaction must have locked the thread.
+/// Deletes all of a thread's state except the newest. The transaction must have locked the thread.
 pub(in crate::store) async fn keep_latest(
     transaction: &mut Lease,
     tenant: i64,

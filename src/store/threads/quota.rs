@@ -1,10 +1,10 @@
-//! How much one user may have stored, where the operator has set a quota.
+//! The quotas on one user's storage, if the operator has set them.
 //!
 //! A user's threads are those that pass the filter of their [`Scope`]: there is no other notion of
-//! an owner. Creating one is refused at the quota. So that two requests of a user cannot both find
-//! room for the last thread, each waits for the other: in this process before it takes a connection,
-//! and for other instances at a lock that ends with the transaction, which also works behind a
-//! transaction pooler. Users do not wait for each other.
+//! an owner. Creating a thread is refused at the quota. Creations of one user are serialised, so
+//! that two of them cannot both take the last free place: in this process before they take a
+//! connection, and across instances by a lock that ends with the transaction, which also works
+//! behind a transaction pooler. Different users do not wait for each other.
 
 use sqlx::Row as _;
 
@@ -14,7 +14,7 @@ use crate::store::pool::Lease;
 use crate::store::sql::Statement;
 use crate::store::{Error, Store};
 
-/// How many threads a user has, counted up to a bound.
+/// The number of a user's threads, counted up to a limit.
 pub(in crate::store) static COUNT_UP_TO: Statement = Statement::new(
     "threads/quota",
     "
@@ -29,22 +29,22 @@ pub(in crate::store) static COUNT_UP_TO: Statement = Statement::new(
     ) as own",
 );
 
-/// The lock of a user for the transaction under way.
+/// The lock of a user for the current transaction.
 pub(in crate::store) static LOCK_OWNER: Statement =
     Statement::new("threads/lock_owner", "select pg_advisory_xact_lock($1)");
 
-/// Bounds on what users may have stored.
+/// Limits on users' storage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Threads of one user. `None`: any number.
+    /// Maximum number of threads of one user. `None`: no limit.
     pub threads: Option<u32>,
-    /// Bytes of JSON of the state of one thread, history included. `None`: any number.
+    /// Maximum bytes of the state of one thread, including its history. `None`: no limit.
     pub state_bytes: Option<i64>,
 }
 
 impl Store {
-    /// A transaction in which a thread of `owner` may be created. With a quota nobody else creates
-    /// one of theirs until it has ended: keep the guard until then.
+    /// A transaction in which a thread of `owner` may be created. Under a quota no other thread of
+    /// this owner is created until it has ended: keep the guard until then.
     pub(in crate::store) async fn begin_creating(
         &self,
         owner: &Scope,
@@ -56,7 +56,7 @@ impl Store {
         let name = asked.condition().fingerprint();
         let guard = self.creators.lock(name).await;
         let mut transaction = self.pool.begin(owner.holder()).await?;
-        // A statement of its own: the count has to see what the one before has committed.
+        // A separate statement, so that the count sees the commit of the previous holder.
         transaction.execute(sqlx::query(LOCK_OWNER.text()).bind(name)).await?;
         let query = asked.query(&COUNT_UP_TO).bind(vec![i64::from(max)]);
         let row = transaction.fetch_optional(query).await?;

@@ -1,84 +1,32 @@
-//! Searching threads: pages of those that meet some conditions.
+//! Searches threads: pages of the threads that meet some conditions.
 
 use std::hash::{Hash, Hasher};
 
 use indexmap::IndexSet;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
-use super::page::{Page, SortKey};
+use super::page::{Page, SortKey, Wanted, page};
+use super::rows::{self, Found, Outcome, Row, Search};
 use crate::authz::Scope;
+use crate::store::criteria::AgentsValues;
+use crate::store::digest::{is_current, named};
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, LIGHT, MAX_PAGE, Operation, column, query};
 use crate::store::pool::Lease;
 use crate::store::sql::condition::Condition;
-use crate::store::sql::state::{newest_checkpoint, value_columns, visible_messages};
 use crate::store::sql::{Statement, index};
+use crate::store::tables::Tables;
 use crate::store::thread::thread_columns;
-use crate::store::{Criteria, Error, Held, Store, Thread};
+use crate::store::{Criteria, Error, Held, Store};
 
-/// Newest threads of a tenant that a search with conditions looks through before it is planned for
-/// them. Few enough to read all, and more than nearly all tenants have.
+/// Number of a tenant's newest threads that a search with conditions scans before it is planned for
+/// them. It is small enough to read all of them, and larger than almost all tenants.
 const RECENT: i64 = 1_000;
 
-/// Bytes of a row without its values.
-macro_rules! row_bytes {
+/// The threads of a page.
+macro_rules! threads {
     () => {
-        "200 + case
-                    when pg_column_size(thread.metadata) < 2000 then pg_column_size(thread.metadata)
-                    else octet_length(thread.metadata::text)
-                end"
-    };
-}
-
-/// What both statements of a search do with the rows of a page, which are `thread`. `place` counts
-/// them, `bytes` adds up the bytes of their answers. Rows beyond `max_bytes` come without values.
-macro_rules! page {
-    ($rows:expr) => {
-        concat!(
-            "
-    select asked.n, thread.place, thread.is_match, thread.bytes, thread.last_seq,
-        thread.state_bytes, ",
-            thread_columns!(),
-            ", ",
-            value_columns!(),
-            "
-    from unnest(
-        $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
-        $6::bigint[], $7::bigint[], $8::bool[], $9::bigint[], $10::bigint[]
-    ) with ordinality as asked (
-        tenant, filter, criteria, behind, behind_id, max_threads, skipped, with_values, max_bytes,
-        min_threads, n
-    )
-    cross join lateral (
-        select *,
-            row_number() over page as place,
-            (sum((",
-            row_bytes!(),
-            " + case when asked.with_values then state_bytes else 0 end)::float8) over page)::bigint as bytes
-        from (",
-            $rows,
-            "
-        ) as thread
-        window page as (
-            order by {key} {direction}, thread.thread_id {direction} rows unbounded preceding
-        )
-    ) as thread",
-            newest_checkpoint!(
-                "asked.with_values
-            and thread.state_bytes <= 67108864
-            and (thread.bytes <= asked.max_bytes or thread.place <= asked.min_threads)"
-            ),
-        )
-    };
-}
-
-/// Threads in any order.
-pub(in crate::store) static SEARCH: Statement = Statement::new(
-    "threads/search",
-    page!(
         "
-            select *, true as is_match
+            select *
             from thread_store.thread
             where thread.tenant = asked.tenant
                 and {visible}
@@ -87,70 +35,122 @@ pub(in crate::store) static SEARCH: Statement = Statement::new(
             order by {key} {direction}, thread.thread_id {direction}
             limit asked.max_threads
             offset asked.skipped"
+    };
+}
+
+/// Threads in any order.
+pub(in crate::store) static SEARCH: Statement = Statement::new("threads/search", page!(threads!()));
+
+/// The same with their digests. A digest that is not of the current state is not used.
+pub(in crate::store) static LIST: Statement = Statement::new(
+    "threads/list",
+    page!(
+        concat!(
+            "digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, \
+             digest.last_message_at, digest.is_current as has_digest, \
+             case when thread.last_seq = 0 then ",
+            named!(),
+            " end as named, "
+        ),
+        threads!(),
+        concat!(
+            "
+    cross join lateral (
+        select digest.*, ",
+            is_current!(),
+            " as is_current
+        from (select) as always
+        left join thread_store.digest
+            on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+    ) as digest"
+        )
     ),
 );
 
-/// Threads among the newest of a tenant, for a plan that does not depend on how rare the conditions
-/// are. If there are as many as are looked through, the last one is in the answer in any case.
-pub(in crate::store) static SEARCH_RECENT: Statement = Statement::new(
-    "threads/search_recent",
-    page!(
-        "
-            select *
-            from (
-                select *,
-                    row_number() over (
-                        order by thread.updated_at desc, thread.thread_id desc
-                    ) as nth,
-                    {criteria} as is_match
-                from (
-                    select *
-                    from thread_store.thread
+/// The columns of `thread` that a page is made of. Rows of two selects are copied with all of their
+/// columns, so the others are left out.
+macro_rules! page_columns {
+    () => {
+        "thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
+                    thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
+                    thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
+                    thread.agent_thread_id, thread.agent_settled"
+    };
+}
+
+/// A tenant's threads from the newest one behind the position on, which meet this condition.
+macro_rules! newest {
+    ($condition:literal) => {
+        concat!(
+            "from thread_store.thread
                     where thread.tenant = asked.tenant
-                        and {visible}
+                        and ",
+            $condition,
+            "
                         and (thread.updated_at, thread.thread_id)
                             < (asked.behind::timestamptz, asked.behind_id)
-                    order by thread.updated_at desc, thread.thread_id desc
+                    order by thread.updated_at desc, thread.thread_id desc"
+        )
+    };
+}
+
+/// Threads among the newest of a tenant that meet `$scanned`. Those that also meet `$is_match` are found.
+///
+/// The plan does not depend on the selectivity of the conditions. If these threads are too few for the
+/// page, and the tenant has older threads that may not have been scanned, a row without a thread follows.
+/// Only then is the second select executed. It tests no thread, so that it needs no more than the index.
+macro_rules! recent {
+    ($scanned:literal, $is_match:literal) => {
+        page!(
+            "thread.is_match, ",
+            concat!(
+                "
+            (
+                select ",
+                page_columns!(),
+                ", thread.is_match
+                from (
+                    select ",
+                page_columns!(),
+                ", ",
+                $is_match,
+                " as is_match
+                    ",
+                newest!($scanned),
+                "
                     limit 1000
                 ) as thread
-            ) as thread
-            where thread.is_match or thread.nth = 1000
-            order by {key} {direction}, thread.thread_id {direction}
+                where thread.is_match
+                order by thread.updated_at desc, thread.thread_id desc
+                limit asked.max_threads
+            )
+            union all
+            (
+                select ",
+                page_columns!(),
+                ", false as is_match
+                from (
+                    select ",
+                newest!("true"),
+                "
+                    limit 1 offset 999
+                ) as older
+                left join thread_store.thread on thread.tenant = asked.tenant and false
+            )
             limit asked.max_threads"
-    ),
-);
-
-/// A page of threads.
-#[derive(Debug, Clone, Default)]
-pub struct Found {
-    /// The threads, in the order asked for.
-    pub threads: Vec<Thread>,
-    /// Whether the page ends before its limit, because its answer would be too large.
-    pub is_cut: bool,
+            )
+        )
+    };
 }
 
-/// A search.
-#[derive(Debug, Clone)]
-pub(in crate::store) struct Search {
-    asked: Asked,
-    criteria: String,
-    statement: &'static Statement,
-    page: Page,
-    with_values: bool,
-    max_bytes: i64,
-    /// Threads that are in the answer in any case.
-    min_threads: i64,
-}
+/// Threads among the newest visible ones of a tenant.
+pub(in crate::store) static SEARCH_RECENT: Statement =
+    Statement::new("threads/search_recent", recent!("{visible}", "{criteria}"));
 
-/// What a search has found.
-#[derive(Debug, Clone)]
-pub(in crate::store) enum Outcome {
-    Page(Found),
-    /// The answer has more bytes than are taken from a batch.
-    TooLarge(i64),
-    /// The page goes on behind the threads that were looked through.
-    GoesOn,
-}
+/// The same in a tenant of one owner. Almost all of its threads are visible and few meet the conditions,
+/// so these come first. In any other tenant they would be tested on threads of others.
+pub(in crate::store) static SEARCH_OWN: Statement =
+    Statement::new("threads/search_own", recent!("true", "{criteria} and {visible}"));
 
 impl Operation for Search {
     type Answer = Outcome;
@@ -161,7 +161,7 @@ impl Operation for Search {
     }
 
     fn weight(&self) -> usize {
-        // A condition is tried on many threads.
+        // A condition is tested on many threads.
         let conditions = if self.criteria.len() > 2 { 16 } else { 0 };
         1 + conditions + usize::try_from(self.page.limit / 16).unwrap_or(0)
     }
@@ -170,7 +170,7 @@ impl Operation for Search {
         lease: &mut Lease,
         searches: &[&Search],
     ) -> Result<Vec<Result<Outcome, Error>>, Error> {
-        // Equal searches of those who may see the same are one search.
+        // Equal searches in equal scopes are one search.
         let mut unique = IndexSet::new();
         let places: Vec<_> =
             searches.iter().map(|search| unique.insert_full(Question(search)).0).collect();
@@ -183,29 +183,44 @@ impl Operation for Search {
             .bind(begins.iter().map(|begin| begin.value.as_str()).collect::<Vec<_>>())
             .bind(begins.iter().map(|begin| begin.thread_id).collect::<Vec<_>>())
             .bind(column(searches, |search| search.page.limit))
-            .bind(column(searches, |search| search.page.offset))
-            .bind(column(searches, |search| search.with_values))
-            .bind(column(searches, |search| search.max_bytes))
-            .bind(column(searches, |search| search.min_threads));
+            .bind(column(searches, |search| search.page.offset));
         let mut pages: Vec<_> = searches.iter().map(|_| Vec::new()).collect();
         for row in lease.fetch_all(query).await? {
-            if let Some(page) = pages.get_mut(index(&row, "n")?) {
-                page.push(Placed::read(&row)?);
+            let place = index(&row, "n")?;
+            if let (Some(search), Some(page)) = (searches.get(place), pages.get_mut(place)) {
+                page.push(Row::read(&row, search)?);
             }
         }
-        let answers = searches.iter().zip(pages).map(|(search, rows)| search.answer(rows));
-        let answers: Vec<_> = answers.collect();
-        Ok(places.into_iter().filter_map(|place| answers.get(place).cloned()).collect())
+        let pages = searches.iter().zip(pages).map(|(search, rows)| search.cut(rows));
+        let pages = rows::complete(lease, searches, pages.collect()).await?;
+        Ok(shared(&places, pages))
     }
 }
 
-/// A search by what it asks. The searches of a batch have equal keys.
+/// The answers at these indexes. Each caller except the last one of an index gets a copy.
+fn shared<T: Clone>(places: &[usize], answers: Vec<T>) -> Vec<T> {
+    let mut answers: Vec<_> = answers.into_iter().map(Some).collect();
+    let mut callers = vec![0_usize; answers.len()];
+    for place in places {
+        if let Some(callers) = callers.get_mut(*place) {
+            *callers += 1;
+        }
+    }
+    let mut next = |place: &usize| {
+        let (answer, callers) = (answers.get_mut(*place)?, callers.get_mut(*place)?);
+        *callers -= 1;
+        if *callers == 0 { answer.take() } else { answer.clone() }
+    };
+    places.iter().filter_map(&mut next).collect()
+}
+
+/// A search for comparison. The searches of a batch have equal keys.
 struct Question<'a>(&'a Search);
 
 impl Question<'_> {
-    fn parts(&self) -> (i64, &str, &str, &Page, bool, i64, i64) {
-        let Search { asked, criteria, page, with_values, max_bytes, min_threads, .. } = self.0;
-        (asked.tenant, &asked.filter, criteria, page, *with_values, *max_bytes, *min_threads)
+    fn parts(&self) -> (i64, &str, &str, &Page, bool, i64, bool) {
+        let Search { asked, criteria, page, with_values, max_bytes, has_one, .. } = self.0;
+        (asked.tenant, &asked.filter, criteria, page, *with_values, *max_bytes, *has_one)
     }
 }
 
@@ -223,97 +238,61 @@ impl Hash for Question<'_> {
     }
 }
 
-/// A row of a page.
-struct Placed {
-    place: i64,
-    is_match: bool,
-    /// Bytes of the page up to this row.
-    bytes: i64,
-    /// Bytes of this row's state, whose values were not read.
-    unread: i64,
-    thread: Thread,
-}
-
-impl Placed {
-    fn read(row: &PgRow) -> Result<Placed, sqlx::Error> {
-        let thread = Thread::read_with_values(row)?;
-        let state_bytes = row.try_get("state_bytes")?;
-        Ok(Placed {
-            place: row.try_get("place")?,
-            is_match: row.try_get("is_match")?,
-            bytes: row.try_get("bytes")?,
-            unread: if thread.values.is_some() || thread.is_agents { 0 } else { state_bytes },
-            thread,
-        })
-    }
-}
-
-impl Search {
-    fn answer(&self, mut rows: Vec<Placed>) -> Result<Outcome, Error> {
-        rows.sort_by_key(|row| row.place);
-        let bytes = rows.last().map_or(0, |row| row.bytes);
-        let fits = |row: &Placed| row.bytes <= self.max_bytes || row.place <= self.min_threads;
-        let is_cut = !rows.iter().all(fits);
-        if is_cut && self.min_threads == 0 {
-            return Ok(Outcome::TooLarge(bytes));
-        }
-        rows.retain(fits);
-        if rows.iter().any(|row| !row.is_match) {
-            return Ok(Outcome::GoesOn);
-        }
-        if let Some(row) = rows.iter().find(|row| self.with_values && row.unread > 0) {
-            return Err(Error::StateUnreadable(row.unread));
-        }
-        let threads = rows.into_iter().map(|row| row.thread).collect();
-        Ok(Outcome::Page(Found { threads, is_cut }))
-    }
-}
-
 impl Store {
-    /// The threads that meet `criteria`, with their values if those are asked for.
+    /// The threads that meet `criteria`, with the requested parts.
     pub async fn search_threads(
         &self,
         scope: &Scope,
         criteria: &Criteria,
         page: Page,
-        with_values: bool,
+        wanted: Wanted,
     ) -> Result<Held<Found>, Error> {
-        let is_by_status = criteria.status.is_some() || page.sort_by == SortKey::Status;
+        let is_by_status = criteria.is_by_status() || page.sort_by == SortKey::Status;
         self.settle_before(scope, is_by_status).await?;
         let asked = self.asked(scope);
-        let mut held = self.search_rows(scope, criteria, page, with_values).await?;
+        let mut held = self.search_rows(scope, criteria, page, wanted).await?;
         let (threads, memory) = (&mut held.value.threads, &mut held.memory);
-        self.add_agent_states(&asked, threads, with_values, memory).await?;
+        self.add_agent_states(&asked, threads, wanted.values, memory).await?;
         Ok(held)
     }
 
-    /// The same with rows alone.
+    /// The same from the rows alone.
     async fn search_rows(
         &self,
         scope: &Scope,
         criteria: &Criteria,
         page: Page,
-        with_values: bool,
+        wanted: Wanted,
     ) -> Result<Held<Found>, Error> {
         let criteria = criteria.without_implied(scope);
-        let agents = self.agents_with_values(scope, &criteria).await?;
+        let agents = self.agents_values(scope, &criteria).await?;
+        let needs_digests =
+            wanted.matches || page.sort_by.is_of_digest() || criteria.is_about_digests();
+        // On distributed tables no task keeps digests.
+        let has_digests = self.pool.tables() != Tables::Distributed;
+        if wanted.digest && !needs_digests && criteria.is_empty() && has_digests {
+            let listed = self.list(scope, page.clone(), wanted.values, &agents).await?;
+            if let Some(found) = listed {
+                return Ok(found);
+            }
+        }
+        if wanted.digest || needs_digests {
+            return Box::pin(self.find_threads(scope, &criteria, &agents, page, wanted)).await;
+        }
         let is_recent = page.is_newest_first()
             && page.offset == 0
             && page.limit < RECENT
             && criteria.ids.is_empty()
-            && criteria.values.is_none()
+            && criteria.is_cheap()
             && scope.tenant().is_some()
             && !criteria.is_empty();
-        let mut search = Search {
-            asked: self.asked(scope),
-            criteria: String::new(),
-            statement: if is_recent { &SEARCH_RECENT } else { &SEARCH },
-            page,
-            with_values,
-            max_bytes: LIGHT,
-            min_threads: 0,
+        let statement = match is_recent {
+            true if scope.is_of_one_owner() => &SEARCH_OWN,
+            true => &SEARCH_RECENT,
+            false => &SEARCH,
         };
-        search.asked.key.holes.order = Some(search.page.order());
+        let mut search = Search::new(self.asked(scope), statement, page, wanted.values);
+        search.is_recent = is_recent;
         search.set_criteria(&Condition::criteria(&criteria, false, &agents));
         let outcome = if is_recent || criteria.is_empty() {
             self.searches.answer(search.clone()).await?
@@ -322,25 +301,45 @@ impl Store {
         };
         match outcome {
             Outcome::Page(found) => Ok(Held::light(found)),
-            Outcome::TooLarge(bytes) => self.search_alone(search, bytes).await,
+            Outcome::TooLarge(bytes) => Box::pin(self.search_alone(search, bytes)).await,
             Outcome::GoesOn => {
-                search.statement = &SEARCH;
+                (search.statement, search.is_recent) = (&SEARCH, false);
                 search.set_criteria(&Condition::criteria(&criteria, true, &agents));
                 search.asked.key = search.asked.key.planned();
-                match self.run_planned(&search).await? {
+                match Box::pin(self.run_planned(&search)).await? {
                     Outcome::Page(found) => Ok(Held::light(found)),
-                    Outcome::TooLarge(bytes) => self.search_alone(search, bytes).await,
+                    Outcome::TooLarge(bytes) => Box::pin(self.search_alone(search, bytes)).await,
                     Outcome::GoesOn => Ok(Held::light(Found::default())),
                 }
             }
         }
     }
 
-    /// A page with a large answer, of which as much is read as an answer can have.
+    /// A list without conditions, with the digests of its threads. `None`: one of them is not made
+    /// yet, or the answer is large.
+    async fn list(
+        &self,
+        scope: &Scope,
+        page: Page,
+        with_values: bool,
+        agents: &AgentsValues,
+    ) -> Result<Option<Held<Found>>, Error> {
+        let mut search = Search::new(self.asked(scope), &LIST, page, with_values);
+        search.with_digests = true;
+        search.set_criteria(&Condition::criteria(&Criteria::default(), false, agents));
+        match self.searches.answer(search).await? {
+            Outcome::Page(found) if found.threads.iter().all(|thread| thread.digest.is_some()) => {
+                Ok(Some(Held::light(found)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A page with a large answer, cut to the maximum size.
     async fn search_alone(&self, search: Search, bytes: i64) -> Result<Held<Found>, Error> {
         let bytes = bytes.min(MAX_PAGE.max(MAX_STATE_ANSWER));
         let memory = Some(self.memory(search.asked.holder, bytes).await);
-        let search = Search { max_bytes: MAX_PAGE, min_threads: 1, ..search };
+        let search = Search { max_bytes: MAX_PAGE, has_one: true, ..search };
         match self.run_planned(&search).await? {
             Outcome::Page(value) => Ok(Held { value, memory }),
             Outcome::TooLarge(_) | Outcome::GoesOn => Err(Error::Overloaded),
@@ -349,7 +348,29 @@ impl Store {
 }
 
 impl Search {
-    fn set_criteria(&mut self, criteria: &Condition) {
+    /// A search in a batch. Its criteria are set next.
+    pub(super) fn new(
+        mut asked: Asked,
+        statement: &'static Statement,
+        page: Page,
+        with_values: bool,
+    ) -> Search {
+        asked.key.holes.order = Some(page.order());
+        asked.key.statement = statement.name;
+        Search {
+            asked,
+            criteria: String::new(),
+            statement,
+            is_recent: false,
+            page,
+            with_values,
+            max_bytes: LIGHT,
+            has_one: false,
+            with_digests: false,
+        }
+    }
+
+    pub(super) fn set_criteria(&mut self, criteria: &Condition) {
         self.asked.key.holes.criteria = Some(criteria.text.clone());
         self.criteria.clone_from(&criteria.values);
     }

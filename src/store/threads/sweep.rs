@@ -1,4 +1,4 @@
-//! Carrying out what the ttl of threads asks for.
+//! Deletes or prunes expired threads.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use super::prune::keep_latest;
 use crate::store::sql::Statement;
 use crate::store::{Error, Store};
 
-/// Most threads that one sweep takes on.
+/// Maximum number of threads of one sweep.
 const BATCH: i64 = 100;
-/// For this long a thread is left alone that could not be swept.
+/// How long a thread that could not be swept is postponed.
 const PUT_OFF: Duration = Duration::from_hours(1);
 
-/// Threads whose time is over, the oldest first, except some.
+/// Expired threads, oldest first, except the postponed ones.
 pub(in crate::store) static EXPIRED: Statement = Statement::new(
     "threads/expired",
     "
@@ -29,7 +29,7 @@ pub(in crate::store) static EXPIRED: Statement = Statement::new(
     limit $2",
 );
 
-/// Locks a thread whose history is to be pruned, unless somebody else has.
+/// Locks a thread whose history is to be pruned, unless it is locked.
 pub(in crate::store) static LOCK_FOR_PRUNING: Statement = Statement::new(
     "threads/lock_for_pruning",
     "
@@ -42,7 +42,7 @@ pub(in crate::store) static LOCK_FOR_PRUNING: Statement = Statement::new(
     for update skip locked",
 );
 
-/// The strategy of a thread was carried out.
+/// Records that the strategy of a thread was carried out.
 pub(in crate::store) static SWEPT: Statement = Statement::new(
     "threads/swept",
     "
@@ -51,35 +51,35 @@ pub(in crate::store) static SWEPT: Statement = Statement::new(
     where thread.tenant = $1 and thread.thread_id = $2",
 );
 
-/// What a sweep did.
+/// The results of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Threads that are gone.
+    /// Number of deleted threads.
     pub deleted: usize,
-    /// Threads that lost all state but the newest.
+    /// Number of threads that were pruned to the newest state.
     pub pruned: usize,
     /// Whether nothing is left to sweep now.
     pub is_last: bool,
 }
 
-/// Threads that could not be swept, and until when they are left alone: one that always fails must
-/// not hold up the others.
+/// Threads that could not be swept, and the times until which they are postponed: a thread that
+/// always fails must not delay the others.
 #[derive(Debug, Default)]
 pub struct PutOff(HashMap<Uuid, Instant>);
 
-/// How the sweep of one thread ended.
+/// The outcome of the sweep of one thread.
 enum One {
     Deleted,
     Pruned,
-    /// Some is left, or somebody else is at it.
+    /// Rows are left, or another instance sweeps it.
     NotYet,
 }
 
 impl Store {
-    /// Carries out the strategy of some threads whose time is over.
+    /// Carries out the strategy of some expired threads.
     ///
-    /// Each thread has a transaction of its own, which skips rows that somebody has locked. So any
-    /// number of instances can sweep at once, and none waits for traffic.
+    /// Each thread has its own transaction, which skips locked rows. So any number of instances can
+    /// sweep at once, and none waits for traffic.
     pub async fn sweep(&self, put_off: &mut PutOff) -> Result<Swept, Error> {
         put_off.0.retain(|_, until| *until > Instant::now());
         let excluded: Vec<Uuid> = put_off.0.keys().copied().collect();
@@ -98,7 +98,7 @@ impl Store {
                 Ok(One::NotYet) => {}
                 Err(error @ Error::Unavailable(_)) if !is_timeout(&error) => return Err(error),
                 Err(error) => {
-                    warn!(thread.id = %thread_id, %error, "could not sweep a thread: put off");
+                    warn!(thread.id = %thread_id, %error, "could not sweep a thread, postponed");
                     put_off.0.insert(thread_id, Instant::now() + PUT_OFF);
                 }
             }
@@ -129,9 +129,9 @@ impl Store {
             return Ok(One::NotYet);
         }
         match keep_latest(&mut transaction, tenant, thread_id).await {
-            // It cannot be carried out, also not later.
+            // It can never be carried out.
             Err(error @ Error::DeltaChannels) => {
-                warn!(thread.id = %thread_id, %error, "left a thread as it is");
+                warn!(thread.id = %thread_id, %error, "left a thread unchanged, its ttl cannot be carried out");
             }
             outcome => outcome?,
         }
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-/// Whether one thread took too long, rather than the database being away.
+/// Whether the sweep of one thread took too long, and the database is not unavailable.
 fn is_timeout(error: &Error) -> bool {
     let Error::Unavailable(cause) = error else { return false };
     let sqlx::Error::Database(refusal) = &**cause else { return false };

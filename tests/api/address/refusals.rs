@@ -19,9 +19,9 @@ fn is_refused(url: &str, environment: &[(&str, &str)], setting: &str, says: &str
 #[test]
 fn what_an_address_asks_for_in_vain_is_refused_and_named() {
     for (parameter, says) in [
-        ("ssl_mode=verify-full", "`ssl_mode` is not a connection parameter"),
-        ("ssl-mode=verify-full", "`ssl-mode` is not a connection parameter"),
-        ("SSLMODE=verify-full", "`SSLMODE` is not a connection parameter"),
+        ("ssl_mode=verify-full", "`ssl_mode` is not a known connection parameter"),
+        ("ssl-mode=verify-full", "`ssl-mode` is not a known connection parameter"),
+        ("SSLMODE=verify-full", "`SSLMODE` is not a known connection parameter"),
         ("sslmode=verify_full", "`sslmode` must be `disable`"),
         ("sslmode=Verify-Full", "`sslmode` must be `disable`"),
         ("sslmode=verify-ca", "`sslmode` must not be `verify-ca`"),
@@ -48,8 +48,8 @@ fn what_an_address_asks_for_in_vain_is_refused_and_named() {
         ("passfile=/x", "`passfile` is not supported: set PGPASSFILE"),
         ("schema=public", "`schema` is not supported"),
         ("pgbouncer=true", "`pgbouncer=true` must come with DATABASE_POOLER=transaction"),
-        ("pool_mode=session", "`pool_mode` is not a connection parameter"),
-        ("options[search_path]=x", "has a parameter that this program does not know"),
+        ("pool_mode=session", "`pool_mode` is not a known connection parameter"),
+        ("options[search_path]=x", "has an unknown parameter"),
         ("sslmode", "has a parameter without `=`"),
         ("port=0", "`port` must be a number from 1 to 65535"),
         ("statement-cache-capacity=x", "`statement-cache-capacity` must be a number"),

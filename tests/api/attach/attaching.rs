@@ -9,6 +9,7 @@ use thread_store::store::{AttachError, CheckError, detach, migrate};
 
 use super::agent::{Agent, JAVASCRIPT, Put, attach};
 use crate::support::postgres::{test_cluster, url_of};
+use crate::support::program::Program;
 
 /// Schemas as `pg_dump` has them.
 fn schema_of(database: &PgConnectOptions) -> String {
@@ -184,7 +185,7 @@ async fn the_program_attaches_reports_and_detaches() {
     assert_eq!((code, errors.as_str()), (0, ""), "{errors}");
     for expected in [
         "schema public is attached, 1 thread taken in",
-        "in all 2 threads",
+        "in total 2 threads",
         "without an owner: 1 thread",
         "model is a pickle, which only Python can read",
         "secret is encrypted, and LANGGRAPH_AES_KEY is not set",
@@ -194,6 +195,12 @@ async fn the_program_attaches_reports_and_detaches() {
     }
     let (code, said, _) = run(&["detach"]);
     assert!(code == 0 && said.contains("schema public is detached"), "{said}");
+    agent
+        .run("truncate SCHEMA.checkpoints, SCHEMA.checkpoint_blobs, SCHEMA.checkpoint_writes")
+        .await;
+    let (_, said, _) = run(&["attach"]);
+    assert!(said.contains("0 threads taken in\n  0 bytes of state"), "{said}");
+    assert_eq!(run(&["detach"]).0, 0);
     let (code, _, line) = run(&["detach"]);
     assert_eq!((code, line.as_str()), (1, "thread-store: no tables are attached\n"));
     let (code, _, line) = run(&["attach", "--schema", "nowhere"]);
@@ -223,4 +230,31 @@ async fn an_agent_that_holds_its_tables_delays_an_attach_and_is_not_delayed() {
     let (attached, ()) = tokio::join!(attach(&database, "public", None), others);
     attached.unwrap();
     assert!(is_committed);
+}
+
+#[tokio::test]
+async fn a_server_says_that_its_runs_name_owners_by_another_key_than_the_tables() {
+    let agent = Agent::start().await;
+    migrate(&agent.database).await.unwrap();
+    agent.attach().await;
+    let database = url_of(&agent.database);
+    for (key, is_said) in [("user_id", false), ("owner", true)] {
+        let settings = [
+            ("DATABASE_URL", database.as_str()),
+            ("AGENT_URL", "http://127.0.0.1:9"),
+            ("AGENT_OWNER_KEY", key),
+        ];
+        let program = Program::start(&settings);
+        // It has looked at the tables when it says how they are.
+        let client = thread_store::http_client::builder().build().unwrap();
+        loop {
+            let ready = client.get(format!("{}/readyz", program.url)).send().await.unwrap();
+            if ready.json::<serde_json::Value>().await.unwrap()["agents"] == "up" {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let log = program.stop();
+        assert_eq!(log.contains("AGENT_OWNER_KEY is not the key"), is_said, "{log}");
+    }
 }

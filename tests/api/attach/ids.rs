@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sqlx::Executor as _;
+use thread_store::store::detach;
 use uuid::Uuid;
 
 use super::agent::{Agent, Put, attach, until};
@@ -272,4 +273,32 @@ async fn an_agent_that_writes_at_full_speed_is_taken_in_whole_while_tables_are_a
         ada.post("/threads/count", json!({})).await.expect(200) == 50 + written
     })
     .await;
+}
+
+/// What the thread held before belongs to it no more, however large it is.
+#[tokio::test]
+async fn a_thread_with_state_of_its_own_shows_what_the_agent_writes_instead() {
+    let mut agent = Agent::start().await;
+    let server = agent.server().await;
+    let user = server.user().await;
+    agent.attach().await;
+    let mut ids = Vec::new();
+    for length in [10, 300 * 1024] {
+        let id = user.thread(json!({})).await;
+        user.write(&id, json!({ "own": "x".repeat(length) })).await;
+        agent.begin(&id, &user, json!({ "whose": "agent" })).await;
+        ids.push(id);
+    }
+    let expected = json!({ "whose": "agent" });
+    for id in &ids {
+        until("the agent's state is there", async || user.values(id).await == expected).await;
+        let one = user.history_of(id, json!({ "limit": 1 })).await;
+        let all = user.history_of(id, json!({})).await;
+        assert_eq!((one.len(), all.len()), (1, 1));
+        assert_eq!((&one[0]["values"], &all[0]["values"]), (&expected, &expected));
+    }
+    detach(&agent.database).await.unwrap();
+    for id in &ids {
+        until("it is without state", async || user.history(id).await.is_empty()).await;
+    }
 }

@@ -30,7 +30,8 @@ async fn nobody_but_the_owner_gets_anywhere_with_an_agents_thread_on_any_endpoin
     let cast = Cast::assemble().await;
     let mut agent = Agent::at(cast.server.database.clone(), "public").await;
     attach(&agent.database, "public", None).await.unwrap();
-    for row in table() {
+    // Words are looked for in digests, which threads of agents do not have.
+    for row in table().into_iter().filter(|row| row.variant != "by words") {
         let subject = subject(&mut agent, &cast.owner).await;
         let rows = agent.rows(&subject.thread_id).await;
         let before = cast.all_of(&subject).await;

@@ -20,7 +20,7 @@ async fn threads_arrive_with_their_values_history_and_forks_and_once_only() {
     is_faithful(&from, &to).await;
 
     let again = import(&from, &to).await;
-    assert_eq!(again.succeeded().number("threads were there already"), 31);
+    assert_eq!(again.succeeded().number("threads already in the destination"), 31);
     assert_eq!(again.written(), 0);
     is_faithful(&from, &to).await;
 
@@ -31,7 +31,7 @@ async fn threads_arrive_with_their_values_history_and_forks_and_once_only() {
     from.write(&one, json!({ "messages": [human("7", "later")] })).await;
     let third = import(&from, &to).await;
     assert_eq!(third.succeeded().number("threads imported"), 1);
-    assert_eq!(third.number("threads completed that were there in part"), 1);
+    assert_eq!(third.number("threads completed: the destination had their first states"), 1);
     assert_eq!(third.written(), 8 + 1);
     assert!(to.found(json!({ "limit": 100 })).await.contains(&grown));
     is_faithful(&from, &to).await;
@@ -99,7 +99,7 @@ async fn a_listing_of_many_threads_is_read_in_pages_and_can_be_narrowed() {
     assert_eq!(half.succeeded().number("threads imported"), 252);
     let said = import_with(source, destination, &["--concurrency", "16"]).await;
     assert_eq!(said.succeeded().number("threads imported"), 253);
-    assert_eq!(said.number("threads were there already"), 252);
+    assert_eq!(said.number("threads already in the destination"), 252);
     assert_eq!(to.count(json!({})).await, 505);
 }
 
@@ -136,5 +136,5 @@ async fn a_state_of_more_messages_than_an_update_holds_is_written_in_parts() {
     assert_eq!(to.history_of(&id, json!({ "select": ["checkpoint_id"] })).await.len(), 3);
     // The parts are recognised.
     let again = import(&from, &to).await;
-    assert_eq!((again.written(), again.number("threads were there already")), (0, 1));
+    assert_eq!((again.written(), again.number("threads already in the destination")), (0, 1));
 }

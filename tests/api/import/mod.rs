@@ -16,9 +16,9 @@ use crate::support::steps::{human, remove, texts};
 use crate::support::{TestServer, User};
 
 /// What a run of the program said.
-struct Said {
-    code: Option<i32>,
-    report: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) report: String,
     errors: String,
 }
 
@@ -83,7 +83,7 @@ async fn import_with(from: (&str, &str), to: (&str, &str), more: &[&str]) -> Sai
     said
 }
 
-async fn import(from: &User, to: &User) -> Said {
+pub(crate) async fn import(from: &User, to: &User) -> Said {
     import_with((&from.url, &from.token), (&to.url, &to.token), &[]).await
 }
 
@@ -95,7 +95,7 @@ async fn servers() -> (TestServer, TestServer, User, User) {
 }
 
 /// A thread with all that states can do.
-async fn eventful(user: &User, number: usize) -> String {
+pub(crate) async fn eventful(user: &User, number: usize) -> String {
     let metadata =
         json!({ "number": number, "big": 12_345_678_901_234_567_890_u64, "n": { "x": [1, null] } });
     let id = user.thread(json!({ "metadata": metadata })).await;

@@ -92,9 +92,9 @@ async fn what_another_server_tells_is_made_to_fit_and_said() {
         format!("{}  state a cannot be written: values.messages[0]", ids[5]),
         format!("{}  Internal Server  [31mError (500", ids[6]),
         "1  threads without a history in the source".to_owned(),
-        "1  states whose parent the source has no more".to_owned(),
-        "3  messages of states without an id".to_owned(),
-        "2  keys that a state had no more".to_owned(),
+        "1  states whose parent is missing in the source".to_owned(),
+        "3  messages without an id".to_owned(),
+        "2  keys that a later state no longer has".to_owned(),
     ] {
         assert!(said.report.contains(&part), "{part}: {}", said.report);
     }
@@ -113,7 +113,7 @@ async fn what_another_server_tells_is_made_to_fit_and_said() {
     assert_eq!(to.values(&ids[4]).await["messages"], json!([human("3", "c"), human("1", "a")]));
     // All the same, a second run recognises them.
     let again = import_with((&source.uri(), "hunter2"), (&to.url, &to.token), &[]).await;
-    assert_eq!((again.written(), again.number("threads were there already")), (0, 4));
+    assert_eq!((again.written(), again.number("threads already in the destination")), (0, 4));
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_busy_source_is_asked_again_and_a_thread_that_vanished_is_no_failure()
         .await;
     let said = import_with((&source.uri(), "hunter2"), (&to.url, &to.token), &[]).await;
     assert_eq!(said.succeeded().number("threads imported"), 1);
-    assert_eq!(said.number("threads vanished from the source meanwhile"), 1);
+    assert_eq!(said.number("threads deleted in the source during the import"), 1);
     assert_eq!(to.found(json!({})).await, [stays]);
 }
 
@@ -261,9 +261,9 @@ async fn values_that_differ_far_down_are_not_taken_for_equal() {
         };
         assert_eq!(run("1.50").await.succeeded().written(), 1, "{depth}");
         let same = run("15e-1").await;
-        assert_eq!(same.succeeded().number("threads were there already"), 1, "{depth}");
+        assert_eq!(same.succeeded().number("threads already in the destination"), 1, "{depth}");
         let other = run("2").await;
         assert_eq!(other.code, Some(1), "{depth}: {}", other.report);
-        assert!(other.report.contains("states of its own, from the 1. on"), "{}", other.report);
+        assert!(other.report.contains("other states, from state 1 on"), "{}", other.report);
     }
 }

@@ -20,9 +20,9 @@ async fn threads_that_went_on_in_the_destination_are_left_as_they_are() {
     let before = (kept(&to, &went_on).await, kept(&to, &parted).await);
     let said = import(&from, &to).await;
     assert_eq!((said.code, said.written()), (Some(1), 0), "{}", said.report);
-    assert_eq!(said.number("threads were there already"), 1);
-    assert_eq!(said.number("threads have other metadata in the destination: left as it is"), 1);
-    let parting = format!("{parted}  the destination has states of its own, from the 9. on");
+    assert_eq!(said.number("threads already in the destination"), 1);
+    assert_eq!(said.number("threads with other metadata in the destination: not changed"), 1);
+    let parting = format!("{parted}  the destination has other states, from state 9 on");
     assert!(said.report.contains(&parting), "{}", said.report);
     assert!(
         said.errors.contains("thread-store: 1 thread could not be copied\n"),
@@ -42,7 +42,10 @@ async fn a_thread_of_somebody_else_is_reported_and_the_rest_is_imported() {
     eventful(&source.user().await, 3).await;
     let said = import(&from, &to).await;
     assert_eq!((said.code, said.number("threads imported")), (Some(1), 1), "{}", said.report);
-    assert!(said.report.contains(&format!("{taken}  the id belongs to somebody else")));
+    assert!(
+        said.report
+            .contains(&format!("{taken}  the id belongs to another user in the destination"))
+    );
     assert_eq!(to.found(json!({})).await, [own]);
     assert_eq!(kept(&other, &taken).await, [Value::Null; 0]);
 }

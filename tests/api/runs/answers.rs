@@ -141,7 +141,7 @@ async fn an_agent_that_is_lost_before_its_head_is_502_and_one_that_is_away_is_50
     let thread = ada.thread(json!({})).await;
     let lost = run(&ada, &thread, json!({})).await;
     lost.expect(502);
-    assert_eq!(lost.detail(), "The agent broke off without an answer");
+    assert_eq!(lost.detail(), "The agent closed the connection without an answer");
     // It may have begun, so it is not asked twice.
     assert_eq!(agent.heard().len(), 1);
     drop(agent);
@@ -250,7 +250,7 @@ async fn what_is_no_answer_of_an_agent_becomes_an_error_that_clients_read() {
             "nonsense",
             vec![Step::Send(b"SSH-2.0-x\r\n\r\n".to_vec())],
             502,
-            "The agent broke off without an answer",
+            "The agent closed the connection without an answer",
         ),
     ] {
         let agent = Agent::start(move |_: &Heard| steps.clone()).await;

@@ -246,7 +246,7 @@ async fn a_foreign_thread_anywhere_in_a_request_is_404_and_the_agent_hears_nothi
     ] {
         let answer = ada.post_text(&format!("{path}/stream"), text).await;
         answer.expect(422);
-        assert_eq!(answer.detail(), format!("{field}: must be there once"));
+        assert_eq!(answer.detail(), format!("{field}: must be given once"));
     }
     assert_eq!(agent.heard().len(), 0);
     // Missing looks the same.

@@ -1,9 +1,11 @@
 //! Runs that are forwarded to an agent, which writes down every byte that it hears.
 
 mod access;
-mod agent;
+pub(crate) mod agent;
 mod answers;
+mod first_event;
 mod identity;
+mod ways;
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -4,12 +4,14 @@
 
 #![expect(clippy::panic, reason = "a test without its database has nothing to check")]
 
+use std::cell::RefCell;
 use std::fmt::{Display, Write as _};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
@@ -24,10 +26,52 @@ pub(crate) async fn test_cluster() -> &'static TestCluster {
     CLUSTER.get_or_init(TestCluster::start).await
 }
 
+/// Where Linux has files in memory.
+const MEMORY: &str = "/dev/shm";
+
+/// What the databases of the tests of a moment need at most, with the log of their changes.
+const ROOM_IN_KIB: u64 = 3 << 20;
+
+/// The databases of a test.
+#[derive(Debug, Default)]
+struct Databases(Vec<String>);
+
+thread_local! {
+    static OF_THIS_TEST: RefCell<Databases> = RefCell::default();
+}
+
+impl Drop for Databases {
+    fn drop(&mut self) {
+        ended().append(&mut self.0);
+    }
+}
+
+/// The databases of tests that have ended.
+fn ended() -> std::sync::MutexGuard<'static, Vec<String>> {
+    static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the cluster can be in memory. A database is hundreds of files, and on a disk making them
+/// takes longer than most tests.
+fn has_room_in_memory() -> bool {
+    if std::env::var_os("TMPDIR").is_some() {
+        return false;
+    }
+    let asked = Command::new("df").args(["-Pk", MEMORY]).stderr(Stdio::null()).output();
+    let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let free = said.ok().and_then(|text| {
+        let line = text.lines().nth(1)?;
+        line.split_whitespace().nth(3)?.parse::<u64>().ok()
+    });
+    free.is_some_and(|free| free > ROOM_IN_KIB)
+}
+
 /// A running Postgres in a directory of its own.
 #[derive(Debug)]
 pub(crate) struct TestCluster {
     embedded: Embedded,
+    is_in_memory: bool,
     log: PathBuf,
     migrated: OnceCell<String>,
     partitioned: OnceCell<String>,
@@ -36,10 +80,12 @@ pub(crate) struct TestCluster {
 
 impl TestCluster {
     async fn start() -> Self {
+        let is_in_memory = has_room_in_memory();
+        let parent = if is_in_memory { PathBuf::from(MEMORY) } else { std::env::temp_dir() };
         let directory = tempfile::Builder::new()
             .prefix("thread-store-test-")
             .permissions(Permissions::from_mode(0o711))
-            .tempdir()
+            .tempdir_in(parent)
             .unwrap_or_else(|error| failed("making a directory", &error))
             .keep();
         let watcher = watch(&directory);
@@ -54,6 +100,7 @@ impl TestCluster {
         .unwrap_or_else(|error| failed("starting Postgres", &error));
         Self {
             embedded,
+            is_in_memory,
             log,
             migrated: OnceCell::new(),
             partitioned: OnceCell::new(),
@@ -84,17 +131,39 @@ impl TestCluster {
     }
 
     async fn template(&self, is_partitioned: bool) -> String {
-        let database = self.database().await;
+        let database = self.create("template1", &[]).await;
         let made = migrate(&database, is_partitioned).await;
         made.unwrap_or_else(|error| failed("migrating a database", &error));
         database.get_database().unwrap_or_default().to_owned()
     }
 
     async fn copy_of(&self, template: &str) -> PgConnectOptions {
+        // On a disk they stay: their files would have to be removed, after which some file systems
+        // take long to make new ones.
+        if !self.is_in_memory {
+            return self.create(template, &[]).await;
+        }
+        let ended = std::mem::take(&mut *ended());
+        let database = self.create(template, &ended).await;
+        // The thread of a test has its name, and ends with it.
+        if std::thread::current().name().is_some_and(|name| name.contains("::")) {
+            let name = database.get_database().unwrap_or_default().to_owned();
+            OF_THIS_TEST.with_borrow_mut(|databases| databases.0.push(name));
+        }
+        database
+    }
+
+    /// A new database, after dropping those of tests that have ended.
+    async fn create(&self, template: &str, ended: &[String]) -> PgConnectOptions {
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
         let options = self.embedded.connect_options();
         let create = async {
             let mut connection = options.clone().database("postgres").connect().await?;
+            for name in ended {
+                let drop = format!("drop database if exists {name} with (force)");
+                // One that cannot be dropped, for a test left something in it, stays.
+                let _ = connection.execute(AssertSqlSafe(drop)).await;
+            }
             let create = format!("create database {name} template {template}");
             connection.execute(AssertSqlSafe(create)).await?;
             connection.close().await

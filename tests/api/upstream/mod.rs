@@ -4,7 +4,7 @@
 mod answers;
 mod faults;
 mod request;
-mod tls;
+pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 

@@ -13,14 +13,14 @@ use crate::support::postgres::test_cluster;
 use crate::support::program::Program;
 
 /// Makes certificates that the program can be told to trust.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// A file with its own certificate.
-    file: tempfile::NamedTempFile,
+    pub(crate) file: tempfile::NamedTempFile,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// What a server for a name needs, until the first day of a year.
-    fn acceptor(&self, name: &str, until: i32) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self, name: &str, until: i32) -> TlsAcceptor {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);

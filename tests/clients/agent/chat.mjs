@@ -15,6 +15,9 @@ async function signedUp(expected) {
   page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => assert.match(error.message, expected ?? /^nothing$/));
   await page.goto(address);
+  // Empty fields are refused before anything is sent.
+  await page.getByText("Sign up").click();
+  assert.ok(await page.getByPlaceholder("E-mail").evaluate((field) => field === document.activeElement));
   await page.getByPlaceholder("E-mail").fill(`${crypto.randomUUID()}@example.com`);
   await page.getByPlaceholder("Password").fill("secure-password");
   await page.getByText("Sign up").click();
@@ -66,6 +69,9 @@ await ada.reload();
 await ada.getByText("Really delete everything?").waitFor();
 await ada.getByRole("button", { name: "no" }).click();
 await ada.getByText("Then I will not.", { exact: true }).waitFor();
+await say(ada, "delete everything");
+await ada.getByRole("button", { name: "yes" }).click();
+await ada.getByText("I have only pretended to.", { exact: true }).waitFor();
 
 // Somebody else sees none of it, and cannot go on with it.
 const bob = await signedUp(/HTTP 404: .*not found/);

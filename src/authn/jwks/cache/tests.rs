@@ -240,7 +240,7 @@ async fn an_outage_does_not_lengthen_the_life_of_a_key() {
     let begun = Instant::now();
     while begun.elapsed() + MOMENT < KEY_LIFE {
         assert_eq!(ask(&cache, "1").await, "known");
-        // An unknown key is an open question while nobody can be asked.
+        // An unknown key is undetermined while no key set can be fetched.
         assert_eq!(ask(&cache, "2").await, "open");
         pass(Duration::from_secs(10)).await;
     }

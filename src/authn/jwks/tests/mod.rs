@@ -92,7 +92,7 @@ impl KeySource for Published {
     }
 }
 
-/// The claims of a good token but for some changes. A null takes a claim away.
+/// The claims of a good token with some changes. A null removes a claim.
 fn claims(changes: &Value) -> Value {
     let now = seconds_since_1970().round();
     let mut claims = json!({

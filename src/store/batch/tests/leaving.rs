@@ -95,3 +95,16 @@ async fn a_batch_that_panics_leaves_the_others_as_they_are() {
     assert_eq!(batcher.answer(ask(1)).await, Ok(10));
     assert_eq!(database.begun(), [vec![BREAKS, 14], vec![1]]);
 }
+
+#[test]
+fn a_batch_passes_over_users_who_have_left() {
+    let mut queue = Queue::<Ask<0>>::new(1);
+    let of = |user: &str, value| Ask { holder: Holder::user(user), ..ask(value) };
+    for user in ["eve", "mallory"] {
+        drop(queue.push(of(user, 1)));
+    }
+    let stays = queue.push(of("bob", 2)).unwrap();
+    let values: Vec<_> = queue.take().iter().map(|entry| entry.request.value).collect();
+    assert_eq!((values, queue.len()), (vec![2], 0));
+    drop(stays);
+}

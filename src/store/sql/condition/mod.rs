@@ -1,7 +1,9 @@
-//! Authorization filters and the conditions of a search as SQL. The one place that compiles them.
+//! Compiles authorization filters and the conditions of a search to SQL. No other module does.
 //!
-//! A condition is a text and the values in it. Keys and values of clients are never part of a
-//! text: they are items of one JSON list, a column of `asked`.
+//! A condition is a text and its values. Clients' keys and values are never part of a text: they
+//! are items of one JSON list, a column of `asked`.
+
+mod filter;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,36 +16,41 @@ use crate::authz::{Filter, Scope};
 use crate::json::{Object, Raw};
 use crate::messages::CHANNEL as MESSAGES;
 use crate::store::Criteria;
+use crate::store::criteria::AgentsValues;
+use crate::text::Query;
+use filter::Spelling;
 
-/// Bytes of JSON text up to which values are compared. `jsonb` holds up to 256 MiB in one array, and
-/// its form takes at most eight times the text.
+/// Maximum bytes of JSON text that is compared. `jsonb` holds up to 256 MiB in one array, and is at
+/// most eight times as large as the text.
 const MAX_COMPARED: usize = 32 * 1024 * 1024;
 
 /// A condition on a row of `thread`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct Condition {
-    /// The text. It is the same for conditions that differ in keys and values only.
+    /// The text. It is the same for conditions that differ only in keys and values.
     pub(in crate::store) text: Arc<str>,
-    /// The JSON list of the keys and values, or the object that the metadata has to contain.
+    /// The JSON list of the keys and values, or the object that the metadata must contain.
     pub(in crate::store) values: String,
 }
 
 impl Condition {
-    /// Whether a scope shows a thread: its filter holds, and the thread has not expired. A thread is
-    /// gone for readers when its time is over, whether or not it was deleted yet.
+    /// Whether a thread is visible in a scope: its filter holds, and the thread has not expired.
+    /// Readers do not see an expired thread, whether or not it was deleted yet.
     pub(in crate::store) fn visible(scope: &Scope) -> Condition {
         Condition::passes(scope.filter())
     }
 
     fn passes(filter: Option<&Filter>) -> Condition {
         let mut writer = Writer::new("filter");
-        // Nearly every policy has this one. Its value is not taken out of a list for each row.
+        // The filter of almost every policy. Its value is a parameter, which is cheaper than an
+        // item of a list for each row.
         let wanted = filter.and_then(Filter::contained);
         if wanted.is_some() {
             writer.text.push_str("coalesce(thread.metadata @> asked.filter, false) and ");
         } else if let Some(filter) = filter {
-            // Nearly all threads of a tenant pass. The planner takes an equation for rare and would
-            // sort what it could read in order, but knows nothing about the result of a function.
+            // Almost all threads of a tenant pass. The planner assumes that an equality is rare and
+            // would sort rows that it could read in order, but it assumes nothing about the result
+            // of a function.
             writer.text.push_str("coalesce(");
             writer.filter(filter);
             writer.text.push_str(", false) and ");
@@ -56,21 +63,40 @@ impl Condition {
         Condition { text, values: wanted.map_or(values, |wanted| wanted.to_text()) }
     }
 
-    /// The same for a filter of a test, which needs no scope.
+    /// The same for a filter in a test, without a scope.
     #[cfg(test)]
     pub(in crate::store) fn of_filter(filter: Option<&Filter>) -> Condition {
         Condition::passes(filter)
     }
 
-    /// The conditions of a search. With `index`, the one on metadata is also spelled as the
-    /// index on metadata has it.
-    /// `agents`: the threads of agents whose values are known to meet the condition on values.
+    /// The conditions of a search. With `index`, the condition on metadata is also in the form of
+    /// the index on metadata. `agents`: the values of agents' threads that the search has read.
     pub(in crate::store) fn criteria(
         criteria: &Criteria,
         index: bool,
-        agents: &[Uuid],
+        agents: &AgentsValues,
+    ) -> Condition {
+        Condition::of(criteria, index, agents, Writer::new("criteria"))
+    }
+
+    /// The same for a statement that joins digests. Digests that the search made itself, a JSON
+    /// object, are the first of the values.
+    pub(in crate::store) fn criteria_with_digests(
+        criteria: &Criteria,
+        agents: &AgentsValues,
+        fresh: &str,
     ) -> Condition {
         let mut writer = Writer::new("criteria");
+        writer.item(fresh);
+        Condition::of(criteria, true, agents, writer)
+    }
+
+    fn of(
+        criteria: &Criteria,
+        index: bool,
+        agents: &AgentsValues,
+        mut writer: Writer,
+    ) -> Condition {
         writer.text.push_str("true");
         if !criteria.metadata.is_empty() {
             writer.metadata(&criteria.metadata, index);
@@ -79,9 +105,9 @@ impl Condition {
             writer.text.push_str(" and ((thread.agent_thread_id is null");
             writer.values_of_thread(values);
             writer.text.push(')');
-            if !agents.is_empty() {
+            if !agents.matching.is_empty() {
                 writer.text.push_str(" or ");
-                writer.ids(agents);
+                writer.ids(&agents.matching);
             }
             writer.text.push(')');
         }
@@ -93,13 +119,30 @@ impl Condition {
             writer.text.push_str(" and ");
             writer.ids(&criteria.ids);
         }
+        if let Some(filter) = &criteria.filter {
+            writer.agents_values = agents.of_filter.as_ref().map(|values| {
+                let values =
+                    values.iter().map(|(id, values)| format!("\"{id}\":{}", values.text()));
+                let values = values.collect::<Vec<_>>().join(",");
+                writer.item(&format!("{{{values}}}"));
+                writer.count - 1
+            });
+            writer.text.push_str(" and ");
+            writer.search_filter(filter, Spelling { index });
+        }
+        if criteria.is_about_digests() {
+            writer.text.push_str(" and thread.has_digest");
+        }
+        if let Some(query) = &criteria.query {
+            writer.query(query);
+        }
         writer.finish()
     }
 
-    /// A name for a condition, which no other has and which is the same in every instance.
+    /// A unique name of a condition, which is the same in every instance.
     pub(in crate::store) fn fingerprint(&self) -> i64 {
         let hash = Sha256::new()
-            // With its length, so that the parts cannot be taken for others.
+            // With its length, so that different parts cannot give the same input.
             .chain_update(self.text.len().to_be_bytes())
             .chain_update(&*self.text)
             .chain_update(&self.values)
@@ -109,8 +152,8 @@ impl Condition {
 }
 
 impl Filter {
-    /// The object that metadata has to contain, if that is all that is asked for. A list or an object
-    /// contains more than what is equal to it.
+    /// The object that metadata must contain, if that is the whole filter. A list or an object is
+    /// contained in more than its equals.
     fn contained(&self) -> Option<Object> {
         let Filter::Equal { key, value } = self else { return None };
         let is_scalar = !value.text().trim_start().starts_with(['{', '[']);
@@ -126,11 +169,14 @@ struct Writer {
     column: &'static str,
     values: String,
     count: usize,
+    /// The index of the value with those of agents' threads.
+    agents_values: Option<usize>,
 }
 
 impl Writer {
     fn new(column: &'static str) -> Writer {
-        Writer { text: String::with_capacity(256), column, values: "[".to_owned(), count: 0 }
+        let text = String::with_capacity(256);
+        Writer { text, column, values: "[".to_owned(), count: 0, agents_values: None }
     }
 
     fn finish(mut self) -> Condition {
@@ -138,12 +184,12 @@ impl Writer {
         Condition { text: self.text.into(), values: self.values }
     }
 
-    /// Adds a value, given as JSON text, and answers with what stands for it.
+    /// Adds a value as JSON text, and returns the SQL expression for it.
     fn item(&mut self, json: &str) -> String {
         self.add(json, "->")
     }
 
-    /// The same for a string that stands for itself.
+    /// The same for a string as SQL text.
     fn value_text(&mut self, string: &Raw) -> String {
         self.add(string.text(), "->>")
     }
@@ -169,7 +215,7 @@ impl Writer {
     }
 
     /// The value of a key of the metadata. No metadata has a key with a NUL, and no JSON list can
-    /// hold one.
+    /// contain one.
     fn metadata_value(&mut self, key: &str) -> String {
         if key.contains('\0') {
             return "null::jsonb".to_owned();
@@ -178,8 +224,8 @@ impl Writer {
         format!("(thread.metadata -> {key})")
     }
 
-    /// A condition in parentheses. What is not known to hold (a missing key is null in SQL) does
-    /// not: `where` drops null as it drops false, and `not` is given no null.
+    /// A condition in parentheses. An unknown result (a missing key is null in SQL) counts as
+    /// false: `where` drops null like false, and `not` is never applied to null.
     fn filter(&mut self, filter: &Filter) {
         self.text.push('(');
         match filter {
@@ -235,9 +281,14 @@ impl Writer {
 
     fn metadata(&mut self, metadata: &Object, index: bool) {
         let value = self.item(&metadata.to_text());
-        let _ = write!(self.text, " and thread.metadata @> {value}");
-        let is_indexed = metadata.iter().any(|(key, _)| key != "owner");
-        if index && is_indexed {
+        if !index {
+            let _ = write!(self.text, " and thread.metadata @> {value}");
+            return;
+        }
+        // A planner that knows the value would estimate this from the metadata of all users. It
+        // assumes nothing about the result of a function.
+        let _ = write!(self.text, " and coalesce(thread.metadata @> {value}, false)");
+        if metadata.iter().any(|(key, _)| key != "owner") {
             let _ = write!(
                 self.text,
                 " and jsonb_set('{{}}', array[thread.tenant::text], thread.metadata - 'owner') \
@@ -246,8 +297,26 @@ impl Writer {
         }
     }
 
-    /// Whether the newest values of a thread contain an object, channel by channel: only those that
-    /// are asked for are read. Values that are too large to be compared do not match.
+    /// Whether words occur in the text of a thread: in the text that the search has read, or else
+    /// in the stored text.
+    fn query(&mut self, query: &Query) {
+        let with = query.with.iter().map(|word| (word, ""));
+        for (word, not) in with.chain(query.without.iter().map(|word| (word, "not "))) {
+            let word = self.value_text(&Raw::from(word.as_str()));
+            let _ = write!(
+                self.text,
+                " and {not}(case when thread.fresh_text is null then exists ( \
+                     select from thread_store.digest_text \
+                     where digest_text.tenant = asked.tenant \
+                         and digest_text.thread_id = thread.thread_id \
+                         and strpos(digest_text.text, {word}) > 0 \
+                 ) else strpos(thread.fresh_text, {word}) > 0 end)"
+            );
+        }
+    }
+
+    /// Whether the newest values of a thread contain an object, channel by channel. Only the
+    /// channels of the object are read. Values that are too large to compare do not match.
     fn values_of_thread(&mut self, values: &Object) {
         self.text.push_str(
             " and exists (select from ( \

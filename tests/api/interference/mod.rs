@@ -7,6 +7,10 @@
 //!
 //! Ids that clients choose are the same in all runs. Those that the server makes are replaced by
 //! names, in the order in which the user meets them; times by one word.
+//!
+//! The same is done with an agent beside, whose tables are attached and which writes for both users.
+
+mod agents;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -21,6 +25,7 @@ use serde_json::{Value, json};
 use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything, SlotTaken};
 use uuid::Uuid;
 
+use crate::interference::agents::{Agents, KINDS, Put};
 use crate::support::events::{Events, Next};
 use crate::support::{Answer, TestServer, User};
 use thread_store::auth::private_threads as private;
@@ -42,6 +47,10 @@ enum Thread {
     Made(u8),
     /// By one that it gave the other.
     ForeignMade(u8),
+    /// By the id that the server has for what the user's agent calls otherwise.
+    Agents(u8),
+    /// By one that it has for what the other's does.
+    ForeignAgents(u8),
 }
 
 /// A checkpoint as a user names it.
@@ -55,14 +64,26 @@ enum Checkpoint {
 /// A call.
 #[derive(Debug, Clone)]
 enum Call {
-    Create { thread: Option<Thread>, metadata: u8, keep: bool, with_state: bool },
+    Create {
+        thread: Option<Thread>,
+        metadata: u8,
+        keep: bool,
+        with_state: bool,
+    },
     Get(Thread),
     Patch(Thread, u8),
     Delete(Thread),
     Copy(Thread),
     Prune(Vec<Thread>, bool),
-    Search { metadata: Option<u8>, ids: Vec<Thread>, shape: u8 },
-    Count { metadata: Option<u8>, by_values: bool },
+    Search {
+        metadata: Option<u8>,
+        ids: Vec<Thread>,
+        shape: u8,
+    },
+    Count {
+        metadata: Option<u8>,
+        by_values: bool,
+    },
     State(Thread),
     StateAt(Thread, Checkpoint),
     StateByObject(Thread, Checkpoint, Thread),
@@ -71,15 +92,30 @@ enum Call {
     Storage(Thread),
     Replay(Thread),
     Follow(Thread),
+    /// No call, but what the agent does for the user.
+    Put(Put),
 }
 
-fn thread() -> impl Strategy<Value = Thread> {
-    prop_oneof![
+fn thread(with_agent: bool) -> BoxedStrategy<Thread> {
+    let own = prop_oneof![
         5 => (0..SLOTS).prop_map(Thread::Own),
         3 => (0..SLOTS).prop_map(Thread::Foreign),
         2 => (0..3u8).prop_map(Thread::Made),
         2 => (0..3u8).prop_map(Thread::ForeignMade),
-    ]
+    ];
+    if !with_agent {
+        return own.boxed();
+    }
+    let agents = prop_oneof![
+        3 => (0..SLOTS).prop_map(Thread::Agents),
+        2 => (0..SLOTS).prop_map(Thread::ForeignAgents),
+    ];
+    prop_oneof![2 => own, 1 => agents].boxed()
+}
+
+fn put() -> impl Strategy<Value = Call> {
+    let put = (thread(true), prop::bool::weighted(0.8), 0..KINDS);
+    put.prop_map(|(thread, names_owner, kind)| Call::Put(Put { thread, names_owner, kind }))
 }
 
 fn checkpoint() -> impl Strategy<Value = Checkpoint> {
@@ -90,7 +126,8 @@ fn checkpoint() -> impl Strategy<Value = Checkpoint> {
     ]
 }
 
-fn call() -> impl Strategy<Value = Call> {
+fn call(with_agent: bool) -> BoxedStrategy<Call> {
+    let thread = || thread(with_agent);
     let ids = || prop::collection::vec(thread(), 0..4);
     let one = prop_oneof![
         2 => thread().prop_map(Call::Get),
@@ -130,18 +167,22 @@ fn call() -> impl Strategy<Value = Call> {
         keep,
         with_state,
     });
-    prop_oneof![3 => create, 5 => one, 3 => many, 6 => state]
+    let calls = prop_oneof![3 => create, 5 => one, 3 => many, 6 => state];
+    if with_agent { prop_oneof![3 => calls, 1 => put()].boxed() } else { calls.boxed() }
 }
 
 /// How every sequence begins, so that most of it meets something: a thread of each user's with
 /// states.
-fn prelude() -> Vec<(bool, Call)> {
+fn prelude(with_agent: bool) -> Vec<(bool, Call)> {
     let own = Thread::Own(0);
     let create = Call::Create { thread: Some(own), metadata: 6, keep: false, with_state: false };
     let write = |kind| Call::Write(own, Checkpoint::Newest, None, kind);
     let calls = [create, write(0), write(1)];
-    let both = calls.into_iter().flat_map(|call| [(false, call.clone()), (true, call)]);
-    both.collect()
+    let puts = [Thread::Own(1), Thread::Agents(0)]
+        .map(|thread| Call::Put(Put { thread, names_owner: true, kind: 1 }));
+    let puts = puts.into_iter().take(if with_agent { 2 } else { 0 });
+    let both = calls.into_iter().chain(puts);
+    both.flat_map(|call| [(false, call.clone()), (true, call)]).collect()
 }
 
 /// How many kinds of metadata there are.
@@ -174,6 +215,7 @@ fn values(kind: u8) -> Value {
 /// One run of one or both users' calls.
 struct Run<'a> {
     users: &'a [User; 2],
+    agents: Option<&'a Agents>,
     sides: [Side; 2],
 }
 
@@ -213,6 +255,8 @@ impl Run<'_> {
                 self.name(who, &id, format!("<other's thread {number}>"));
                 id
             }
+            Thread::Agents(slot) => self.agents.unwrap().named(who, slot).1,
+            Thread::ForeignAgents(slot) => self.agents.unwrap().named(other, slot).1,
         }
     }
 
@@ -235,6 +279,14 @@ impl Run<'_> {
 
     fn name(&mut self, who: usize, id: &str, name: String) {
         self.sides[who].names.insert(id.to_owned(), name);
+    }
+
+    /// Answers whether there was anything for the agent to do for this user.
+    async fn put(&mut self, who: usize, put: Put) -> bool {
+        let checkpoint = self.agents.unwrap().put(self.users, who, put).await;
+        let is_done = checkpoint.is_some();
+        self.sides[who].checkpoints.extend(checkpoint);
+        is_done
     }
 
     async fn call(&mut self, who: usize, call: &Call) -> Answer {
@@ -284,6 +336,7 @@ impl Run<'_> {
             Call::StateAt(..) | Call::StateByObject(..) | Call::Write(..) | Call::History(..) => {
                 self.request_for_state(who, call)
             }
+            Call::Put(_) => unreachable!("no call"),
             Call::Get(thread) => self.plain(who, Method::GET, *thread, "?include=ttl"),
             Call::Delete(thread) => self.plain(who, Method::DELETE, *thread, ""),
             Call::Copy(thread) => self.plain(who, Method::POST, *thread, "/copy"),
@@ -506,6 +559,12 @@ impl Run<'_> {
 /// bytes a row takes, which Postgres counts with or without some of its own (how many rows there
 /// are is compared).
 fn number(text: &str) -> Option<(&'static str, &str)> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    // The number of an agent's checkpoint is a time too.
+    let time = text.strip_prefix('-').filter(|text| digits(text) > 16);
+    if let Some(time) = time {
+        return Some(("-<time>", time));
+    }
     let event = text.strip_prefix("id: ").map(|digits| ("id: <ms>", digits));
     event.or_else(|| text.strip_prefix("bytes\":").map(|digits| ("bytes\":<bytes>", digits)))
 }
@@ -519,13 +578,20 @@ fn is_time(text: &str) -> bool {
 struct Stage {
     server: TestServer,
     users: [User; 2],
+    agents: Option<Agents>,
 }
 
 impl Stage {
     async fn build(policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>) -> Stage {
         let server = TestServer::start_policy(Duration::from_mins(10), policy).await;
         let users = [server.user().await, server.user().await];
-        Stage { server, users }
+        Stage { server, users, agents: None }
+    }
+
+    /// The same with an agent beside.
+    async fn with_agent(self) -> Stage {
+        let agents = Agents::beside(&self.server).await;
+        Stage { agents: Some(agents), ..self }
     }
 
     async fn owner_of(&self, thread_id: &str) -> Option<String> {
@@ -533,21 +599,46 @@ impl Stage {
             "select metadata ->> 'owner' from thread_store.thread where thread_id = $1::uuid",
         )
         .bind(thread_id)
-        .fetch_one(&self.server.pool)
+        .fetch_optional(&self.server.pool)
         .await
         .unwrap()
+        .flatten()
+    }
+
+    /// Takes away what the run before has left.
+    async fn empty(&self) {
+        if let Some(agents) = &self.agents {
+            agents.empty().await;
+        }
+        for table in ["thread", "thread_directory"] {
+            let delete = sqlx::AssertSqlSafe(format!("delete from thread_store.{table}"));
+            sqlx::query(delete).execute(&self.server.pool).await.unwrap();
+        }
+    }
+
+    fn begin(&self) -> Run<'_> {
+        let agents = self.agents.as_ref();
+        let mut run = Run { users: &self.users, agents, sides: <[Side; 2]>::default() };
+        for (id, name) in agents.map(Agents::names).unwrap_or_default() {
+            run.name(0, &id, name.clone());
+            run.name(1, &id, name);
+        }
+        run
     }
 
     /// Runs these calls and answers each user's transcript, with the numbers of the calls that
     /// met an id which the other had taken.
     async fn run(&self, calls: &[(usize, usize, Call)]) -> ([Vec<String>; 2], HashSet<usize>) {
-        for table in ["thread", "thread_directory"] {
-            let delete = sqlx::AssertSqlSafe(format!("delete from thread_store.{table}"));
-            sqlx::query(delete).execute(&self.server.pool).await.unwrap();
-        }
-        let mut run = Run { users: &self.users, sides: <[Side; 2]>::default() };
+        self.empty().await;
+        let mut run = self.begin();
         let mut taken = HashSet::new();
         for (number, who, call) in calls {
+            if let Call::Put(put) = call {
+                if !run.put(*who, *put).await {
+                    taken.insert(*number);
+                }
+                continue;
+            }
             let answer = run.call(*who, call).await;
             let Call::Create { thread: Some(thread), .. } = call else { continue };
             let id = run.id(*who, *thread);
@@ -593,8 +684,10 @@ impl Stage {
         runtime: &tokio::runtime::Runtime,
         config: Config,
     ) -> Result<(), TestError<Vec<(bool, Call)>>> {
-        let calls = prop::collection::vec((any::<bool>(), call()), 1..40);
-        let calls = calls.prop_map(|random| prelude().into_iter().chain(random).collect());
+        let with_agent = self.agents.is_some();
+        let calls = prop::collection::vec((any::<bool>(), call(with_agent)), 1..40);
+        let begin = move |random: Vec<_>| prelude(with_agent).into_iter().chain(random).collect();
+        let calls = calls.prop_map(begin);
         TestRunner::new(config).run(&calls, |calls| {
             let calls: Vec<_> = calls;
             match runtime.block_on(self.difference(&calls)) {
@@ -620,6 +713,22 @@ fn each_user_is_answered_as_if_alone() {
     if let Err(found) = stage.search_for_interference(&runtime, config()) {
         unreachable!("{found}");
     }
+}
+
+#[test]
+fn each_user_is_answered_as_if_alone_beside_an_agent_that_writes_for_both() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(async { Stage::build(private).await.with_agent().await });
+    if let Err(found) = stage.search_for_interference(&runtime, config()) {
+        unreachable!("{found}");
+    }
+    // Or there was nothing of the agent's to be told apart.
+    let search = Call::Search { metadata: None, ids: Vec::new(), shape: 0 };
+    let calls =
+        prelude(true).into_iter().filter(|(second, _)| !second).map(|(_, call)| (0, 0, call));
+    let calls: Vec<_> = calls.chain([(0, 0, search)]).collect();
+    let (told, _) = runtime.block_on(stage.run(&calls));
+    assert!(told[0].last().unwrap().contains("<agent's 0 0>"), "{:?}", told[0]);
 }
 
 /// The control: the search finds the difference where there is one.
