@@ -83,7 +83,7 @@ story("a message is sent, its answer arrives word by word, is stopped, asked bac
 
   await box.fill("a long one");
   await page.getByRole("button", { name: "Send" }).click();
-  await page.getByText("word word word").waitFor();
+  await page.locator(".message").getByText("word word word").waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByRole("button", { name: "Send" }).waitFor();
   assert.ok(parrot.heard.some(({ path }) => path.includes("/cancel")));
@@ -95,7 +95,7 @@ story("a message is sent, its answer arrives word by word, is stopped, asked bac
   const reply = page.getByLabel("Answer", { exact: true });
   await reply.fill("true");
   await reply.press("Enter");
-  await page.getByText("Resumed with true").waitFor();
+  await page.locator(".message").getByText("Resumed with true").waitFor();
   await until(async () => (await page.getByText("Really delete it?").count()) === 0, "answered");
   await box.fill("delete all");
   await box.press("Enter");
@@ -105,7 +105,7 @@ story("a message is sent, its answer arrives word by word, is stopped, asked bac
   await page.getByRole("button", { name: "Send" }).waitFor();
   await reply.fill("no");
   await reply.press("Enter");
-  await page.getByText('Resumed with "no"').waitFor();
+  await page.locator(".message").getByText('Resumed with "no"').waitFor();
 
   const other = await newPage(at);
   await signIn(other, bob);
