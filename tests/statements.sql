@@ -23,34 +23,25 @@
 -- 2. Statements ---------------------------------------------------
 
 -- threads/create
-with asked as (
-    select *
-    from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
-        with ordinality as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy, n)
-),
-entered as (
+with entered as (
     insert into thread_store.thread_directory (thread_id, tenant)
     select asked.thread_id, asked.tenant
-    from asked
+    from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
     on conflict (thread_id) do nothing
     returning thread_id
-),
-thread as (
-    insert into thread_store.thread (
-        tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
-        ttl_minutes, ttl_strategy, expires_at
-    )
-    select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
-        asked.ttl_minutes, asked.ttl_strategy,
-        moment + make_interval(secs => asked.ttl_minutes * 60)
-    from asked
-    join entered using (thread_id)
-    cross join statement_timestamp() as moment
-    returning thread.*
 )
-select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, asked.n
-from thread
-join asked using (thread_id);
+insert into thread_store.thread (
+    tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
+    ttl_minutes, ttl_strategy, expires_at
+)
+select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+    asked.ttl_minutes, asked.ttl_strategy,
+    moment + make_interval(secs => asked.ttl_minutes * 60)
+from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+    as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy)
+join entered using (thread_id)
+cross join statement_timestamp() as moment
+returning thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet;
 
 -- threads/get
 select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, asked.n,
@@ -332,10 +323,8 @@ cross join lateral (
         )
         union all
         (
-            select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
-                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
-                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
-                thread.agent_thread_id, thread.agent_settled, false as is_match
+            select null, null, null, null, null, null, null, null, null, null, null,
+                null, null, false
             from (
                 select from thread_store.thread
                 where thread.tenant = asked.tenant
@@ -345,7 +334,6 @@ cross join lateral (
                 order by thread.updated_at desc, thread.thread_id desc
                 limit 1 offset 999
             ) as older
-            left join thread_store.thread on thread.tenant = asked.tenant and false
         )
         limit asked.max_threads
 ) as thread;
@@ -392,10 +380,8 @@ cross join lateral (
         )
         union all
         (
-            select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
-                thread.metadata, thread.status, thread.last_seq, thread.state_bytes,
-                thread.ttl_minutes, thread.ttl_strategy, thread.expires_at,
-                thread.agent_thread_id, thread.agent_settled, false as is_match
+            select null, null, null, null, null, null, null, null, null, null, null,
+                null, null, false
             from (
                 select from thread_store.thread
                 where thread.tenant = asked.tenant
@@ -405,7 +391,6 @@ cross join lateral (
                 order by thread.updated_at desc, thread.thread_id desc
                 limit 1 offset 999
             ) as older
-            left join thread_store.thread on thread.tenant = asked.tenant and false
         )
         limit asked.max_threads
 ) as thread;
@@ -2248,7 +2233,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/search (the owner's threads; requests of any tenants; by metadata)
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- threads/search (the owner's threads; requests of any tenants; by values)
 -- - and true
@@ -2378,7 +2363,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/list (the owner's threads; requests of any tenants; by metadata)
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- threads/list (the owner's threads; requests of any tenants; by values)
 -- - and true
@@ -2454,7 +2439,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by metadata)
 -- - thread.agent_thread_id, thread.agent_settled, true as is_match
--- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> (asked.criteria -> 0) as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> asked.criteria as is_match
 
 -- threads/search_recent (the owner's threads; requests of any tenants; by values)
 -- - thread.agent_thread_id, thread.agent_settled, true as is_match
@@ -2530,7 +2515,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/search_own (the owner's threads; requests of any tenants; by metadata)
 -- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
--- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> (asked.criteria -> 0) and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
+-- + thread.agent_thread_id, thread.agent_settled, true and thread.metadata @> asked.criteria and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
 
 -- threads/search_own (the owner's threads; requests of any tenants; by values)
 -- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
@@ -2606,7 +2591,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/count (the owner's threads; requests of any tenants; by metadata)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+-- + where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> asked.criteria
 
 -- threads/count (the owner's threads; requests of any tenants; by values)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
@@ -2694,7 +2679,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- agent/candidates (the owner's threads; requests of any tenants; by metadata)
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- agent/candidates (the owner's threads; requests of any tenants; by values)
 -- - and true
@@ -2769,12 +2754,14 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and true and ((((thread.metadata -> (asked.criteria ->> 0)) -> (asked.criteria ->> 1)) = any(array(select jsonb_array_elements((asked.criteria -> 2))))) or (not coalesce((select one.held = (asked.criteria -> 4) from (select (select newest.value from ( select * from thread_store.checkpoint where thread.last_seq > 0 and checkpoint.tenant = asked.tenant and checkpoint.thread_id = thread.thread_id and checkpoint.checkpoint_ns = '' order by checkpoint.checkpoint_id desc limit 1 ) as head cross join lateral (select channel_value.value::jsonb as value from thread_store.channel_value where channel_value.tenant = asked.tenant and channel_value.thread_id = thread.thread_id and channel_value.seq = (head.channels -> (asked.criteria ->> 3) ->> 0)::bigint and channel_value.channel = (asked.criteria ->> 3) and (head.channels -> (asked.criteria ->> 3) ->> 1)::bigint < 33554432) as newest) as held offset 0) as one), false)) or (thread.updated_at < ((asked.criteria ->> 5))::timestamptz))
 
 -- threads/create (the owner's threads; requests of one tenant)
--- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
--- + from unnest(array[$1::bigint], $2::uuid[], $3::text[], $4::float8[], $5::text[])
 -- - select asked.thread_id, asked.tenant
+-- - from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
 -- + select asked.thread_id, $1::bigint
+-- + from unnest(array[$1::bigint], $2::uuid[]) as asked (tenant, thread_id)
 -- - select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
 -- + select $1::bigint, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+-- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+-- + from unnest(array[$1::bigint], $2::uuid[], $3::text[], $4::float8[], $5::text[])
 
 -- threads/get (the owner's threads; requests of one tenant)
 -- - where channel_value.tenant = asked.tenant
@@ -2822,7 +2809,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- threads/list (the owner's threads; requests of one tenant)
 -- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -2842,7 +2829,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 -- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
@@ -2855,8 +2842,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/search_own (the owner's threads; requests of one tenant)
 -- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -2867,8 +2852,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -2880,7 +2863,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+-- + where thread.tenant = $1::bigint and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> asked.criteria
 
 -- digest/stale (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[])
@@ -3074,7 +3057,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- agent/of_agents (the owner's threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::uuid[])
@@ -3220,7 +3203,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- threads/list (the owner's threads; requests without a tenant)
 -- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -3236,7 +3219,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 -- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
 -- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
 
@@ -3246,7 +3229,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/count (the owner's threads; requests without a tenant; by metadata)
 -- - where thread.tenant = asked.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
--- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> (asked.criteria -> 0)
+-- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> asked.criteria
 
 -- threads/find (the owner's threads; requests without a tenant)
 -- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
@@ -3380,7 +3363,7 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
 -- - and true
--- + and true and thread.metadata @> (asked.criteria -> 0)
+-- + and true and thread.metadata @> asked.criteria
 
 -- threads/get (all threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -3569,8 +3552,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/search_own (all threads; requests of one tenant)
 -- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -3583,8 +3564,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (all threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -4139,8 +4118,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/search_own (members or one of some teams, and not archived; requests of one tenant)
 -- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -4153,8 +4130,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (members or one of some teams, and not archived; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
@@ -4709,8 +4684,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/search_own (no threads; requests of one tenant)
 -- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -4723,8 +4696,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = $1::bigint
--- - left join thread_store.thread on thread.tenant = asked.tenant and false
--- + left join thread_store.thread on thread.tenant = $1::bigint and false
 
 -- threads/count (no threads; requests of one tenant)
 -- - from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])

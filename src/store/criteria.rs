@@ -54,6 +54,21 @@ impl Criteria {
             && self.query.is_none()
     }
 
+    /// The object that the metadata must contain, if that is the only condition.
+    pub(in crate::store) fn contained(&self) -> Option<Raw> {
+        let has_no_others = self.values.is_none()
+            && self.status.is_none()
+            && self.ids.is_empty()
+            && self.query.is_none();
+        match &self.filter {
+            _ if !has_no_others => None,
+            None if self.metadata.is_empty() => None,
+            None => Some(Raw::stored(self.metadata.to_text())),
+            Some(filter) if self.metadata.is_empty() => filter.contained(),
+            Some(_) => None,
+        }
+    }
+
     /// Whether a condition is about the status.
     pub(in crate::store) fn is_by_status(&self) -> bool {
         let is_status = |field: &Field| matches!(field, Field::Status);

@@ -23,11 +23,11 @@ use futures::future::join_all;
 use metrics::{Counter, counter};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::sleep_until;
 use tracing::debug;
 
 use crate::shares::Holder;
-use queue::{Entry, Fresh, Queue};
+use queue::{Entry, Queue};
 
 pub(super) use joined::Joined;
 
@@ -153,6 +153,9 @@ impl<R: Request> Batcher<R> {
             let Some((id, reply)) = queue.push(request) else { return Err(R::overloaded()) };
             let is_starting = queue.should_start();
             queue.is_starting |= is_starting;
+            if !is_starting {
+                self.0.watch(&mut queue);
+            }
             (id, reply, is_starting)
         };
         if is_starting {
@@ -189,6 +192,7 @@ impl<R: Request> Shared<R> {
         {
             let mut queue = self.queue();
             if !queue.should_start() {
+                self.watch(&mut queue);
                 return;
             }
             queue.is_starting = true;
@@ -202,6 +206,31 @@ impl<R: Request> Shared<R> {
                 batch.run(worker).await;
             }
         });
+    }
+
+    /// Asks again in a new task whenever a running batch becomes old, while requests wait. Not a
+    /// timer for each batch: to set one wakes the runtime's driver, which a lone request would pay
+    /// for.
+    fn watch(self: &Arc<Self>, queue: &mut Queue<R>) {
+        if queue.is_watched || queue.next_change().is_none() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        queue.is_watched = true;
+        let shared = Arc::clone(self);
+        runtime.spawn(async move {
+            while let Some(moment) = shared.next_change() {
+                sleep_until(moment).await;
+                shared.start();
+            }
+        });
+    }
+
+    fn next_change(&self) -> Option<tokio::time::Instant> {
+        let mut queue = self.queue();
+        let next = queue.next_change();
+        queue.is_watched = next.is_some();
+        next
     }
 }
 
@@ -221,18 +250,12 @@ impl<R: Request> Start<R> {
             if entries.is_empty() {
                 return None;
             }
-            queue.running += 1;
             shared.workers.requests.fetch_add(entries.len() as u64, Ordering::Relaxed);
-            let fresh = match entries.len() {
-                1 => Fresh::default(),
-                requests => {
-                    shared.workers.quiet.store(0, Ordering::Relaxed);
-                    Fresh { batches: 1, requests }
-                }
-            };
-            queue.fresh.batches += fresh.batches;
-            queue.fresh.requests += fresh.requests;
-            let running = Running { shared: Arc::clone(&shared), fresh, is_counted: true };
+            if entries.len() > 1 {
+                shared.workers.quiet.store(0, Ordering::Relaxed);
+            }
+            let id = queue.begin(entries.len());
+            let running = Running { shared: Arc::clone(&shared), id };
             Batch { entries, running }
         };
         // The remaining requests may need another batch.
@@ -259,10 +282,10 @@ struct Batch<R: Request> {
 impl<R: Request> Batch<R> {
     /// Answers the only request.
     async fn run_one(self, worker: OwnedSemaphorePermit) -> Answer<R> {
-        let Batch { entries, mut running } = self;
+        let Batch { entries, running } = self;
         let requests: Vec<_> = entries.iter().map(|entry| &entry.request).collect();
         let executor = running.shared.executor.clone();
-        let answers = running.watch(R::run(&executor, &requests)).await;
+        let answers = Box::pin(R::run(&executor, &requests)).await;
         drop((running, worker));
         let answers = answers.map_err(|failed| failed.error)?;
         answers.into_iter().next().unwrap_or_else(|| Err(R::overloaded()))
@@ -270,7 +293,7 @@ impl<R: Request> Batch<R> {
 
     /// Answers the requests. If all callers leave, the statement ends.
     async fn run(self, worker: OwnedSemaphorePermit) {
-        let Batch { mut entries, mut running } = self;
+        let Batch { mut entries, running } = self;
         let shared = Arc::clone(&running.shared);
         if entries.len() > 1 {
             shared.batches.increment(1);
@@ -280,7 +303,7 @@ impl<R: Request> Batch<R> {
             entries.iter_mut().map(|entry| (&entry.request, &mut entry.reply)).unzip();
         let answers = tokio::select! {
             biased;
-            answers = running.watch(R::run(&shared.executor, &requests)) => answers,
+            answers = Box::pin(R::run(&shared.executor, &requests)) => answers,
             _ = join_all(replies.into_iter().map(oneshot::Sender::closed)) => return,
         };
         match answers {
@@ -321,45 +344,13 @@ async fn one_by_one<R: Request>(executor: &R::Executor, entries: Vec<Entry<R>>) 
 /// A running batch, until this is dropped.
 struct Running<R: Request> {
     shared: Arc<Shared<R>>,
-    fresh: Fresh,
-    is_counted: bool,
-}
-
-impl<R: Request> Running<R> {
-    /// Waits for the batch, and lets other batches start when it becomes slow.
-    async fn watch<T>(&mut self, answers: impl Future<Output = T>) -> T {
-        let mut answers = Box::pin(answers);
-        if self.fresh.batches > 0 {
-            if let Ok(answers) = timeout(FRESH, &mut answers).await {
-                return answers;
-            }
-            self.settle(false);
-        }
-        if let Ok(answers) = timeout(SLOW, &mut answers).await {
-            return answers;
-        }
-        self.settle(true);
-        answers.await
-    }
-
-    /// Stops counting the batch as fresh, and if `is_over` as running.
-    fn settle(&mut self, is_over: bool) {
-        {
-            let mut queue = self.shared.queue();
-            let fresh = std::mem::take(&mut self.fresh);
-            queue.fresh.batches -= fresh.batches;
-            queue.fresh.requests -= fresh.requests;
-            if is_over && std::mem::take(&mut self.is_counted) {
-                queue.running -= 1;
-            }
-        }
-        self.shared.start();
-    }
+    id: u64,
 }
 
 impl<R: Request> Drop for Running<R> {
     fn drop(&mut self) {
-        self.settle(true);
+        self.shared.queue().end(self.id);
+        self.shared.start();
     }
 }
 

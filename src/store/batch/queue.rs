@@ -3,8 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use super::{Answer, Request};
+use super::{Answer, FRESH, Request, SLOW};
 use crate::shares::Holder;
 
 /// Maximum weight of a batch.
@@ -31,18 +32,29 @@ pub(super) struct Queue<R: Request> {
     next_id: u64,
     /// Whether a batch is about to be taken.
     pub(super) is_starting: bool,
-    /// Number of running batches that are not slow.
-    pub(super) running: usize,
+    running: Vec<Run>,
     max_running: usize,
-    /// Fresh batches of several requests.
-    pub(super) fresh: Fresh,
+    /// Whether a task waits for the next running batch to become old.
+    pub(super) is_watched: bool,
 }
 
-/// Number of batches that are expected to end soon, and of their requests.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Fresh {
-    pub(super) batches: usize,
-    pub(super) requests: usize,
+/// A running batch.
+struct Run {
+    id: u64,
+    began: Instant,
+    requests: usize,
+}
+
+impl Run {
+    /// Whether it is expected to end soon. A batch of one request does not count, because nobody
+    /// waits for it.
+    fn is_fresh(&self, now: Instant) -> bool {
+        self.requests > 1 && now < self.began + FRESH
+    }
+
+    fn is_slow(&self, now: Instant) -> bool {
+        now >= self.began + SLOW
+    }
 }
 
 impl<R: Request> Queue<R> {
@@ -53,9 +65,9 @@ impl<R: Request> Queue<R> {
             length: 0,
             next_id: 0,
             is_starting: false,
-            running: 0,
+            running: Vec::new(),
             max_running,
-            fresh: Fresh::default(),
+            is_watched: false,
         }
     }
 
@@ -76,17 +88,53 @@ impl<R: Request> Queue<R> {
         Some((id, answer))
     }
 
-    /// Whether a batch should be started now. If not, the next batch to end checks again.
+    /// Whether a batch should be started now. If not, this is asked again when a batch ends, and at
+    /// [`Queue::next_change`].
     ///
     /// While fresh batches of several requests run, the next one waits until the number of waiting
     /// requests reaches their average size, at most [`FULL`]: two batches of eight cost the
     /// database less than one of twelve, one of three and one of one.
     pub(super) fn should_start(&self) -> bool {
-        let usual = self.fresh.requests.checked_div(self.fresh.batches).unwrap_or(0);
-        self.length > 0
-            && !self.is_starting
-            && self.running < self.max_running
-            && self.length >= usual.min(FULL)
+        if self.length == 0 || self.is_starting {
+            return false;
+        }
+        if self.running.is_empty() {
+            return true;
+        }
+        let now = Instant::now();
+        let fresh = self.running.iter().filter(|run| run.is_fresh(now));
+        let (batches, requests) =
+            fresh.fold((0, 0), |(batches, all), run| (batches + 1, all + run.requests));
+        let usual = usize::checked_div(requests, batches).unwrap_or(0);
+        let running = self.running.iter().filter(|run| !run.is_slow(now)).count();
+        running < self.max_running && self.length >= usual.min(FULL)
+    }
+
+    /// When a running batch becomes old, so that another one may be started. `None`: no request
+    /// waits, or all running batches are old.
+    pub(super) fn next_change(&self) -> Option<Instant> {
+        if self.length == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let moments = self.running.iter().filter_map(|run| {
+            let age = if run.is_fresh(now) { FRESH } else { SLOW };
+            Some(run.began + age).filter(|moment| *moment > now)
+        });
+        moments.min()
+    }
+
+    /// A batch of so many requests begins. Returns its id.
+    pub(super) fn begin(&mut self, requests: usize) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.running.push(Run { id, began: Instant::now(), requests });
+        id
+    }
+
+    /// A batch has ended.
+    pub(super) fn end(&mut self, id: u64) {
+        self.running.retain(|run| run.id != id);
     }
 
     /// The next batch: from each holder in turn the first request that can share a batch with the

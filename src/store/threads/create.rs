@@ -1,5 +1,8 @@
 //! Creating threads.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use uuid::Uuid;
 
 use super::delete::Erased;
@@ -9,7 +12,7 @@ use crate::json::Object;
 use crate::store::digest::TITLE;
 use crate::store::operation::{Asked, Fit, Operation, column, run_one};
 use crate::store::pool::Lease;
-use crate::store::sql::{Statement, index};
+use crate::store::sql::Statement;
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread, Ttl, Update};
 
@@ -18,36 +21,26 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
     "threads/create",
     concat!(
         "
-    with asked as (
-        select *
-        from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
-            with ordinality as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy, n)
-    ),
-    entered as (
+    with entered as (
         insert into thread_store.thread_directory (thread_id, tenant)
         select asked.thread_id, asked.tenant
-        from asked
+        from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
         on conflict (thread_id) do nothing
         returning thread_id
-    ),
-    thread as (
-        insert into thread_store.thread (
-            tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
-            ttl_minutes, ttl_strategy, expires_at
-        )
-        select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
-            asked.ttl_minutes, asked.ttl_strategy,
-            moment + make_interval(secs => asked.ttl_minutes * 60)
-        from asked
-        join entered using (thread_id)
-        cross join statement_timestamp() as moment
-        returning thread.*
     )
-    select ",
+    insert into thread_store.thread (
+        tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
+        ttl_minutes, ttl_strategy, expires_at
+    )
+    select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+        asked.ttl_minutes, asked.ttl_strategy,
+        moment + make_interval(secs => asked.ttl_minutes * 60)
+    from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+        as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy)
+    join entered using (thread_id)
+    cross join statement_timestamp() as moment
+    returning ",
         thread_columns!(),
-        ", asked.n
-    from thread
-    join asked using (thread_id)",
     ),
 );
 
@@ -112,22 +105,27 @@ impl Operation for Insert {
     ) -> Result<Vec<Result<Self::Answer, Error>>, Error> {
         let Some(first) = new.first() else { return Ok(Vec::new()) };
         // The first of several creations with the same id wins.
-        let mut seen = std::collections::HashSet::new();
-        let (places, unique): (Vec<_>, Vec<_>) =
-            new.iter().copied().enumerate().filter(|(_, new)| seen.insert(new.thread_id)).unzip();
-        let ttl = |new: &Insert| new.ttl;
+        let mut places = HashMap::new();
+        let mut unique = Vec::new();
+        for (place, new) in new.iter().copied().enumerate() {
+            if let Entry::Vacant(entry) = places.entry(new.thread_id) {
+                entry.insert(place);
+                unique.push(new);
+            }
+        }
         let tenants = column(&unique, |new| new.asked.tenant);
         let query = first.asked.key.query(&CREATE, tenants);
         let query = query
             .bind(column(&unique, |new| new.thread_id))
             .bind(column(&unique, |new| new.metadata.as_str()))
-            .bind(column(&unique, |new| ttl(new).map(|ttl| ttl.minutes)))
-            .bind(column(&unique, |new| ttl(new).map(|ttl| ttl.strategy.as_str())));
+            .bind(column(&unique, |new| new.ttl.map(|ttl| ttl.minutes)))
+            .bind(column(&unique, |new| new.ttl.map(|ttl| ttl.strategy.as_str())));
         let mut answers: Vec<_> = new.iter().map(|_| Ok(None)).collect();
         for row in lease.fetch_all(query).await? {
-            let place = places.get(index(&row, "n")?).copied();
+            let thread = Thread::read(&row)?;
+            let place = places.get(&thread.thread_id).copied();
             if let Some(answer) = place.and_then(|place| answers.get_mut(place)) {
-                *answer = Ok(Some(Thread::read(&row)?));
+                *answer = Ok(Some(thread));
             }
         }
         Ok(answers)

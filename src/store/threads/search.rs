@@ -126,16 +126,14 @@ macro_rules! recent {
             )
             union all
             (
-                select ",
-                page_columns!(),
-                ", false as is_match
+                select null, null, null, null, null, null, null, null, null, null, null,
+                    null, null, false
                 from (
                     select ",
                 newest!("true"),
                 "
                     limit 1 offset 999
                 ) as older
-                left join thread_store.thread on thread.tenant = asked.tenant and false
             )
             limit asked.max_threads"
             )

@@ -253,6 +253,19 @@ impl Writer {
     }
 }
 
+impl Filter {
+    /// The object that metadata must contain, if that is the whole filter.
+    pub(in crate::store) fn contained(&self) -> Option<Raw> {
+        match self {
+            Filter::Field(Field::Metadata(path), Test::Equal(value)) if is_scalar(value) => {
+                Some(at(path, value))
+            }
+            Filter::All(filters) if let [only] = filters.as_slice() => only.contained(),
+            _ => None,
+        }
+    }
+}
+
 fn is_scalar(value: &Raw) -> bool {
     !value.text().starts_with(['{', '['])
 }
