@@ -26,7 +26,7 @@ pub(super) const MAX_PAGE: i64 = 32 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) tenant: i64,
-    /// The values in the scope's condition, a JSON list.
+    /// The values in the scope's condition ([`Condition::values`]).
     pub(super) filter: String,
     pub(super) holder: Holder,
     pub(super) key: Key,

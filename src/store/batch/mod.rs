@@ -22,12 +22,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use metrics::{Counter, counter};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::sleep_until;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::shares::Holder;
-use queue::{Entry, Queue};
+use queue::{Entry, Queue, Turn};
 
 pub(super) use joined::Joined;
 
@@ -131,6 +131,8 @@ struct Shared<R: Request> {
     executor: R::Executor,
     workers: Workers,
     queue: Mutex<Queue<R>>,
+    /// Notified when the moment in the queue has become an earlier one.
+    is_earlier: Notify,
     batches: Counter,
     requests: Counter,
 }
@@ -141,6 +143,7 @@ impl<R: Request> Batcher<R> {
             executor,
             queue: Mutex::new(Queue::new(workers.each)),
             workers,
+            is_earlier: Notify::new(),
             batches: counter!(BATCHES, "kind" => R::KIND),
             requests: counter!(BATCHED_REQUESTS, "kind" => R::KIND),
         }))
@@ -151,12 +154,7 @@ impl<R: Request> Batcher<R> {
         let (id, reply, is_starting) = {
             let mut queue = self.0.queue();
             let Some((id, reply)) = queue.push(request) else { return Err(R::overloaded()) };
-            let is_starting = queue.should_start();
-            queue.is_starting |= is_starting;
-            if !is_starting {
-                self.0.watch(&mut queue);
-            }
-            (id, reply, is_starting)
+            (id, reply, self.0.take_turn(&mut queue))
         };
         if is_starting {
             let start = Start(Some(Arc::clone(&self.0)));
@@ -186,16 +184,27 @@ impl<R: Request> Shared<R> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a batch is to be started by the caller. If one may have to be started later, a task
+    /// waits for that moment.
+    fn take_turn(self: &Arc<Self>, queue: &mut Queue<R>) -> bool {
+        match queue.turn() {
+            Turn::Now => {
+                queue.is_starting = true;
+                true
+            }
+            Turn::At(moment) => {
+                self.watch(queue, moment);
+                false
+            }
+            Turn::Later => false,
+        }
+    }
+
     /// Starts a batch in a new task, if one should be started.
     fn start(self: &Arc<Self>) {
         let Ok(runtime) = Handle::try_current() else { return };
-        {
-            let mut queue = self.queue();
-            if !queue.should_start() {
-                self.watch(&mut queue);
-                return;
-            }
-            queue.is_starting = true;
+        if !self.take_turn(&mut self.queue()) {
+            return;
         }
         let shared = Arc::clone(self);
         // Nothing passes the duty on before the task runs, because a runtime that is shutting down
@@ -208,29 +217,37 @@ impl<R: Request> Shared<R> {
         });
     }
 
-    /// Asks again in a new task whenever a running batch becomes old, while requests wait. Not a
-    /// timer for each batch: to set one wakes the runtime's driver, which a lone request would pay
-    /// for.
-    fn watch(self: &Arc<Self>, queue: &mut Queue<R>) {
-        if queue.is_watched || queue.next_change().is_none() {
-            return;
-        }
-        let Ok(runtime) = Handle::try_current() else { return };
-        queue.is_watched = true;
-        let shared = Arc::clone(self);
-        runtime.spawn(async move {
-            while let Some(moment) = shared.next_change() {
-                sleep_until(moment).await;
-                shared.start();
+    /// Calls [`Shared::start`] at this moment. One task does it for all batches. A timer for each
+    /// batch would wake the runtime's driver, which a lone request would pay for.
+    fn watch(self: &Arc<Self>, queue: &mut Queue<R>, moment: Instant) {
+        match queue.watched {
+            Some(watched) if watched <= moment => {}
+            Some(_) => {
+                queue.watched = Some(moment);
+                self.is_earlier.notify_one();
             }
-        });
+            None => {
+                let Ok(runtime) = Handle::try_current() else { return };
+                queue.watched = Some(moment);
+                let shared = Arc::clone(self);
+                runtime.spawn(async move {
+                    shared.watched().await;
+                    shared.queue().watched = None;
+                    shared.start();
+                });
+            }
+        }
     }
 
-    fn next_change(&self) -> Option<tokio::time::Instant> {
-        let mut queue = self.queue();
-        let next = queue.next_change();
-        queue.is_watched = next.is_some();
-        next
+    /// Waits for the moment in the queue, which may become an earlier one meanwhile.
+    async fn watched(&self) {
+        loop {
+            let Some(moment) = self.queue().watched else { return };
+            tokio::select! {
+                () = sleep_until(moment) => return,
+                () = self.is_earlier.notified() => {}
+            }
+        }
     }
 }
 

@@ -34,8 +34,19 @@ pub(super) struct Queue<R: Request> {
     pub(super) is_starting: bool,
     running: Vec<Run>,
     max_running: usize,
-    /// Whether a task waits for the next running batch to become old.
-    pub(super) is_watched: bool,
+    /// The moment for which a task waits, to ask for the next [`Turn`] again.
+    pub(super) watched: Option<Instant>,
+}
+
+/// Whether a batch should be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Now.
+    Now,
+    /// This is to be asked again when a batch ends, and at this moment, when one becomes old.
+    At(Instant),
+    /// No request waits, or another batch is about to be taken.
+    Later,
 }
 
 /// A running batch.
@@ -67,7 +78,7 @@ impl<R: Request> Queue<R> {
             is_starting: false,
             running: Vec::new(),
             max_running,
-            is_watched: false,
+            watched: None,
         }
     }
 
@@ -88,40 +99,36 @@ impl<R: Request> Queue<R> {
         Some((id, answer))
     }
 
-    /// Whether a batch should be started now. If not, this is asked again when a batch ends, and at
-    /// [`Queue::next_change`].
+    /// Whether a batch should be started.
     ///
     /// While fresh batches of several requests run, the next one waits until the number of waiting
     /// requests reaches their average size, at most [`FULL`]: two batches of eight cost the
     /// database less than one of twelve, one of three and one of one.
-    pub(super) fn should_start(&self) -> bool {
+    pub(super) fn turn(&self) -> Turn {
         if self.length == 0 || self.is_starting {
-            return false;
+            return Turn::Later;
         }
         if self.running.is_empty() {
-            return true;
+            return Turn::Now;
         }
         let now = Instant::now();
-        let fresh = self.running.iter().filter(|run| run.is_fresh(now));
-        let (batches, requests) =
-            fresh.fold((0, 0), |(batches, all), run| (batches + 1, all + run.requests));
-        let usual = usize::checked_div(requests, batches).unwrap_or(0);
-        let running = self.running.iter().filter(|run| !run.is_slow(now)).count();
-        running < self.max_running && self.length >= usual.min(FULL)
-    }
-
-    /// When a running batch becomes old, so that another one may be started. `None`: no request
-    /// waits, or all running batches are old.
-    pub(super) fn next_change(&self) -> Option<Instant> {
-        if self.length == 0 {
-            return None;
-        }
-        let now = Instant::now();
-        let moments = self.running.iter().filter_map(|run| {
+        let (mut batches, mut requests, mut running, mut next) = (0, 0, 0, None);
+        for run in self.running.iter().filter(|run| !run.is_slow(now)) {
+            running += 1;
             let age = if run.is_fresh(now) { FRESH } else { SLOW };
-            Some(run.began + age).filter(|moment| *moment > now)
-        });
-        moments.min()
+            next = [next, Some(run.began + age)].into_iter().flatten().min();
+            if run.is_fresh(now) {
+                batches += 1;
+                requests += run.requests;
+            }
+        }
+        let usual = usize::checked_div(requests, batches).unwrap_or(0);
+        match next {
+            Some(next) if running >= self.max_running || self.length < usual.min(FULL) => {
+                Turn::At(next)
+            }
+            _ => Turn::Now,
+        }
     }
 
     /// A batch of so many requests begins. Returns its id.

@@ -297,6 +297,35 @@ async fn nobody_waits_for_company_longer_than_a_batch_counts_as_just_started() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_company_longer_beside_a_batch_that_has_run_for_long() {
+    let (batcher, database) = batcher(4, 2);
+    database.takes(1, 90 * MS);
+    database.takes(2, 60 * MS);
+    database.takes(3, 50 * MS);
+    // Both workers of the kind are taken, so that 3 and 4 wait: until 1 counts as slow, if it was
+    // not for the end of 2.
+    let one = asked(&batcher, ask(1)).await;
+    settle().await;
+    let two = asked(&batcher, ask(2)).await;
+    settle().await;
+    let three = asked(&batcher, ask(3)).await;
+    let four = asked(&batcher, ask(4)).await;
+    settle().await;
+    advance(60 * MS).await;
+    settle().await;
+    assert_eq!(database.begun(), [vec![1], vec![2], vec![3, 4]]);
+    two.await.unwrap().unwrap();
+    one.abort();
+    settle().await;
+    let began = Instant::now();
+    let single = asked(&batcher, ask(5)).await;
+    assert_eq!(single.await.unwrap(), Ok(50));
+    assert!(began.elapsed() <= 6 * MS, "{:?}", began.elapsed());
+    three.await.unwrap().unwrap();
+    four.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_batches_do_not_hold_up_others_of_their_kind() {
     let (batcher, database) = batcher(4, 2);
     database.takes(1, Duration::from_mins(1));

@@ -33,8 +33,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Rest after a batch, as a multiple of the batch's own time: the task takes at most a quarter of one
 /// connection's time.
 const REST: u32 = 3;
-/// Rest for each request that this server answered during the batch. At 1,000 requests per second the
-/// task takes an eleventh of one connection's time. At more it takes less, and may fall behind.
+/// The same at most: the task takes at least a twenty-fifth, and may fall behind.
+const BUSY_REST: u32 = 24;
+/// Rest for each request in a batch of the database that this server began meanwhile. At 1,000 of these
+/// per second the task takes an eleventh of one connection's time.
 const REST_PER_REQUEST: Duration = Duration::from_millis(10);
 /// Longest rest after a batch, for batches that take unusually long.
 const MAX_REST: Duration = Duration::from_secs(10);
@@ -150,10 +152,11 @@ impl Store {
     }
 }
 
-/// The rest after a batch that took this long, while so many requests were answered.
+/// The rest after a batch that took this long, while so many requests were begun.
 fn rest_after(took: Duration, requests: u64) -> Duration {
     let requests = u32::try_from(requests).unwrap_or(u32::MAX);
-    (took * REST).max(REST_PER_REQUEST.saturating_mul(requests)).min(MAX_REST)
+    let rest = REST_PER_REQUEST.saturating_mul(requests);
+    rest.clamp(took * REST, took * BUSY_REST).min(MAX_REST)
 }
 
 async fn sleep_until(moment: Option<Instant>) {
@@ -177,12 +180,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_task_rests_longer_while_more_requests_are_answered() {
+    fn the_task_rests_longer_the_more_is_requested_meanwhile() {
         let took = Duration::from_millis(20);
         assert_eq!(rest_after(took, 0), took * 3);
         assert_eq!(rest_after(took, 6), took * 3);
         assert_eq!(rest_after(took, 20), took * 10);
-        assert_eq!(rest_after(took, 200), took * 100);
+        assert_eq!(rest_after(took, 200), took * 24);
         assert_eq!(rest_after(Duration::from_secs(1), 100_000), MAX_REST);
     }
 }

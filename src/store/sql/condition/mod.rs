@@ -1,7 +1,8 @@
 //! Compiles authorization filters and the conditions of a search to SQL. No other module does.
 //!
 //! A condition is a text and its values. Clients' keys and values are never part of a text: they
-//! are items of one JSON list, a column of `asked`.
+//! are items of one JSON list, a column of `asked`. If a condition is only that metadata contains an
+//! object, the column is that object.
 
 mod filter;
 
