@@ -2128,8 +2128,13 @@ cross join lateral (
                 fresh.digest ->> 'text' as fresh_text,
                 fresh.digest is not null or coalesce(case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end, false) as has_digest
             from thread_store.thread
-            left join thread_store.digest
-                on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+            left join lateral (
+                select *
+                from thread_store.digest
+                where digest.tenant = $1::bigint
+                    and digest.thread_id = thread.thread_id
+                offset 0
+            ) as digest on true
             cross join lateral (
                 select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
                 offset 0
@@ -2161,8 +2166,13 @@ select asked.n, (
                 fresh.digest ->> 'text' as fresh_text,
                 fresh.digest is not null or coalesce(case when digest.seq is null then thread.last_seq = 0 and (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) is null else digest.created_at = thread.created_at and digest.seq = thread.last_seq and digest.named is not distinct from (case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end) end, false) as has_digest
             from thread_store.thread
-            left join thread_store.digest
-                on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
+            left join lateral (
+                select *
+                from thread_store.digest
+                where digest.tenant = $1::bigint
+                    and digest.thread_id = thread.thread_id
+                offset 0
+            ) as digest on true
             cross join lateral (
                 select asked.criteria #> array['0', thread.thread_id::text] as digest
                 offset 0
@@ -3236,8 +3246,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -3256,8 +3266,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -3278,8 +3288,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -3300,8 +3310,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -3318,16 +3328,16 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/count_found (the owner's threads; requests without a tenant)
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - where thread.tenant = $1::bigint
 -- + where thread.tenant = thread.tenant
 -- - from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/count_found (the owner's threads; requests without a tenant; by words)
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - where thread.tenant = $1::bigint
 -- + where thread.tenant = thread.tenant
 -- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
@@ -3336,8 +3346,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + from unnest($1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[])
 
 -- threads/count_found (the owner's threads; requests without a tenant; by the title)
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - where thread.tenant = $1::bigint
 -- + where thread.tenant = thread.tenant
 -- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
@@ -3888,8 +3898,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -3904,8 +3914,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/count_found (all threads; requests without a tenant)
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - where thread.tenant = $1::bigint
 -- + where thread.tenant = thread.tenant
 -- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
@@ -4454,8 +4464,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -4470,8 +4480,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/count_found (members or one of some teams, and not archived; requests without a tenant)
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - where thread.tenant = $1::bigint
 -- + where thread.tenant = thread.tenant
 -- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
@@ -5020,8 +5030,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - select ($3::text[]::jsonb[])[1] #> array['0', thread.thread_id::text] as digest
 -- + select asked.criteria #> array['0', thread.thread_id::text] as digest
 -- - where thread.tenant = $1::bigint
@@ -5036,8 +5046,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/count_found (no threads; requests without a tenant)
--- - on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
--- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
+-- - where digest.tenant = $1::bigint
+-- + where digest.tenant = thread.tenant
 -- - where thread.tenant = $1::bigint
 -- + where thread.tenant = thread.tenant
 -- - where coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true

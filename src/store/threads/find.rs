@@ -27,6 +27,9 @@ use crate::text::Query;
 
 /// Threads with their digests: those that the search has made, or else the stored ones. `has_digest`:
 /// there is one of the current state, or none is needed.
+///
+/// `offset 0` makes the plan look up each thread's digest. How the planner would join the two tables
+/// depends on how many threads others have.
 macro_rules! with_digests {
     () => {
         concat!(
@@ -46,8 +49,13 @@ macro_rules! with_digests {
             is_current!(),
             ", false) as has_digest
                 from thread_store.thread
-                left join thread_store.digest
-                    on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
+                left join lateral (
+                    select *
+                    from thread_store.digest
+                    where digest.tenant = asked.tenant
+                        and digest.thread_id = thread.thread_id
+                    offset 0
+                ) as digest on true
                 cross join lateral (
                     select asked.criteria #> array['0', thread.thread_id::text] as digest
                     offset 0
