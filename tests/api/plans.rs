@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::Executor as _;
@@ -61,19 +62,35 @@ pub(crate) fn plans(log: &Path) -> Vec<Value> {
 
 /// The same, of what was logged behind a place in the log.
 pub(crate) fn plans_behind(log: &Path, place: u64) -> Vec<Value> {
-    let mut file = std::fs::File::open(log).unwrap();
-    file.seek(SeekFrom::Start(place)).unwrap();
-    let mut log = String::new();
-    file.read_to_string(&mut log).unwrap();
-    let logged = log.split("  plan:\n").skip(1);
-    let plans = logged.map(|text| {
-        let mut first = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-        first.next().unwrap().unwrap()
-    });
+    let begun = Instant::now();
+    let plans = loop {
+        match all_plans_behind(log, place) {
+            // The database is writing the last one, of a statement in the background.
+            Err(error) if error.is_eof() && begun.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            plans => break plans.unwrap(),
+        }
+    };
     // The one row that says whether an agent's tables are attached is read whole, in the background.
     let is_ours =
         |text: &str| text.contains("thread_store") && !text.contains("from thread_store.agent_");
-    plans.filter(|plan| is_ours(plan["Query Text"].as_str().unwrap())).collect()
+    let is_about_us = |plan: &Value| is_ours(plan["Query Text"].as_str().unwrap());
+    plans.into_iter().filter(is_about_us).collect()
+}
+
+fn all_plans_behind(log: &Path, place: u64) -> serde_json::Result<Vec<Value>> {
+    let mut file = std::fs::File::open(log).unwrap();
+    file.seek(SeekFrom::Start(place)).unwrap();
+    let mut log = Vec::new();
+    file.read_to_end(&mut log).unwrap();
+    let log = String::from_utf8_lossy(&log);
+    let logged = log.split("  plan:\n").skip(1);
+    let first = |text: &str| {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+        values.next().unwrap_or_else(|| serde_json::from_str(""))
+    };
+    logged.map(first).collect()
 }
 
 /// The nodes of a plan, from the top.
