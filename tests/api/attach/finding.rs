@@ -230,19 +230,8 @@ async fn nothing_is_missing_or_twice_over_pages_while_an_agent_writes() {
     }
     ids.sort_unstable();
     for _ in 0..8 {
-        let mut found = Vec::new();
-        let mut body = json!({ "query": "needle", "limit": 3, "sort_by": "created_at" });
-        loop {
-            let page = ada.post("/threads/search", body.clone()).await;
-            found.extend(texts(&page.expect(200), "thread_id"));
-            let cursor = page.header("x-pagination-cursor");
-            if cursor.is_empty() {
-                break;
-            }
-            body["cursor"] = json!(cursor);
-        }
-        found.sort_unstable();
-        assert_eq!(found, ids);
+        let body = json!({ "query": "needle", "limit": 3, "sort_by": "created_at" });
+        assert_eq!(ada.found_on_all_pages(body).await, ids);
         assert_eq!(ada.count(json!({ "query": "needle" })).await, 10);
     }
     writer.abort();

@@ -207,6 +207,22 @@ impl User {
         Answer::of(self.request(Method::POST, path).body(body)).await
     }
 
+    /// The ids of the threads that a search finds on all of its pages, sorted.
+    pub(crate) async fn found_on_all_pages(&self, mut body: Value) -> Vec<String> {
+        let mut found = Vec::new();
+        loop {
+            let page = self.post("/threads/search", body.clone()).await;
+            found.extend(steps::texts(&page.expect(200), "thread_id"));
+            let cursor = page.header("x-pagination-cursor");
+            if cursor.is_empty() {
+                break;
+            }
+            body["cursor"] = json!(cursor);
+        }
+        found.sort_unstable();
+        found
+    }
+
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
         Answer::of(self.request(Method::PATCH, path).json(&body)).await
     }
