@@ -46,22 +46,23 @@ pub struct Criteria {
 
 impl Criteria {
     pub(super) fn is_empty(&self) -> bool {
-        self.metadata.is_empty()
-            && self.values.is_none()
+        self.metadata.is_empty() && self.filter.is_none() && self.has_no_others()
+    }
+
+    /// Whether the only conditions are those on metadata and those of the filter.
+    fn has_no_others(&self) -> bool {
+        self.values.is_none()
             && self.status.is_none()
             && self.ids.is_empty()
-            && self.filter.is_none()
             && self.query.is_none()
     }
 
     /// The object that the metadata must contain, if that is the only condition.
     pub(in crate::store) fn contained(&self) -> Option<Raw> {
-        let has_no_others = self.values.is_none()
-            && self.status.is_none()
-            && self.ids.is_empty()
-            && self.query.is_none();
+        if !self.has_no_others() {
+            return None;
+        }
         match &self.filter {
-            _ if !has_no_others => None,
             None if self.metadata.is_empty() => None,
             None => Some(Raw::stored(self.metadata.to_text())),
             Some(filter) if self.metadata.is_empty() => filter.contained(),
