@@ -3,7 +3,8 @@
 //! Handles are registered once, all of them at start, so that recording is an atomic operation and
 //! a dashboard finds each metric before any event.
 
-use std::sync::{LazyLock, OnceLock};
+use std::collections::HashMap;
+use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{
@@ -43,7 +44,7 @@ const HISTOGRAMS: [&str; 4] = [REQUEST, DATABASE_WAIT, AUTH_UPSTREAM, AGENT];
 /// share.
 const DATABASE_CONNECTIONS: &str = "database_connections";
 
-/// The handles of all metrics except those of requests, whose labels vary.
+/// The handles of all metrics except those of requests, whose labels vary ([`record_request`]).
 pub(crate) struct Metrics {
     /// Tokens that were in the cache.
     pub(crate) auth_hits: Counter,
@@ -272,10 +273,34 @@ fn count(number: u64) -> f64 {
 /// Measures one request. `route` is a template and `method` a known one, so that the labels are
 /// few.
 pub(crate) fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
+    let seconds = took.as_secs_f64();
+    let requests = REQUESTS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut of_route = requests.get(route).into_iter().flatten();
+    let known = of_route.find(|known| known.method == method && known.status == status);
+    if let Some(known) = known {
+        known.histogram.record(seconds);
+        return;
+    }
+    drop(requests);
     let labels = [
         ("method", method.to_owned()),
         ("route", route.to_owned()),
         ("status", status.to_string()),
     ];
-    histogram!(REQUEST, &labels).record(took.as_secs_f64());
+    let histogram = histogram!(REQUEST, &labels);
+    histogram.record(seconds);
+    let mut requests = REQUESTS.write().unwrap_or_else(PoisonError::into_inner);
+    let known = KnownRequest { method, status, histogram };
+    requests.entry(route.to_owned()).or_default().push(known);
+}
+
+/// The histograms of requests, by their routes. A registry copies and hashes the labels for each
+/// lookup.
+static REQUESTS: LazyLock<RwLock<HashMap<String, Vec<KnownRequest>>>> =
+    LazyLock::new(RwLock::default);
+
+struct KnownRequest {
+    method: &'static str,
+    status: u16,
+    histogram: Histogram,
 }

@@ -43,6 +43,26 @@ join entered using (thread_id)
 cross join statement_timestamp() as moment
 returning thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet;
 
+-- threads/create_new
+with entered as (
+    insert into thread_store.thread_directory (thread_id, tenant)
+    select asked.thread_id, asked.tenant
+    from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
+    returning thread_id
+)
+insert into thread_store.thread (
+    tenant, thread_id, created_at, updated_at, state_updated_at, metadata,
+    ttl_minutes, ttl_strategy, expires_at
+)
+select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+    asked.ttl_minutes, asked.ttl_strategy,
+    moment + make_interval(secs => asked.ttl_minutes * 60)
+from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+    as asked (tenant, thread_id, metadata, ttl_minutes, ttl_strategy)
+join entered using (thread_id)
+cross join statement_timestamp() as moment
+returning thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet;
+
 -- threads/get
 select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, asked.n,
     case
@@ -112,18 +132,14 @@ cross join lateral (
 ) as thread;
 
 -- threads/patch
-with asked as (
-    select *
+with mine as (
+    select asked.*, statement_timestamp() as moment
     from unnest(
         $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::text[]::jsonb[], $5::float8[],
-        $6::text[], $7::bool[], $8::bigint[]
+        $6::text[], $7::bool[]
     ) with ordinality as asked (
-        tenant, filter, thread_id, metadata, ttl_minutes, ttl_strategy, clears_ttl, max_bytes, n
+        tenant, filter, thread_id, metadata, ttl_minutes, ttl_strategy, clears_ttl, n
     )
-),
-mine as (
-    select asked.*, statement_timestamp() as moment
-    from asked
     cross join lateral (
         select
         from thread_store.thread
@@ -132,90 +148,31 @@ mine as (
             and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
         for no key update skip locked
     ) as thread
-),
-thread as (
-    update thread_store.thread
-    set metadata = thread.metadata || mine.metadata,
-        updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
-        ttl_minutes = case
-            when mine.clears_ttl then null
-            else coalesce(mine.ttl_minutes, thread.ttl_minutes)
-        end,
-        ttl_strategy = case
-            when mine.clears_ttl then null
-            when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
-            when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
-            else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
-        end,
-        expires_at = case
-            when mine.clears_ttl then null
-            when mine.ttl_minutes is null then thread.expires_at
-            else (
-                (mine.moment at time zone 'UTC')
-                + make_interval(secs => mine.ttl_minutes * 60)
-            ) at time zone 'UTC'
-        end
-    from mine
-    where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
-    returning thread.*, mine.n
 )
-select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, thread.n, coalesce(head.seq, 0) = thread.last_seq as is_current, case when head.seq is not null then '{' || concat_ws(',', (
-            select string_agg(to_json(entry.key)::text || ':' || stored.value::text, ',')
-            from jsonb_each(head.channels) as entry
-            cross join lateral (
-                select value
-                from thread_store.channel_value
-                where channel_value.tenant = asked.tenant
-                    and channel_value.thread_id = thread.thread_id
-                    and channel_value.seq = (entry.value ->> 0)::bigint
-                    and channel_value.channel = entry.key
-                offset 0
-            ) as stored
-        ), case when head.messages_end is not null then (
-            select '"messages":[' || coalesce(string_agg(visible.message::text, ','), '') || ']'
-            from (
-    select distinct on (written.position) written.position, written.seq, written.message
-    from (
-        select position, seq, message
-        from thread_store.message
-        where message.tenant = asked.tenant
-            and message.thread_id = thread.thread_id
-            and message.branch = head.branch
-            and message.position >= head.messages_start
-            and message.position < head.messages_end
-            and message.seq <= head.seq
-        union all
-        select inherited.position, inherited.seq, inherited.message
-        from jsonb_array_elements(head.ancestors) as ancestor
-        cross join lateral (
-            select position, seq, message
-            from thread_store.message
-            where message.tenant = asked.tenant
-                and message.thread_id = thread.thread_id
-                and message.branch = (ancestor ->> 0)::bigint
-                and message.position >= head.messages_start
-                and message.position < (ancestor ->> 2)::bigint
-                and message.seq <= (ancestor ->> 1)::bigint
-            offset 0
-        ) as inherited
-    ) as written
-    order by written.position, written.seq desc
-            ) as visible
-            where visible.message is not null
-        ) end) || '}' end as values
-from thread
-join asked using (n)
-left join lateral (
-    select *
-    from thread_store.checkpoint
-    where thread.last_seq > 0
-        and checkpoint.tenant = asked.tenant
-        and checkpoint.thread_id = thread.thread_id
-        and checkpoint.checkpoint_ns = ''
-        and thread.state_bytes <= asked.max_bytes
-    order by checkpoint.checkpoint_id desc
-    limit 1
-) as head on true;
+update thread_store.thread
+set metadata = thread.metadata || mine.metadata,
+    updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
+    ttl_minutes = case
+        when mine.clears_ttl then null
+        else coalesce(mine.ttl_minutes, thread.ttl_minutes)
+    end,
+    ttl_strategy = case
+        when mine.clears_ttl then null
+        when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
+        when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
+        else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
+    end,
+    expires_at = case
+        when mine.clears_ttl then null
+        when mine.ttl_minutes is null then thread.expires_at
+        else (
+            (mine.moment at time zone 'UTC')
+            + make_interval(secs => mine.ttl_minutes * 60)
+        ) at time zone 'UTC'
+    end
+from mine
+where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+returning thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, mine.n, thread.last_seq > 0 as has_state;
 
 -- threads/search
 select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case
@@ -932,11 +889,77 @@ new_checkpoint as (
         state_bytes
     from mine
 ),
+new_message as (
+    insert into thread_store.message (
+        tenant, thread_id, branch, position, seq, message_id, message
+    )
+    select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+        new.message::json
+    from unnest($19::bigint[], $20::bigint[], $21::text[], $22::text[])
+        as new (n, position, message_id, message)
+    join mine using (n)
+),
 new_value as (
     insert into thread_store.channel_value (tenant, thread_id, seq, channel, value)
     select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
-    from unnest($19::bigint[], $20::text[], $21::text[]) as new (n, channel, value)
+    from unnest($23::bigint[], $24::text[], $25::text[]) as new (n, channel, value)
     join mine using (n)
+)
+select n from mine;
+
+-- state/insert_messages
+with asked as (
+    select *
+    from unnest(
+        $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+        $6::bigint[], $7::timestamptz[], $8::text[], $9::uuid[], $10::uuid[], $11::jsonb[],
+        $12::jsonb[], $13::bigint[], $14::bigint[], $15::bigint[], $16::jsonb[],
+        $17::bigint[], $18::bigint[]
+    ) with ordinality as asked (
+        tenant, filter, thread_id, created_at, pruned,
+        seq, moment, checkpoint_ns, checkpoint_id, parent_checkpoint_id, metadata,
+        channels, branch, messages_start, messages_end, ancestors,
+        state_bytes, new_bytes, n
+    )
+),
+mine as (
+    select asked.*
+    from asked
+    cross join lateral (
+        select
+        from thread_store.thread
+        where thread.tenant = asked.tenant
+            and thread.thread_id = asked.thread_id
+            and thread.created_at = asked.created_at
+            and thread.last_seq = asked.seq - 1
+            and thread.pruned = asked.pruned
+            and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+        for no key update skip locked
+    ) as thread
+),
+moved as (
+    update thread_store.thread
+    set last_seq = mine.seq,
+        state_updated_at = mine.moment,
+        updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
+        state_bytes = case
+            when mine.checkpoint_ns = '' then mine.state_bytes
+            else thread.state_bytes
+        end,
+        stored_bytes = thread.stored_bytes + mine.new_bytes
+    from mine
+    where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+),
+new_checkpoint as (
+    insert into thread_store.checkpoint (
+        tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+        created_at, metadata, channels, branch, messages_start, messages_end, ancestors,
+        state_bytes
+    )
+    select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+        moment, metadata, channels, branch, messages_start, messages_end, ancestors,
+        state_bytes
+    from mine
 ),
 new_message as (
     insert into thread_store.message (
@@ -944,7 +967,7 @@ new_message as (
     )
     select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
         new.message::json
-    from unnest($22::bigint[], $23::bigint[], $24::text[], $25::text[])
+    from unnest($19::bigint[], $20::bigint[], $21::text[], $22::text[])
         as new (n, position, message_id, message)
     join mine using (n)
 )
@@ -2773,6 +2796,16 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
 -- + from unnest(array[$1::bigint], $2::uuid[], $3::text[], $4::float8[], $5::text[])
 
+-- threads/create_new (the owner's threads; requests of one tenant)
+-- - select asked.thread_id, asked.tenant
+-- - from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
+-- + select asked.thread_id, $1::bigint
+-- + from unnest(array[$1::bigint], $2::uuid[]) as asked (tenant, thread_id)
+-- - select asked.tenant, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+-- + select $1::bigint, asked.thread_id, moment, moment, moment, asked.metadata::jsonb,
+-- - from unnest($1::bigint[], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+-- + from unnest(array[$1::bigint], $2::uuid[], $3::text[], $4::float8[], $5::text[])
+
 -- threads/get (the owner's threads; requests of one tenant)
 -- - where channel_value.tenant = asked.tenant
 -- + where channel_value.tenant = $1::bigint
@@ -2794,14 +2827,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (the owner's threads; requests of one tenant)
 -- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -2956,8 +2981,20 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
 -- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
 -- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+
+-- state/insert_messages (the owner's threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 
@@ -3443,6 +3480,10 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- state/insert_messages (all threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- state/read (all threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -3520,14 +3561,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (all threads; requests of one tenant)
 -- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -3680,8 +3713,22 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
 -- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
 -- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+
+-- state/insert_messages (all threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 
@@ -4009,6 +4056,10 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- state/insert_messages (members or one of some teams, and not archived; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- state/read (members or one of some teams, and not archived; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -4086,14 +4137,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (members or one of some teams, and not archived; requests of one tenant)
 -- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -4246,8 +4289,22 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
 -- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
 -- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+
+-- state/insert_messages (members or one of some teams, and not archived; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 
@@ -4575,6 +4632,10 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
+-- state/insert_messages (no threads; requests of any tenants)
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+
 -- state/read (no threads; requests of any tenants)
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
@@ -4652,14 +4713,6 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
--- - where channel_value.tenant = asked.tenant
--- + where channel_value.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - where message.tenant = asked.tenant
--- + where message.tenant = $1::bigint
--- - and checkpoint.tenant = asked.tenant
--- + and checkpoint.tenant = $1::bigint
 
 -- threads/search (no threads; requests of one tenant)
 -- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n
@@ -4812,8 +4865,22 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
 -- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
+-- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- - select mine.tenant, mine.thread_id, mine.seq, new.channel, new.value::json
 -- + select $1::bigint, mine.thread_id, mine.seq, new.channel, new.value::json
+
+-- state/insert_messages (no threads; requests of one tenant)
+-- - $1::bigint[], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- + array[$1::bigint], $2::text[]::jsonb[], $3::uuid[], $4::timestamptz[], $5::bigint[],
+-- - where thread.tenant = asked.tenant
+-- + where thread.tenant = $1::bigint
+-- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
+-- - where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+-- + where thread.tenant = $1::bigint and thread.thread_id = mine.thread_id
+-- - select mine.tenant, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
+-- + select $1::bigint, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, seq,
 -- - select mine.tenant, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 -- + select $1::bigint, mine.thread_id, mine.branch, new.position, mine.seq, new.message_id,
 

@@ -159,7 +159,7 @@ impl Thread {
             },
             is_agents: is_settled.is_some(),
             is_settled: is_settled.unwrap_or(true),
-            is_quiet: row.try_get::<Option<_>, _>(10)?.unwrap_or(false),
+            is_quiet: is_settled.is_some() && row.try_get(10)?,
             values: None,
             interrupts: None,
             digest: None,

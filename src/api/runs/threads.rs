@@ -93,7 +93,7 @@ pub(super) async fn thread_of(
         metadata.insert(key, value.clone());
     }
     let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
-    let new = NewThread { thread_id, metadata, ttl: forward.app.default_ttl };
+    let new = NewThread { thread_id, has_new_id: false, metadata, ttl: forward.app.default_ttl };
     let created = store.create_thread(&owner, &scope, new, IfExists::DoNothing, Vec::new()).await?;
     match created {
         Created::New(_) | Created::Existing(_) => open(&scope).await,

@@ -36,7 +36,8 @@ pub(super) async fn copy(
     let mut stamped = Object::default();
     let owner = access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
     // A copy is created without a ttl, even if the original has one.
-    let new = NewThread { thread_id: copy_id, metadata: stamped, ttl: app.default_ttl };
+    let new =
+        NewThread { thread_id: copy_id, has_new_id: true, metadata: stamped, ttl: app.default_ttl };
     let copy = app.store.copy_thread(&scope, &owner, thread_id, &new).await?;
     let copy = copy.ok_or(Error::ThreadNotFound(thread_id))?;
     let written = Extension(Written(vec![copy_id]));

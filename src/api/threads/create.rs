@@ -90,10 +90,12 @@ pub(super) async fn create(
     body: JsonBody,
 ) -> Result<Response, Error> {
     let sent: CreateThread<'_> = body.read()?;
-    let thread_id = match sent.thread_id.as_deref() {
-        None | Some("") => Uuid::now_v7(),
+    let asked_for = sent.thread_id.as_deref().filter(|text| !text.is_empty());
+    let thread_id = match asked_for {
+        None => Uuid::now_v7(),
         Some(text) => parse_uuid(text).ok_or(Error::InvalidThreadId)?,
     };
+    let has_new_id = asked_for.is_none();
     let mut metadata = metadata::accepted(sent.metadata);
     let ttl = ttl::accepted(sent.ttl)?.or(app.default_ttl);
     let supersteps = sent.supersteps.map_or("[]", RawValue::get);
@@ -102,7 +104,7 @@ pub(super) async fn create(
     // The data to write has been copied from it.
     drop(body);
     let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
-    let new = NewThread { thread_id, metadata, ttl };
+    let new = NewThread { thread_id, has_new_id, metadata, ttl };
     let mut scope = owner.clone();
     if !updates.is_empty() {
         scope = scope.and(access.on(Action::Update, &[thread_id]).await?);

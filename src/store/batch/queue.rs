@@ -14,7 +14,7 @@ const MAX_WEIGHT: usize = 128;
 const MAX_WAITING: usize = 10_000;
 /// A batch of this size is worth starting: a larger one would reduce the cost per request only
 /// slightly.
-const FULL: usize = 8;
+const FULL: usize = 16;
 
 /// A waiting request, and the channel for its answer.
 pub(super) struct Entry<R: Request> {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{Object, PoolError, QueueMode, TimeoutType};
-use metrics::histogram;
+use metrics::{Histogram, histogram};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
@@ -99,6 +99,8 @@ struct Inner {
     tables: Tables,
     timeout: Duration,
     health: Arc<Health>,
+    /// Waits for a connection.
+    waits: Histogram,
 }
 
 /// The options of a pool.
@@ -173,6 +175,7 @@ impl Pool {
             timeout,
             health,
             connections,
+            waits: histogram!(DATABASE_WAIT),
         }));
         drop(pool.object().await?);
         tokio::spawn(close_idle(Arc::downgrade(&pool.0)));
@@ -255,7 +258,7 @@ impl Pool {
             Ok((self.object().await?, permit))
         });
         let acquired = acquired.await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        histogram!(DATABASE_WAIT).record(asked.elapsed());
+        self.0.waits.record(asked.elapsed());
         let (object, permit) = acquired?;
         let ends = Instant::now() + timeout + GRACE;
         let mut lease = Lease::new(self.clone(), object, permit, ends);

@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, ColumnIndex, Row, SqlSafeStr, SqlStr};
 
 /// Maximum number of cached texts of one statement, which is more than a policy has shapes of
 /// filters.
@@ -202,7 +202,7 @@ macro_rules! visible_thread {
 pub(super) use visible_thread;
 
 /// The request that a row belongs to: its index in the batch, from a column that counts from 1.
-pub(super) fn index(row: &PgRow, column: &str) -> Result<usize, sqlx::Error> {
+pub(super) fn index(row: &PgRow, column: impl ColumnIndex<PgRow>) -> Result<usize, sqlx::Error> {
     let number: i64 = row.try_get(column)?;
     Ok(usize::try_from(number - 1).unwrap_or(usize::MAX))
 }

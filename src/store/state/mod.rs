@@ -27,7 +27,7 @@ pub(super) use update::Append;
 /// The statements, for the tests that read all of them.
 #[cfg(test)]
 pub(super) mod statements {
-    pub(in crate::store) use super::insert::INSERT;
+    pub(in crate::store) use super::insert::{INSERT, INSERT_MESSAGES};
     pub(in crate::store) use super::pages::{READ, READ_ONE};
     pub(in crate::store) use super::parent::PARENT;
     pub(in crate::store) use super::progress::PROGRESS;

@@ -64,6 +64,7 @@ pub(super) fn statements() -> Vec<Listed> {
     let fixed = |statements: &'static [Statement]| statements.iter().map(|one| (one, Fixed));
     let mut all = vec![
         (&CREATE, OfOwn),
+        (&CREATE_NEW, OfOwn),
         (&GET, OfThreads),
         (&PATCH, OfThreads),
         (&SEARCH, Search),
@@ -98,6 +99,7 @@ pub(super) fn statements() -> Vec<Listed> {
         (&thread_lock::LOCK, OfThreads),
         (&PARENT, OfThreads),
         (&INSERT, OfThreads),
+        (&INSERT_MESSAGES, OfThreads),
         (&READ, States),
         (&READ_ONE, OfThreads),
         (&PROGRESS, OfThreads),

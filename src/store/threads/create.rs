@@ -16,16 +16,17 @@ use crate::store::sql::Statement;
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread, Ttl, Update};
 
-/// Creates the threads whose ids are free. There is no row for ids in use.
-pub(in crate::store) static CREATE: Statement = Statement::new(
-    "threads/create",
-    concat!(
-        "
+/// Creates threads. `$entered` enters their ids into the directory of all.
+macro_rules! create {
+    ($entered:literal) => {
+        concat!(
+            "
     with entered as (
         insert into thread_store.thread_directory (thread_id, tenant)
         select asked.thread_id, asked.tenant
-        from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)
-        on conflict (thread_id) do nothing
+        from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)",
+            $entered,
+            "
         returning thread_id
     )
     insert into thread_store.thread (
@@ -40,9 +41,24 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
     join entered using (thread_id)
     cross join statement_timestamp() as moment
     returning ",
-        thread_columns!(),
+            thread_columns!(),
+        )
+    };
+}
+
+/// Creates the threads whose ids are free. There is no row for ids in use.
+pub(in crate::store) static CREATE: Statement = Statement::new(
+    "threads/create",
+    create!(
+        "
+        on conflict (thread_id) do nothing"
     ),
 );
+
+/// The same for ids that this server has just made. A row that may conflict is looked up first and
+/// written in two steps.
+pub(in crate::store) static CREATE_NEW: Statement =
+    Statement::new("threads/create_new", create!(""));
 
 /// What to do if the id of a new thread is in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
@@ -60,6 +76,8 @@ pub enum IfExists {
 pub struct NewThread {
     /// Its id.
     pub thread_id: Uuid,
+    /// Whether this server has just made the id, so that nothing else has it.
+    pub has_new_id: bool,
     /// Its metadata, including the policy's.
     pub metadata: Object,
     /// How long it is kept. `None`: for ever.
@@ -82,6 +100,7 @@ pub enum Created {
 pub(in crate::store) struct Insert {
     asked: Asked,
     thread_id: Uuid,
+    has_new_id: bool,
     metadata: String,
     ttl: Option<Ttl>,
 }
@@ -114,7 +133,9 @@ impl Operation for Insert {
             }
         }
         let tenants = column(&unique, |new| new.asked.tenant);
-        let query = first.asked.key.query(&CREATE, tenants);
+        let all_are_new = unique.iter().all(|new| new.has_new_id);
+        let statement = if all_are_new { &CREATE_NEW } else { &CREATE };
+        let query = first.asked.key.query(statement, tenants);
         let query = query
             .bind(column(&unique, |new| new.thread_id))
             .bind(column(&unique, |new| new.metadata.as_str()))
@@ -147,6 +168,7 @@ impl Store {
         let insert = Insert {
             asked: self.asked_within(owner, owner.home().number()),
             thread_id,
+            has_new_id: new.has_new_id,
             metadata: new.metadata.to_text(),
             ttl: new.ttl,
         };

@@ -70,10 +70,10 @@ pub(in crate::store) static FIND: Statement = Statement::new(
     "threads/find",
     page!(
         concat!(
-            "thread.title, thread.preview, thread.message_count, thread.last_message_at, \
+            ", thread.title, thread.preview, thread.message_count, thread.last_message_at, \
              thread.has_digest, case when thread.last_seq = 0 then ",
             named!(),
-            " end as named, "
+            " end as named"
         ),
         concat!(
             "

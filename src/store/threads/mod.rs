@@ -32,7 +32,7 @@ pub(super) use rows::Search;
 pub(super) mod statements {
     pub(in crate::store) use super::copy::{COPY, COPY_STATE, LOCK_SOURCE};
     pub(in crate::store) use super::count::COUNT;
-    pub(in crate::store) use super::create::CREATE;
+    pub(in crate::store) use super::create::{CREATE, CREATE_NEW};
     pub(in crate::store) use super::delete::{DELETE, ERASE_STATE, HIDE, LOCK_EXPIRED};
     pub(in crate::store) use super::directory::TENANTS;
     pub(in crate::store) use super::find::{COUNT_FOUND, FIND};

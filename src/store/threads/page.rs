@@ -115,7 +115,8 @@ impl Page {
 ///
 /// Large parts are read by a second statement, after their sizes are known: values, and metadata
 /// that is compressed or has at least 2,000 bytes. Only the needed columns are read, because each
-/// column costs as much per row as finding the row.
+/// column costs as much per row as finding the row. They are read by their index, as those of
+/// [`thread_columns`] before them, and `$columns` by their names.
 macro_rules! page {
     ($rows:expr) => {
         page!("", $rows)
@@ -139,9 +140,9 @@ macro_rules! page {
             when pg_column_size(thread.metadata) >= 2000
                 or pg_column_compression(thread.metadata) is not null
                 then octet_length(thread.metadata::text)
-        end as metadata_bytes, ",
+        end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n",
             $columns,
-            "thread.state_bytes, asked.tenant as tenant, asked.n
+            "
     from unnest(
         $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
         $6::bigint[], $7::bigint[]
@@ -158,3 +159,15 @@ macro_rules! page {
 }
 
 pub(super) use page;
+
+/// The indexes of the columns after those of a thread.
+pub(super) mod at {
+    /// Bytes of the metadata, if it was not read.
+    pub(in super::super) const METADATA_BYTES: usize = 11;
+    /// Bytes of the values.
+    pub(in super::super) const STATE_BYTES: usize = 12;
+    /// The thread's tenant.
+    pub(in super::super) const TENANT: usize = 13;
+    /// The number of the search.
+    pub(in super::super) const N: usize = 14;
+}

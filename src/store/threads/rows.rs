@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::get::Get;
-use super::page::Page;
+use super::page::{Page, at};
 use crate::store::error::MAX_STATE_ANSWER;
 use crate::store::operation::{Asked, Fit, LIGHT, Operation as _};
 use crate::store::pool::Lease;
@@ -57,7 +57,8 @@ pub(in crate::store) enum Outcome {
 /// A row of a page.
 pub(super) struct Row {
     thread: Thread,
-    tenant: i64,
+    /// Its tenant, if a part of it was not read.
+    tenant: Option<i64>,
     /// Bytes of its metadata, if that was not read.
     metadata_bytes: Option<i32>,
     /// Bytes of its values, which were not read.
@@ -82,13 +83,12 @@ impl Row {
         if search.with_digests {
             thread.digest = Summary::read(row)?;
         }
-        let state_bytes = row.try_get("state_bytes")?;
-        Ok(Some(Row {
-            tenant: row.try_get("tenant")?,
-            metadata_bytes: row.try_get("metadata_bytes")?,
-            state_bytes: if thread.is_agents || !search.with_values { 0 } else { state_bytes },
-            thread,
-        }))
+        let has_values = search.with_values && !thread.is_agents;
+        let state_bytes = if has_values { row.try_get(at::STATE_BYTES)? } else { 0 };
+        let metadata_bytes: Option<i32> = row.try_get(at::METADATA_BYTES)?;
+        let is_complete = state_bytes == 0 && metadata_bytes.is_none();
+        let tenant = if is_complete { None } else { Some(row.try_get(at::TENANT)?) };
+        Ok(Some(Row { thread, tenant, metadata_bytes, state_bytes }))
     }
 
     fn bytes(&self) -> i64 {
@@ -137,11 +137,9 @@ impl Search {
 
     /// The operation that reads the missing parts of a row. `None`: the row is complete.
     fn get(&self, row: &Row, tables: Tables) -> Option<Get> {
-        if row.state_bytes == 0 && row.metadata_bytes.is_none() {
-            return None;
-        }
+        let tenant = row.tenant?;
         let max_bytes = if self.has_one { MAX_STATE_ANSWER } else { LIGHT };
-        let get = Get::new(self.asked.about(row.tenant, tables), row.thread.thread_id);
+        let get = Get::new(self.asked.about(tenant, tables), row.thread.thread_id);
         Some(get.with_values(Some(max_bytes).filter(|_| row.state_bytes > 0)))
     }
 
@@ -165,7 +163,7 @@ pub(super) async fn complete(
         let Read::Rows(rows, _) = page else { continue };
         for (number, row) in rows.iter().enumerate() {
             if let Some(get) = search.get(row, tables) {
-                let tenant = (tables != Tables::Whole).then_some(row.tenant);
+                let tenant = row.tenant.filter(|_| tables != Tables::Whole);
                 lacking.entry(tenant).or_default().push((place, number, get));
             }
         }

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use indexmap::IndexSet;
 
-use super::page::{Page, SortKey, Wanted, page};
+use super::page::{Page, SortKey, Wanted, at, page};
 use super::rows::{self, Found, Outcome, Row, Search};
 use crate::authz::Scope;
 use crate::store::criteria::AgentsValues;
@@ -46,11 +46,11 @@ pub(in crate::store) static LIST: Statement = Statement::new(
     "threads/list",
     page!(
         concat!(
-            "digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, \
+            ", digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, \
              digest.last_message_at, digest.is_current as has_digest, \
              case when thread.last_seq = 0 then ",
             named!(),
-            " end as named, "
+            " end as named"
         ),
         threads!(),
         concat!(
@@ -102,7 +102,7 @@ macro_rules! newest {
 macro_rules! recent {
     ($scanned:literal, $is_match:literal) => {
         page!(
-            "thread.is_match, ",
+            ", thread.is_match",
             concat!(
                 "
             (
@@ -184,7 +184,7 @@ impl Operation for Search {
             .bind(column(searches, |search| search.page.offset));
         let mut pages: Vec<_> = searches.iter().map(|_| Vec::new()).collect();
         for row in lease.fetch_all(query).await? {
-            let place = index(&row, "n")?;
+            let place = index(&row, at::N)?;
             if let (Some(search), Some(page)) = (searches.get(place), pages.get_mut(place)) {
                 page.push(Row::read(&row, search)?);
             }
