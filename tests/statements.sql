@@ -213,7 +213,7 @@ select thread.thread_id, thread.created_at, thread.updated_at, thread.state_upda
         when pg_column_size(thread.metadata) >= 2000
             or pg_column_compression(thread.metadata) is not null
             then octet_length(thread.metadata::text)
-    end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
+    end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[]
@@ -248,7 +248,7 @@ select thread.thread_id, thread.created_at, thread.updated_at, thread.state_upda
         when pg_column_size(thread.metadata) >= 2000
             or pg_column_compression(thread.metadata) is not null
             then octet_length(thread.metadata::text)
-    end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+    end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[]
@@ -305,7 +305,7 @@ select thread.thread_id, thread.created_at, thread.updated_at, thread.state_upda
         when pg_column_size(thread.metadata) >= 2000
             or pg_column_compression(thread.metadata) is not null
             then octet_length(thread.metadata::text)
-    end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
+    end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
 from unnest(
     $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[]
@@ -2128,7 +2128,7 @@ select thread.thread_id, thread.created_at, thread.updated_at, thread.state_upda
         when pg_column_size(thread.metadata) >= 2000
             or pg_column_compression(thread.metadata) is not null
             then octet_length(thread.metadata::text)
-    end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+    end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 from unnest(
     array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
     $6::bigint[], $7::bigint[]
@@ -2847,8 +2847,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and true and thread.metadata @> asked.criteria
 
 -- threads/list (the owner's threads; requests of one tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -2857,8 +2857,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/list (the owner's threads; requests of one tenant; by metadata)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -2869,8 +2869,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (the owner's threads; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -2879,8 +2879,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 
 -- threads/search_own (the owner's threads; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -3147,8 +3147,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset ($7::bigint[])[1]
 
 -- threads/list (the owner's threads; one request)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -3165,8 +3165,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/list (the owner's threads; one request; by metadata)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -3253,16 +3253,16 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and true and thread.metadata @> asked.criteria
 
 -- threads/list (the owner's threads; requests without a tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
 -- - on digest.tenant = asked.tenant and digest.thread_id = thread.thread_id
 -- + on digest.tenant = thread.tenant and digest.thread_id = thread.thread_id
 
 -- threads/list (the owner's threads; requests without a tenant; by metadata)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - where thread.tenant = asked.tenant
 -- + where thread.tenant = thread.tenant
 -- - and true
@@ -3279,8 +3279,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = thread.tenant and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true and thread.metadata @> asked.criteria
 
 -- threads/find (the owner's threads; requests without a tenant)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint
@@ -3299,8 +3299,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/find (the owner's threads; requests without a tenant; by Title, descending)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint
@@ -3321,8 +3321,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/find (the owner's threads; requests without a tenant; by words)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint
@@ -3343,8 +3343,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset asked.skipped
 
 -- threads/find (the owner's threads; requests without a tenant; by the title)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint
@@ -3573,8 +3573,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/list (all threads; requests of one tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -3585,8 +3585,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (all threads; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -3597,8 +3597,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 
 -- threads/search_own (all threads; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
@@ -3881,8 +3881,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset ($7::bigint[])[1]
 
 -- threads/list (all threads; one request)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -3927,8 +3927,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/list (all threads; requests without a tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant
@@ -3941,8 +3941,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = thread.tenant and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/find (all threads; requests without a tenant)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint
@@ -4149,8 +4149,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/list (members or one of some teams, and not archived; requests of one tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -4161,8 +4161,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (members or one of some teams, and not archived; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -4173,8 +4173,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 
 -- threads/search_own (members or one of some teams, and not archived; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
@@ -4457,8 +4457,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset ($7::bigint[])[1]
 
 -- threads/list (members or one of some teams, and not archived; one request)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -4503,8 +4503,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/list (members or one of some teams, and not archived; requests without a tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant
@@ -4517,8 +4517,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = thread.tenant and coalesce((((exists (select from jsonb_array_elements(case when jsonb_typeof((thread.metadata -> (asked.filter ->> 0))) = 'array' then (thread.metadata -> (asked.filter ->> 0)) end) as item where item = (asked.filter -> 1))) or (exists (select from jsonb_array_elements((asked.filter -> 3)) as item where item = (thread.metadata -> (asked.filter ->> 2))))) and (not coalesce(((thread.metadata -> (asked.filter ->> 4)) is not null), false))), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/find (members or one of some teams, and not archived; requests without a tenant)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint
@@ -4725,8 +4725,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/list (no threads; requests of one tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -4737,8 +4737,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + on digest.tenant = $1::bigint and digest.thread_id = thread.thread_id
 
 -- threads/search_recent (no threads; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -4749,8 +4749,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = $1::bigint
 
 -- threads/search_own (no threads; requests of one tenant)
--- - end as metadata_bytes, thread.is_match, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, thread.is_match, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, thread.is_match
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.is_match
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - thread.agent_thread_id, thread.agent_settled, true and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') as is_match
@@ -5033,8 +5033,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + offset ($7::bigint[])[1]
 
 -- threads/list (no threads; one request)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where thread.tenant = asked.tenant
@@ -5079,8 +5079,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 
 -- threads/list (no threads; requests without a tenant)
--- - end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, asked.tenant as tenant, asked.n
--- + end as metadata_bytes, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, asked.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, digest.title, digest.preview, coalesce(digest.message_count, 0) as message_count, digest.last_message_at, digest.is_current as has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - where thread.tenant = asked.tenant
 -- - and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
 -- + where thread.tenant = thread.tenant
@@ -5093,8 +5093,8 @@ from unnest(array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[])
 -- + where thread.tenant = thread.tenant and coalesce((false), false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest') and true
 
 -- threads/find (no threads; requests without a tenant)
--- - end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, $1::bigint as tenant, asked.n
--- + end as metadata_bytes, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named, thread.state_bytes, thread.tenant as tenant, asked.n
+-- - end as metadata_bytes, thread.state_bytes, $1::bigint as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
+-- + end as metadata_bytes, thread.state_bytes, thread.tenant as tenant, asked.n, thread.title, thread.preview, thread.message_count, thread.last_message_at, thread.has_digest, case when thread.last_seq = 0 then case when jsonb_typeof(thread.metadata -> 'title') = 'string' then left(thread.metadata ->> 'title', 1000) end end as named
 -- - array[$1::bigint], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- + $1::bigint[], $2::text[]::jsonb[], $3::text[]::jsonb[], $4::text[], $5::uuid[],
 -- - where digest.tenant = $1::bigint

@@ -109,3 +109,16 @@ async fn patches_and_state_writes_do_not_lose_each_other() {
     assert_eq!(thread["metadata"].as_object().unwrap().len(), 11);
     assert_eq!(thread["values"].as_object().unwrap().len(), 10);
 }
+
+#[tokio::test]
+async fn a_change_that_ends_a_thread_at_once_is_answered_with_the_thread() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let id = user.thread(json!({})).await;
+    user.write(&id, json!({ "messages": ["x"] })).await;
+    let body = json!({ "metadata": { "a": 1 }, "ttl": { "ttl": 1e-7 } });
+    let changed = user.patch(&format!("/threads/{id}"), body).await.expect(200);
+    assert_eq!(changed["thread_id"], id.as_str());
+    assert_eq!(changed["metadata"]["a"], 1);
+    user.get(&format!("/threads/{id}")).await.expect(404);
+}

@@ -178,13 +178,13 @@ impl Store {
         if patch.metadata.get(TITLE).is_some() && changed.is_some() {
             self.digests.add(asked.tenant, thread_id);
         }
-        match changed {
-            None => Ok(None),
-            Some(Changed { thread, has_state }) if thread.is_agents || !has_state => {
-                self.with_agent_state(&asked, Some(Held::light(thread))).await
-            }
-            Some(_) => self.thread(scope, thread_id).await,
+        let Some(Changed { thread, has_state }) = changed else { return Ok(None) };
+        if has_state && !thread.is_agents {
+            // By now it may have expired or been deleted, and was changed all the same.
+            let found = self.thread(scope, thread_id).await?;
+            return Ok(Some(found.unwrap_or_else(|| Held::light(thread))));
         }
+        self.with_agent_state(&asked, Some(Held::light(thread))).await
     }
 
     /// Changes a locked thread after its lock is released.
