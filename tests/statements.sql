@@ -148,31 +148,35 @@ with mine as (
             and coalesce(thread.metadata @> asked.filter, false) and (thread.expires_at is null or thread.expires_at > statement_timestamp() or thread.ttl_strategy = 'keep_latest')
         for no key update skip locked
     ) as thread
+),
+thread as (
+    update thread_store.thread
+    set metadata = thread.metadata || mine.metadata,
+        updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
+        ttl_minutes = case
+            when mine.clears_ttl then null
+            else coalesce(mine.ttl_minutes, thread.ttl_minutes)
+        end,
+        ttl_strategy = case
+            when mine.clears_ttl then null
+            when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
+            when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
+            else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
+        end,
+        expires_at = case
+            when mine.clears_ttl then null
+            when mine.ttl_minutes is null then thread.expires_at
+            else (
+                (mine.moment at time zone 'UTC')
+                + make_interval(secs => mine.ttl_minutes * 60)
+            ) at time zone 'UTC'
+        end
+    from mine
+    where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+    returning thread.*, mine.n
 )
-update thread_store.thread
-set metadata = thread.metadata || mine.metadata,
-    updated_at = greatest(mine.moment, ((thread.updated_at at time zone 'UTC') + interval '1 microsecond') at time zone 'UTC'),
-    ttl_minutes = case
-        when mine.clears_ttl then null
-        else coalesce(mine.ttl_minutes, thread.ttl_minutes)
-    end,
-    ttl_strategy = case
-        when mine.clears_ttl then null
-        when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
-        when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
-        else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
-    end,
-    expires_at = case
-        when mine.clears_ttl then null
-        when mine.ttl_minutes is null then thread.expires_at
-        else (
-            (mine.moment at time zone 'UTC')
-            + make_interval(secs => mine.ttl_minutes * 60)
-        ) at time zone 'UTC'
-    end
-from mine
-where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
-returning thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, mine.n, thread.last_seq > 0 as has_state;
+select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, thread.metadata, thread.status, thread.ttl_strategy, thread.ttl_minutes, thread.expires_at, case when thread.agent_thread_id is not null then thread.agent_settled >= thread.last_seq end as is_settled, case when thread.agent_thread_id is not null then thread.state_updated_at < statement_timestamp() - interval '5 minutes' end as is_quiet, thread.n, thread.last_seq > 0 as has_state
+from thread;
 
 -- threads/search
 select thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at, case

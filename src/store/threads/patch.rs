@@ -38,35 +38,39 @@ pub(in crate::store) static PATCH: Statement = Statement::new(
                 and {visible}
             for no key update skip locked
         ) as thread
-    )
-    update thread_store.thread
-    set metadata = thread.metadata || mine.metadata,
-        updated_at = greatest(mine.moment, ",
+    ),
+    thread as (
+        update thread_store.thread
+        set metadata = thread.metadata || mine.metadata,
+            updated_at = greatest(mine.moment, ",
         later!("thread.updated_at"),
         "),
-        ttl_minutes = case
-            when mine.clears_ttl then null
-            else coalesce(mine.ttl_minutes, thread.ttl_minutes)
-        end,
-        ttl_strategy = case
-            when mine.clears_ttl then null
-            when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
-            when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
-            else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
-        end,
-        expires_at = case
-            when mine.clears_ttl then null
-            when mine.ttl_minutes is null then thread.expires_at
-            else (
-                (mine.moment at time zone 'UTC')
-                + make_interval(secs => mine.ttl_minutes * 60)
-            ) at time zone 'UTC'
-        end
-    from mine
-    where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
-    returning ",
+            ttl_minutes = case
+                when mine.clears_ttl then null
+                else coalesce(mine.ttl_minutes, thread.ttl_minutes)
+            end,
+            ttl_strategy = case
+                when mine.clears_ttl then null
+                when coalesce(mine.ttl_minutes, thread.ttl_minutes) is null then null
+                when mine.ttl_minutes is null then coalesce(mine.ttl_strategy, thread.ttl_strategy)
+                else coalesce(mine.ttl_strategy, thread.ttl_strategy, 'delete')
+            end,
+            expires_at = case
+                when mine.clears_ttl then null
+                when mine.ttl_minutes is null then thread.expires_at
+                else (
+                    (mine.moment at time zone 'UTC')
+                    + make_interval(secs => mine.ttl_minutes * 60)
+                ) at time zone 'UTC'
+            end
+        from mine
+        where thread.tenant = mine.tenant and thread.thread_id = mine.thread_id
+        returning thread.*, mine.n
+    )
+    select ",
         thread_columns!(),
-        ", mine.n, thread.last_seq > 0 as has_state",
+        ", thread.n, thread.last_seq > 0 as has_state
+    from thread",
     ),
 );
 
