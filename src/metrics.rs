@@ -1,7 +1,7 @@
 //! Every metric that `/metrics` shows: its name, its help, and its handle.
 //!
-//! Handles are registered once, all of them at start, so that recording is an atomic operation and
-//! a dashboard finds each metric before any event.
+//! Handles are registered once, so that recording is an atomic operation: all of them at start, so
+//! that a dashboard finds each metric before any event, except those of requests.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
@@ -276,7 +276,7 @@ pub(crate) fn record_request(route: &str, method: &'static str, status: u16, too
     let seconds = took.as_secs_f64();
     let requests = REQUESTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut of_route = requests.get(route).into_iter().flatten();
-    let known = of_route.find(|known| known.method == method && known.status == status);
+    let known = of_route.find(|known| known.is_of(method, status));
     if let Some(known) = known {
         known.histogram.record(seconds);
         return;
@@ -290,8 +290,10 @@ pub(crate) fn record_request(route: &str, method: &'static str, status: u16, too
     let histogram = histogram!(REQUEST, &labels);
     histogram.record(seconds);
     let mut requests = REQUESTS.write().unwrap_or_else(PoisonError::into_inner);
-    let known = KnownRequest { method, status, histogram };
-    requests.entry(route.to_owned()).or_default().push(known);
+    let of_route = requests.entry(route.to_owned()).or_default();
+    if !of_route.iter().any(|known| known.is_of(method, status)) {
+        of_route.push(KnownRequest { method, status, histogram });
+    }
 }
 
 /// The histograms of requests, by their routes. A registry copies and hashes the labels for each
@@ -303,4 +305,10 @@ struct KnownRequest {
     method: &'static str,
     status: u16,
     histogram: Histogram,
+}
+
+impl KnownRequest {
+    fn is_of(&self, method: &str, status: u16) -> bool {
+        self.method == method && self.status == status
+    }
 }

@@ -116,8 +116,8 @@ pub(super) static ERASE_THREAD: Statement = Statement::new(
 );
 
 /// The columns of `thread` that [`Thread::read`] reads by their index, which are the first of a
-/// statement. A new one is appended to them. The last two are null unless an agent writes the
-/// state: a null costs almost nothing on both sides.
+/// statement. A new one is appended to them, and counted in [`COLUMNS`]. The last two are null unless
+/// an agent writes the state: a null costs almost nothing on both sides.
 macro_rules! thread_columns {
     () => {
         thread_columns!("thread.metadata")
@@ -136,6 +136,9 @@ macro_rules! thread_columns {
     };
 }
 pub(super) use thread_columns;
+
+/// The number of these columns.
+pub(super) const COLUMNS: usize = 11;
 
 impl Thread {
     /// Reads a thread from its columns, without values. By index, because names would be looked up

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Answer, TestServer};
+use crate::support::{Answer, TestServer, User};
 
 #[tokio::test]
 async fn metadata_is_merged_at_the_top_level_only() {
@@ -65,8 +65,16 @@ async fn only_the_exact_preference_is_answered_with_nothing() {
 async fn racing_patches_all_land_and_time_never_goes_back() {
     let server = TestServer::start().await;
     let user = server.user().await;
-    let path = format!("/threads/{}", user.thread(json!({})).await);
-    let (user, path) = (&user, &path);
+    // The values of the second are read after its change, beside other changes.
+    let (empty, written) = (user.thread(json!({})).await, user.thread(json!({})).await);
+    user.write(&written, json!({ "messages": ["x"] })).await;
+    for id in [empty, written] {
+        racing_patches_land(&user, &id).await;
+    }
+}
+
+async fn racing_patches_land(user: &User, id: &str) {
+    let path = &format!("/threads/{id}");
     let patches = (0..24).map(async |n| {
         let body = json!({ "metadata": { format!("k{n}"): n } });
         user.patch(path, body).await.expect(200)
@@ -120,5 +128,7 @@ async fn a_change_that_ends_a_thread_at_once_is_answered_with_the_thread() {
     let changed = user.patch(&format!("/threads/{id}"), body).await.expect(200);
     assert_eq!(changed["thread_id"], id.as_str());
     assert_eq!(changed["metadata"]["a"], 1);
+    // They are gone with the thread.
+    assert_eq!(changed["values"], json!(null));
     user.get(&format!("/threads/{id}")).await.expect(404);
 }

@@ -59,10 +59,11 @@ pub(super) async fn update(
         scope = scope.and(access.on(Action::Delete, &[thread_id]).await?);
     }
     let patch = Patch { metadata, ttl };
-    let updated = app.store.update_thread(&scope, thread_id, &patch).await?;
-    let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
     // The reference server compares the whole value: other spellings return the thread.
-    if headers.get("prefer").is_some_and(|value| value == "return=minimal") {
+    let is_minimal = headers.get("prefer").is_some_and(|value| value == "return=minimal");
+    let updated = app.store.update_thread(&scope, thread_id, &patch, !is_minimal).await?;
+    let thread = updated.ok_or(Error::ThreadNotFound(thread_id))?;
+    if is_minimal {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(Reserving(thread.map(ThreadView::from)).into_response())

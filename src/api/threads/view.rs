@@ -34,7 +34,8 @@ pub(super) struct ThreadSchema {
     /// Always `{}`: the configuration of runs, of which there are none.
     #[schema(value_type = Object)]
     config: Raw,
-    /// The newest state; null if none was written.
+    /// The newest state; null if none was written, or if the caller may no longer read the thread
+    /// after this change.
     #[schema(value_type = Option<Object>, required)]
     values: Option<Raw>,
     /// Always null: why the last run failed.

@@ -283,6 +283,31 @@ async fn the_next_batch_waits_for_company_while_one_runs_that_was_just_started()
 }
 
 #[tokio::test(start_paused = true)]
+async fn beside_a_large_batch_the_next_one_is_full_with_sixteen() {
+    let (batcher, database) = batcher(4, 2);
+    let (large, full): (Vec<_>, Vec<_>) = ((1..=20).collect(), (21..=36).collect());
+    database.takes(1, 4 * MS);
+    let first = batcher.clone();
+    let mut tasks = Vec::new();
+    tasks.push(tokio::spawn(async move {
+        let answers = (1..=20).map(|value| first.answer(ask(value)));
+        futures::future::join_all(answers).await.pop().unwrap()
+    }));
+    settle().await;
+    for value in 21..=35 {
+        tasks.push(asked(&batcher, ask(value)).await);
+    }
+    settle().await;
+    assert_eq!(database.begun(), std::slice::from_ref(&large), "fifteen wait");
+    tasks.push(asked(&batcher, ask(36)).await);
+    settle().await;
+    assert_eq!(database.begun(), [large, full]);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_company_longer_than_a_batch_counts_as_just_started() {
     let (batcher, database) = batcher(4, 2);
     database.takes(1, 50 * MS);

@@ -15,7 +15,7 @@ use crate::store::sql::{Statement, index, later};
 
 /// Inserts the checkpoints of the threads that have not changed since they were read, are visible,
 /// and are not locked. The statement does not wait for locks, because all of its requests would
-/// wait.
+/// wait. `$new_value` is a comma and a part that inserts values, or nothing.
 macro_rules! insert {
     ($new_value:literal) => {
         concat!(
@@ -92,7 +92,7 @@ macro_rules! insert {
     };
 }
 
-/// Inserts checkpoints with new values of channels.
+/// Inserts checkpoints, of which at least one has new values of channels.
 pub(in crate::store) static INSERT: Statement = Statement::new(
     "state/insert",
     insert!(
@@ -106,7 +106,7 @@ pub(in crate::store) static INSERT: Statement = Statement::new(
     ),
 );
 
-/// Inserts checkpoints that have new messages only, as most do. It has one part less to set up.
+/// Inserts checkpoints without new values of channels, as most are. It has one part less to set up.
 pub(in crate::store) static INSERT_MESSAGES: Statement =
     Statement::new("state/insert_messages", insert!(""));
 

@@ -16,16 +16,16 @@ use crate::store::sql::Statement;
 use crate::store::thread::thread_columns;
 use crate::store::{Error, Held, Store, Thread, Ttl, Update};
 
-/// Creates threads. `$entered` enters their ids into the directory of all.
+/// Creates threads. `$on_conflict` says what happens to an id in use.
 macro_rules! create {
-    ($entered:literal) => {
+    ($on_conflict:literal) => {
         concat!(
             "
     with entered as (
         insert into thread_store.thread_directory (thread_id, tenant)
         select asked.thread_id, asked.tenant
         from unnest($1::bigint[], $2::uuid[]) as asked (tenant, thread_id)",
-            $entered,
+            $on_conflict,
             "
         returning thread_id
     )
@@ -55,8 +55,8 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
     ),
 );
 
-/// The same for ids that this server has just made. A row that may conflict is looked up first and
-/// written in two steps.
+/// The same for ids that this server has just made. Without `on conflict`, which looks an id up
+/// before it is entered, and enters it in two steps, an id in use would be an error.
 pub(in crate::store) static CREATE_NEW: Statement =
     Statement::new("threads/create_new", create!(""));
 
@@ -76,7 +76,8 @@ pub enum IfExists {
 pub struct NewThread {
     /// Its id.
     pub thread_id: Uuid,
-    /// Whether this server has just made the id, so that nothing else has it.
+    /// Whether this server has just made the id, so that nothing else has it, and a creation need not
+    /// look it up.
     pub has_new_id: bool,
     /// Its metadata, including the policy's.
     pub metadata: Object,

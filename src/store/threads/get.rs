@@ -89,7 +89,18 @@ impl Store {
         scope: &Scope,
         thread_id: Uuid,
     ) -> Result<Option<Held<Thread>>, Error> {
-        let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
+        match self.asked_about(scope, thread_id).await? {
+            None => Ok(None),
+            Some(asked) => self.thread_about(asked, thread_id).await,
+        }
+    }
+
+    /// The same for a caller whose scope is known.
+    pub(super) async fn thread_about(
+        &self,
+        asked: Asked,
+        thread_id: Uuid,
+    ) -> Result<Option<Held<Thread>>, Error> {
         let get = Get::new(asked, thread_id);
         match self.gets.answer(get.clone()).await? {
             None => Ok(None),

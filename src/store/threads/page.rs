@@ -115,8 +115,8 @@ impl Page {
 ///
 /// Large parts are read by a second statement, after their sizes are known: values, and metadata
 /// that is compressed or has at least 2,000 bytes. Only the needed columns are read, because each
-/// column costs as much per row as finding the row. They are read by their index, as those of
-/// [`thread_columns`] before them, and `$columns` by their names.
+/// column costs as much per row as finding the row. The columns from `metadata_bytes` to `n` are read
+/// by their index ([`at`]). `$columns` is empty or begins with a comma, and is read by name.
 macro_rules! page {
     ($rows:expr) => {
         page!("", $rows)
@@ -163,11 +163,11 @@ pub(super) use page;
 /// The indexes of the columns after those of a thread.
 pub(super) mod at {
     /// Bytes of the metadata, if it was not read.
-    pub(in super::super) const METADATA_BYTES: usize = 11;
+    pub(in super::super) const METADATA_BYTES: usize = crate::store::thread::COLUMNS;
     /// Bytes of the values.
-    pub(in super::super) const STATE_BYTES: usize = 12;
+    pub(in super::super) const STATE_BYTES: usize = METADATA_BYTES + 1;
     /// The thread's tenant.
-    pub(in super::super) const TENANT: usize = 13;
+    pub(in super::super) const TENANT: usize = METADATA_BYTES + 2;
     /// The number of the search.
-    pub(in super::super) const N: usize = 14;
+    pub(in super::super) const N: usize = METADATA_BYTES + 3;
 }

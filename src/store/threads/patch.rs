@@ -16,8 +16,8 @@ use crate::store::{Error, Held, Store, Strategy, Thread};
 
 /// Changes those of these threads that exist, are visible and are not locked.
 ///
-/// It does not read values: the parts that read them take half as long to set up as all others, and
-/// most of the time for a thread without state.
+/// Values are read by a [`Get`] afterwards. To set up the parts that read them takes half as long as
+/// the rest of the statement, and is for nothing if a thread has no state.
 pub(in crate::store) static PATCH: Statement = Statement::new(
     "threads/patch",
     concat!(
@@ -109,7 +109,7 @@ pub(in crate::store) struct Change {
 #[derive(Debug)]
 pub(in crate::store) struct Changed {
     thread: Thread,
-    /// Whether it has values, which were not read.
+    /// Whether state was ever written, whose values were not read.
     has_state: bool,
 }
 
@@ -158,12 +158,15 @@ impl Operation for Change {
 }
 
 impl Store {
-    /// Changes a thread. `None`: there is no such thread.
+    /// Changes a thread. `None`: there is no such thread. `with_values`: whether to read its values.
+    /// There are none if the caller may no longer see the thread, because it has ended or because the
+    /// change has moved it.
     pub async fn update_thread(
         &self,
         scope: &Scope,
         thread_id: Uuid,
         patch: &Patch,
+        with_values: bool,
     ) -> Result<Option<Held<Thread>>, Error> {
         let Some(asked) = self.asked_about(scope, thread_id).await? else { return Ok(None) };
         let guard = self.writers.lock((thread_id, asked.fingerprint())).await;
@@ -183,12 +186,24 @@ impl Store {
             self.digests.add(asked.tenant, thread_id);
         }
         let Some(Changed { thread, has_state }) = changed else { return Ok(None) };
-        if has_state && !thread.is_agents {
-            // By now it may have expired or been deleted, and was changed all the same.
-            let found = self.thread(scope, thread_id).await?;
-            return Ok(Some(found.unwrap_or_else(|| Held::light(thread))));
+        if !with_values {
+            return Ok(Some(Held::light(thread)));
         }
-        self.with_agent_state(&asked, Some(Held::light(thread))).await
+        if thread.is_agents || !has_state {
+            return self.with_agent_state(&asked, Some(Held::light(thread))).await;
+        }
+        let found = self.thread_about(asked, thread_id).await?;
+        // The row is that of this change. Another may have followed, or another thread with the id.
+        let found = found.filter(|found| found.value.created_at == thread.created_at);
+        Ok(Some(match found {
+            None => Held::light(thread),
+            Some(found) if found.value.is_agents => found,
+            Some(found) => found.map(|found| Thread {
+                values: found.values,
+                state_updated_at: found.state_updated_at,
+                ..thread
+            }),
+        }))
     }
 
     /// Changes a locked thread after its lock is released.
