@@ -119,3 +119,37 @@ fn is_outage(code: &str) -> bool {
     class.iter().any(|class| code.starts_with(class))
         || matches!(code, "25006" | "25P03" | LOCK_NOT_AVAILABLE | "57014")
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+
+    use super::*;
+    use crate::test_postgres::test_cluster;
+
+    /// Whether a batch is tried again request by request, and whether the client is told to retry.
+    #[tokio::test]
+    async fn only_an_error_of_data_is_one_requests_own() {
+        let database = test_cluster().await.database().await;
+        let mut connection = database.connect().await.unwrap();
+        for (code, is_of_data, is_unavailable) in [
+            // The statement or the wait for a lock took too long.
+            ("57014", false, true),
+            ("55P03", false, true),
+            ("57P01", false, true),
+            ("40P01", false, true),
+            ("53300", false, true),
+            ("42P01", false, false),
+            ("22021", true, false),
+            ("23505", true, false),
+            ("54000", true, false),
+        ] {
+            let raise = format!("do $$ begin raise sqlstate '{code}'; end $$");
+            let error = connection.execute(AssertSqlSafe(raise)).await.unwrap_err();
+            let error = Error::from(error);
+            assert_eq!(error.is_of_data(), is_of_data, "{code}");
+            assert_eq!(matches!(error, Error::Unavailable(_)), is_unavailable, "{code}");
+        }
+        connection.close().await.unwrap();
+    }
+}

@@ -278,3 +278,43 @@ async fn a_large_body_whose_client_leaves_is_not_worked_on() {
     locked.rollback().await.unwrap();
     assert_eq!(ada.values(&thread).await, json!({}));
 }
+
+#[tokio::test]
+async fn statements_of_one_user_that_wait_leave_connections_for_others() {
+    // Half of them are for batches, and half of the rest for one user.
+    let server = TestServer::start_with(|config| {
+        config.database_max_connections = 8;
+        config.database_connections_per_user = 2;
+    })
+    .await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    let (busy, other) = (ada.thread(json!({})).await, bob.thread(json!({})).await);
+    let mut lock = server.database.connect().await.unwrap();
+    let text =
+        format!("begin; select from thread_store.thread where thread_id = '{busy}' for update");
+    lock.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+    // A copy has a connection of its own, and waits with it for the lock.
+    let path = format!("/threads/{busy}/copy");
+    let copies = futures::future::join_all((0..12).map(|_| ada.post(&path, json!({}))));
+    let others = async {
+        until(async || {
+            let waiting = "select count(*) from pg_stat_activity
+                where datname = current_database() and wait_event_type = 'Lock'";
+            let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&server.pool).await.unwrap();
+            (waiting >= 2).then_some(())
+        })
+        .await;
+        // They wait for four seconds at most: one that waited for them would be after those.
+        let began = std::time::Instant::now();
+        for _ in 0..5 {
+            let copy = bob.copy(&other).await;
+            bob.get(&format!("/threads/{copy}")).await.expect(200);
+        }
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        lock.execute("rollback").await.unwrap();
+    };
+    let (copies, ()) = tokio::join!(copies, others);
+    for copy in copies {
+        copy.expect(200);
+    }
+}

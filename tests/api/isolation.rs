@@ -142,3 +142,25 @@ async fn the_owner_is_the_server_s_to_write() {
         assert_eq!((one.count(body.clone()).await, two.count(body).await), (1, 0));
     }
 }
+
+/// A random wait would hide nothing that averages do not show, and cost everybody.
+#[tokio::test]
+async fn a_404_is_answered_without_a_wait() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let (own, missing) = (user.thread(json!({})).await, new_id());
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..60 {
+        for (times, (id, status)) in times.iter_mut().zip([(&own, 200), (&missing, 404)]) {
+            let began = std::time::Instant::now();
+            let answer = user.get(&format!("/threads/{id}")).await;
+            times.push(began.elapsed());
+            assert_eq!(answer.status, status);
+        }
+    }
+    let [found, absent] = times.map(|mut times| {
+        times.sort();
+        times[30]
+    });
+    assert!(absent < 3 * found, "{absent:?} beside {found:?}");
+}

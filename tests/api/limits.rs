@@ -278,3 +278,20 @@ async fn a_second_signal_does_not_wait_for_requests() {
     let ended = tokio::time::timeout(Duration::from_secs(10), program.end("-INT")).await;
     assert!(ended.unwrap().success());
 }
+
+/// The bound is 32 MiB of text.
+#[tokio::test]
+async fn a_thread_that_is_too_large_to_compare_does_not_match_and_hides_no_other() {
+    let server = TestServer::start_with(|config| config.limits.body_bytes = 40 * 1024 * 1024).await;
+    let user = server.user().await;
+    let (large, other) = (user.thread(json!({})).await, user.thread(json!({})).await);
+    let text = "x".repeat(33 * 1024 * 1024);
+    user.write(&large, json!({ "k": { "n": 1, "text": text }, "small": 1 })).await;
+    user.write(&other, json!({ "k": { "n": 1 } })).await;
+    let ids = json!({ "values": { "k": { "n": 1 } }, "select": ["thread_id"] });
+    assert_eq!(user.found(ids).await, [other.as_str()]);
+    assert_eq!(user.count(json!({ "values": { "k": { "n": 1 } } })).await, 1);
+    // Its other keys are compared.
+    let ids = json!({ "values": { "small": 1 }, "select": ["thread_id"] });
+    assert_eq!(user.found(ids).await, [large.as_str()]);
+}

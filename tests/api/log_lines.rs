@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 
+use crate::raw::until;
 use crate::stream::sign_up;
 use crate::support::postgres::{test_cluster, url_of};
 use crate::support::program::Program;
@@ -78,4 +79,36 @@ async fn a_failed_request_has_one_line_and_its_cause_one_more() {
     assert_eq!(about_it, 1);
     assert_eq!(of_request[1]["http.status"], json!(500));
     assert!(of_request[1]["duration_ms"].is_number());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_client_left_has_a_line_and_a_measurement() {
+    let options = test_cluster().await.database().await;
+    let settings = [("DATABASE_URL", url_of(&options)), ("LOG_FORMAT", "json".to_owned())];
+    let start =
+        move || Program::start(&settings.each_ref().map(|(name, value)| (*name, value.as_str())));
+    let program = tokio::task::spawn_blocking(start).await.unwrap();
+    let user = sign_up(&program.url).await;
+    let id = user.thread(json!({})).await;
+    let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    connection.execute("begin; select from thread_store.thread for update").await.unwrap();
+    let change = user.request(Method::PATCH, &format!("/threads/{id}")).body("{}");
+    let change = change.timeout(std::time::Duration::from_millis(300)).send().await;
+    assert!(change.unwrap_err().is_timeout());
+    let labels = "method=\"PATCH\",route=\"/threads/{thread_id}\",status=\"499\"";
+    until(async || {
+        let metrics = user.get("/metrics").await.text;
+        let mut counts = metrics.lines().filter(|line| line.contains("seconds_count{"));
+        counts
+            .find(|line| line.contains(labels))
+            .map(|line| assert!(line.ends_with(" 1"), "{line}"))
+    })
+    .await;
+    connection.execute("rollback").await.unwrap();
+    let output = tokio::task::spawn_blocking(move || program.stop()).await.unwrap();
+    let lines: Vec<Value> =
+        output.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let left: Vec<_> = lines.iter().filter(|line| line["http.status"] == json!(499)).collect();
+    assert_eq!(left.len(), 1, "{output}");
+    assert_eq!((&left[0]["http.method"], &left[0]["thread.id"]), (&json!("PATCH"), &json!(id)));
 }

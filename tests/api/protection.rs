@@ -332,3 +332,57 @@ async fn no_answer_is_to_be_guessed_at() {
         }
     }
 }
+
+/// If the server closed while a body is still arriving, most clients would fail to send it, and never read
+/// the answer.
+#[tokio::test]
+async fn an_answer_reaches_a_client_that_still_sends_its_body() {
+    let server = TestServer::start().await;
+    let user = server.user().await;
+    let body = "x".repeat(3 * 1024 * 1024);
+    let token = format!("Authorization: Bearer {}\r\n", user.token);
+    let encoded = format!("{token}Content-Encoding: gzip\r\n");
+    for (request, headers, status) in [
+        ("POST /threads", "", 403),
+        ("POST /threads", "Authorization: Bearer junk\r\n", 401),
+        ("POST /nothing", token.as_str(), 404),
+        ("POST /threads", encoded.as_str(), 415),
+    ] {
+        for close in ["", "Connection: close\r\n"] {
+            let mut client = Raw::to(&server).await;
+            let head = format!(
+                "{request} HTTP/1.1\r\nHost: localhost\r\n{headers}{close}Content-Length: {}\r\n\r\n",
+                body.len()
+            );
+            client.send(&head).await;
+            // By now it is answered.
+            tokio::time::sleep(SHORT).await;
+            client.send_whole(&body).await;
+            let answer = client.answer().await.map(|answer| answer.status);
+            assert_eq!(answer, Some(status), "{head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_a_connection_are_over_in_the_time_of_one() {
+    let server = TestServer::start().await;
+    let impatient = server.start_beside_with(|config| {
+        config.database_timeout = Duration::from_secs(2);
+        config.database_max_connections = 2;
+    });
+    let impatient = impatient.await;
+    let user = server.user().await.at(&impatient);
+    let id = user.thread(json!({})).await;
+    let mut lock = server.database.connect().await.unwrap();
+    lock.execute("begin; lock table thread_store.thread").await.unwrap();
+    let path = format!("/threads/{id}/copy");
+    let began = std::time::Instant::now();
+    let copies = futures::future::join_all((0..5).map(|_| user.post(&path, json!({})))).await;
+    for copy in copies {
+        assert_eq!(copy.status, 503, "{}", copy.text);
+    }
+    // One after the other they would take ten seconds.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    lock.execute("rollback").await.unwrap();
+}

@@ -43,6 +43,11 @@ impl Raw {
         let _ = self.stream.write_all(text.as_bytes()).await;
     }
 
+    /// Writes all of it.
+    pub(crate) async fn send_whole(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
     /// Says that nothing more will be sent.
     pub(crate) async fn half_close(&mut self) {
         self.stream.shutdown().await.unwrap();

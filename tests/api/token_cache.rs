@@ -12,6 +12,7 @@ use futures::stream::iter;
 use serde_json::json;
 use thread_store::auth::Mode;
 
+use crate::raw::until;
 use crate::support::supabase::{Reply, Supabase, honest, token, token_of, token_with};
 use crate::support::{Answer, TestServer, User};
 
@@ -351,4 +352,32 @@ async fn a_thousand_junk_tokens_in_flight_do_not_slow_a_known_user_by_2() {
         assert!(ratio < 2.0, "{ratio}");
         assert!(after < before + 32 * 1024, "{before} KiB, {after} KiB");
     }
+}
+
+#[tokio::test]
+async fn strangers_whose_tokens_are_verified_take_no_place_of_a_known_user() {
+    let supabase = Supabase::start().await;
+    let server = TestServer::start_with(|config| {
+        config.sign_in = supabase.sign_in(Mode::Remote);
+        config.auth_cache_ttl = Duration::from_mins(1);
+        config.limits.requests = 2;
+    })
+    .await;
+    let known = holder(&server, &token());
+    supabase.answer_to(&known.token, honest(&known.token));
+    assert_eq!(knock(&known).await, IN);
+    supabase.answer(Reply::BlackHole);
+    let flood = tokio::spawn(knock_all(holders(&server, 100), 100));
+    until(async || {
+        let metrics = server.nobody().get("/metrics").await.text;
+        let name = "thread_store_in_use{kind=\"verifications\"} ";
+        let taken = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        (taken == "100").then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        known.post("/threads/search", json!({})).await.expect(200);
+    }
+    assert!(!flood.is_finished());
+    assert_eq!(HashSet::from_iter(flood.await.unwrap()), HashSet::from([503]));
 }

@@ -185,6 +185,9 @@ async fn a_ttl_shows_when_it_is_asked_for() {
     for ttl in [json!({}), json!({ "default_ttl": 5 })] {
         let refused = user.patch(&plain, json!({ "ttl": ttl })).await;
         assert_eq!((refused.status.as_u16(), refused.detail().contains("ttl")), (422, true));
+    }
+    // A new thread has no time that a strategy alone could be for.
+    for ttl in [json!({}), json!({ "default_ttl": 5 }), json!({ "strategy": "keep_latest" })] {
         let refused = user.post("/threads", json!({ "ttl": ttl })).await;
         assert_eq!((refused.status.as_u16(), refused.detail().contains("ttl.ttl")), (422, true));
     }
@@ -309,5 +312,44 @@ async fn a_strategy_alone_leaves_a_thread_without_a_ttl_as_it_is() {
         user.patch(&path, json!({ "ttl": { "strategy": strategy } })).await.expect(200);
         let thread = user.get(&format!("{path}?include=ttl")).await.expect(200);
         assert_eq!(thread["ttl"], json!(null));
+    }
+}
+
+#[tokio::test]
+async fn a_thread_that_takes_too_long_to_delete_does_not_hold_up_the_others() {
+    for code in ["57014", "55P03"] {
+        let server = TestServer::start().await;
+        let user = server.user().await;
+        let mut threads = Vec::new();
+        for _ in 0..3 {
+            let id = user.thread(json!({})).await;
+            user.expire(&id, "delete").await;
+            threads.push(id);
+        }
+        let slow = &threads[0];
+        let fail = format!(
+            "create function public.takes_too_long() returns trigger language plpgsql as $$
+             begin
+                 if old.thread_id = '{slow}' then
+                     raise exception 'too slow' using errcode = '{code}';
+                 end if;
+                 return old;
+             end $$;
+             create trigger slow before delete on thread_store.thread
+             for each row execute function public.takes_too_long()"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fail)).execute(&server.pool).await.unwrap();
+        let store = Store::open(server.database.clone(), 2).await.unwrap();
+        let mut put_off = PutOff::default();
+        let swept = store.sweep(&mut put_off).await.unwrap();
+        assert_eq!((swept.deleted, swept.is_last), (2, true), "{code}");
+        sqlx::raw_sql("drop trigger slow on thread_store.thread")
+            .execute(&server.pool)
+            .await
+            .unwrap();
+        // It is put off, and only in this process.
+        assert_eq!(store.sweep(&mut put_off).await.unwrap().deleted, 0);
+        assert_eq!(store.sweep(&mut PutOff::default()).await.unwrap().deleted, 1);
+        store.close().await;
     }
 }

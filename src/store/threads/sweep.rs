@@ -141,9 +141,10 @@ impl Store {
     }
 }
 
-/// Whether the sweep of one thread took too long, and the database is not unavailable.
+/// Whether the sweep of one thread took too long or waited too long for a lock, and the database is not
+/// unavailable.
 fn is_timeout(error: &Error) -> bool {
     let Error::Unavailable(cause) = error else { return false };
     let sqlx::Error::Database(refusal) = &**cause else { return false };
-    refusal.code().is_some_and(|code| code == "57014")
+    refusal.code().is_some_and(|code| code == "57014" || code == "55P03")
 }
