@@ -36,11 +36,11 @@ async fn in_use(server: &TestServer, kind: &str) -> u64 {
 }
 
 /// A server that has room for two users' large answers, and two users of it.
-async fn with_little_room_for_answers() -> (TestServer, User, User) {
+async fn with_little_room_for_answers(stall_timeout: Duration) -> (TestServer, User, User) {
     let server = TestServer::start_with(|config| {
         config.limits.answer_memory = 16 * MIB;
         config.limits.answer_memory_per_user = Some(8 * MIB);
-        config.limits.stall_timeout = Duration::from_secs(5);
+        config.limits.stall_timeout = stall_timeout;
     })
     .await;
     let (ada, bob) = (server.user().await, server.user().await);
@@ -58,7 +58,7 @@ async fn is_served(bob: &User, thread: &str) {
 
 #[tokio::test]
 async fn answers_that_nobody_reads_take_no_room_of_others_and_are_cut() {
-    let (server, ada, bob) = with_little_room_for_answers().await;
+    let (server, ada, bob) = with_little_room_for_answers(Duration::from_secs(5)).await;
     let (own, other) = (large_thread(&ada, 4).await, large_thread(&bob, 4).await);
     let mut silent = Vec::new();
     for _ in 0..12 {
@@ -103,7 +103,7 @@ async fn bytes_that_wait_in_the_system_s_buffer_are_still_charged() {
 
 #[tokio::test]
 async fn streams_of_http_2_whose_window_stays_shut_take_no_room_of_others_and_are_cut() {
-    let (server, ada, bob) = with_little_room_for_answers().await;
+    let (server, ada, bob) = with_little_room_for_answers(Duration::from_secs(5)).await;
     let (own, other) = (large_thread(&ada, 4).await, large_thread(&bob, 4).await);
     let address = server.url.strip_prefix("http://").unwrap();
     let socket = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -128,6 +128,36 @@ async fn streams_of_http_2_whose_window_stays_shut_take_no_room_of_others_and_ar
     let cut = tokio::time::timeout(Duration::from_mins(2), ended).await;
     assert!(cut.is_ok(), "the connection is still there");
     until(async || (in_use(&server, "answer_bytes").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn replayed_events_that_nobody_reads_take_no_room_of_others_and_are_cut() {
+    let (server, ada, bob) = with_little_room_for_answers(Duration::from_secs(1)).await;
+    let (own, other) = (large_thread(&ada, 3).await, large_thread(&bob, 4).await);
+    for _ in 0..3 {
+        ada.write(&own, json!({ "text": "y".repeat(3 * 1024 * 1024) })).await;
+    }
+    let request = format!(
+        "GET /threads/{own}/stream?stream_modes=state_update HTTP/1.1\r\nHost: localhost\r\n\
+         Last-Event-ID: -\r\nAuthorization: Bearer {}\r\n\r\n",
+        ada.token
+    );
+    let mut silent = Vec::new();
+    for _ in 0..6 {
+        let mut client = Raw::with_little_room(&server).await;
+        client.send(&request).await;
+        silent.push(client);
+    }
+    until(async || (in_use(&server, "answer_bytes").await > 2_000_000).then_some(())).await;
+    is_served(&bob, &other).await;
+    assert!(in_use(&server, "answer_bytes").await < 10_000_000);
+    let given_back = async {
+        while in_use(&server, "answer_bytes").await + in_use(&server, "streams").await > 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), given_back).await.unwrap();
+    drop(silent);
 }
 
 #[tokio::test]
