@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use thread_store::store::{PutOff, Store};
 
 use crate::plans::{LOG, explain, nodes, plans};
 use crate::support::postgres::{PARTITIONS, test_cluster};
@@ -133,9 +132,7 @@ async fn the_sweeper_finds_what_expired_in_every_partition() {
         user.expire(&id, "delete").await;
         threads.push(id);
     }
-    let store = Store::open(server.database.clone(), 2).await.unwrap();
-    while !store.sweep(&mut PutOff::default()).await.unwrap().is_last {}
-    store.close().await;
+    server.swept().await;
     for id in threads {
         assert_eq!(crate::delete::rows(&server, &id).await, 0);
     }

@@ -13,12 +13,6 @@ use crate::support::program::Program;
 use crate::support::steps::{human, messages};
 use crate::support::{TestServer, User};
 
-async fn sweep(server: &TestServer) {
-    let store = Store::open(server.database.clone(), 2).await.unwrap();
-    while !store.sweep(&mut PutOff::default()).await.unwrap().is_last {}
-    store.close().await;
-}
-
 #[tokio::test]
 async fn an_expired_thread_is_gone_for_every_reader_and_writer() {
     let server = TestServer::start().await;
@@ -83,7 +77,7 @@ async fn the_id_of_an_expired_thread_is_free_for_anybody() {
         assert_eq!(two.values_at(&id, &checkpoint).await, json!({}));
         assert_eq!(one.get(&format!("/threads/{id}")).await.status, 404);
         // Its time was the old thread's, not the id's.
-        sweep(&server).await;
+        server.swept().await;
         two.get(&format!("/threads/{id}")).await.expect(200);
     }
 }
@@ -106,7 +100,7 @@ async fn the_sweeper_deletes_what_expired_and_nothing_else() {
     gone.push(with_state);
     let later = user.thread(json!({ "ttl": { "ttl": 60 } })).await;
     let never = user.thread(json!({})).await;
-    sweep(&server).await;
+    server.swept().await;
     for id in &gone {
         assert_eq!(rows(&server, id).await, 0);
     }
@@ -131,7 +125,7 @@ async fn a_long_thread_is_gone_at_once_and_its_rows_with_the_next_sweep() {
     // Whoever wants the id does not wait for the sweeper.
     other.post("/threads", json!({ "thread_id": second })).await.expect(200);
     assert_eq!(other.history(&second).await, Vec::<serde_json::Value>::new());
-    sweep(&server).await;
+    server.swept().await;
     assert_eq!(rows(&server, &first).await, 0);
     assert_eq!(rows(&server, &second).await, 2);
 }
@@ -146,7 +140,7 @@ async fn keep_latest_shrinks_a_thread_once_and_keeps_it() {
     user.expire(&id, "keep_latest").await;
     // Its readers never lose it.
     assert_eq!(messages(&user.values(&id).await), ["a=A", "b=B2"]);
-    sweep(&server).await;
+    server.swept().await;
     let history = user.history(&id).await;
     assert_eq!(history.len(), 1);
     assert_eq!(history[0]["checkpoint_id"], json!(newest));
@@ -157,7 +151,7 @@ async fn keep_latest_shrinks_a_thread_once_and_keeps_it() {
     assert_eq!(ttl["strategy"], json!("keep_latest"));
     // What is written later stays.
     user.write(&id, json!({ "messages": [human("c", "C")] })).await;
-    sweep(&server).await;
+    server.swept().await;
     assert_eq!(user.history(&id).await.len(), 2);
     assert_eq!(messages(&user.values(&id).await), ["a=A", "b=B2", "c=C"]);
 }
@@ -218,7 +212,7 @@ async fn a_copy_does_not_end_with_its_original() {
     user.write(&id, json!({ "k": 1 })).await;
     let copy = user.copy(&id).await;
     user.expire(&id, "delete").await;
-    sweep(&server).await;
+    server.swept().await;
     let thread = user.get(&format!("/threads/{copy}?include=ttl")).await.expect(200);
     assert_eq!((thread.get("ttl"), &thread["values"]), (None, &json!({ "k": 1 })));
 }

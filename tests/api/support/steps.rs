@@ -1,9 +1,11 @@
 //! Steps that many tests take.
 
 use serde_json::{Value, json};
+use thread_store::store::{PutOff, Store};
 use uuid::Uuid;
 
-use super::User;
+use super::deadline::PATIENCE;
+use super::{TestServer, User};
 
 impl User {
     /// Writes state with this whole body and answers the id of the checkpoint.
@@ -70,6 +72,26 @@ impl User {
     pub(crate) async fn expire(&self, thread_id: &str, strategy: &str) {
         let body = json!({ "ttl": { "ttl": 1e-7, "strategy": strategy } });
         self.patch(&format!("/threads/{thread_id}"), body).await.expect(200);
+    }
+}
+
+impl TestServer {
+    /// Sweeps until no thread is left whose time is over. A sweep leaves out a thread that is locked at
+    /// this moment, for example because its digest is written.
+    pub(crate) async fn swept(&self) {
+        let store = Store::open(self.database.clone(), 2).await.unwrap();
+        let left = "select count(*) from thread_store.thread where expires_at <= now()";
+        let sweeps = async {
+            loop {
+                store.sweep(&mut PutOff::default()).await.unwrap();
+                let left: i64 = sqlx::query_scalar(left).fetch_one(&self.pool).await.unwrap();
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, sweeps).await.unwrap();
+        store.close().await;
     }
 }
 
