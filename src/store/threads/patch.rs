@@ -16,8 +16,8 @@ use crate::store::{Error, Held, Store, Strategy, Thread};
 
 /// Changes those of these threads that exist, are visible and are not locked.
 ///
-/// Values are read by a [`Get`] afterwards. To set up the parts that read them takes half as long as
-/// the rest of the statement, and is for nothing if a thread has no state.
+/// Values are read by a [`Get`](super::Get) afterwards. To set up the parts that read them takes
+/// half as long as the rest of the statement, and is for nothing if a thread has no state.
 pub(in crate::store) static PATCH: Statement = Statement::new(
     "threads/patch",
     concat!(
