@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Executor as _};
 
+use crate::protection::locked;
 use crate::raw::{Raw, until};
 use crate::sse::Events;
 use crate::support::{Answer, TestServer, User};
@@ -28,7 +29,7 @@ fn get_state(thread: &str, user: &User) -> String {
     )
 }
 
-async fn in_use(server: &TestServer, kind: &str) -> u64 {
+pub(crate) async fn in_use(server: &TestServer, kind: &str) -> u64 {
     let metrics = server.nobody().get("/metrics").await.text;
     let name = format!("thread_store_in_use{{kind=\"{kind}\"}} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(name.as_str()));
@@ -319,10 +320,7 @@ async fn statements_of_one_user_that_wait_leave_connections_for_others() {
     .await;
     let (ada, bob) = (server.user().await, server.user().await);
     let (busy, other) = (ada.thread(json!({})).await, bob.thread(json!({})).await);
-    let mut lock = server.database.connect().await.unwrap();
-    let text =
-        format!("begin; select from thread_store.thread where thread_id = '{busy}' for update");
-    lock.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+    let mut lock = locked(&server, &busy).await;
     // A copy has a connection of its own, and waits with it for the lock.
     let path = format!("/threads/{busy}/copy");
     let copies = futures::future::join_all((0..12).map(|_| ada.post(&path, json!({}))));

@@ -107,7 +107,7 @@ async fn a_head_or_a_body_that_trickles_in_takes_too_long_all_the_same() {
 }
 
 /// A thread whose changes wait until the lock is dropped.
-async fn locked(server: &TestServer, thread_id: &str) -> PgConnection {
+pub(crate) async fn locked(server: &TestServer, thread_id: &str) -> PgConnection {
     let mut lock = server.database.connect().await.unwrap();
     lock.execute("begin").await.unwrap();
     sqlx::query("select from thread_store.thread where thread_id = $1::uuid for update")

@@ -12,6 +12,7 @@ use futures::stream::iter;
 use serde_json::json;
 use thread_store::auth::Mode;
 
+use crate::fair::in_use;
 use crate::raw::until;
 use crate::support::supabase::{Reply, Supabase, honest, token, token_of, token_with};
 use crate::support::{Answer, TestServer, User};
@@ -368,13 +369,7 @@ async fn strangers_whose_tokens_are_verified_take_no_place_of_a_known_user() {
     assert_eq!(knock(&known).await, IN);
     supabase.answer(Reply::BlackHole);
     let flood = tokio::spawn(knock_all(holders(&server, 100), 100));
-    until(async || {
-        let metrics = server.nobody().get("/metrics").await.text;
-        let name = "thread_store_in_use{kind=\"verifications\"} ";
-        let taken = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        (taken == "100").then_some(())
-    })
-    .await;
+    until(async || (in_use(&server, "verifications").await == 100).then_some(())).await;
     for _ in 0..20 {
         known.post("/threads/search", json!({})).await.expect(200);
     }

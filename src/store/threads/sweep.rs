@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::delete::Erased;
 use super::prune::keep_latest;
+use crate::store::error::is_lock_timeout;
 use crate::store::sql::Statement;
 use crate::store::{Error, Store};
 
@@ -145,6 +146,9 @@ impl Store {
 /// unavailable.
 fn is_timeout(error: &Error) -> bool {
     let Error::Unavailable(cause) = error else { return false };
+    if is_lock_timeout(cause) {
+        return true;
+    }
     let sqlx::Error::Database(refusal) = &**cause else { return false };
-    refusal.code().is_some_and(|code| code == "57014" || code == "55P03")
+    refusal.code().is_some_and(|code| code == "57014")
 }
