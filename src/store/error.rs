@@ -120,7 +120,7 @@ fn is_outage(code: &str) -> bool {
         || matches!(code, "25006" | "25P03" | LOCK_NOT_AVAILABLE | "57014")
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded"))]
 mod tests {
     use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
