@@ -65,6 +65,10 @@ async fn a_negation_holds_for_absent_keys_and_a_comparison_does_not() {
     let server = TestServer::start().await;
     let metadata = [json!({ "p": "high" }), json!({ "p": "low" }), json!({ "p": null }), json!({})];
     let threads = Threads::make(server.user().await, &metadata).await;
+    let one_of_or_absent = json!({ "$or": [
+        { "metadata.p": { "$exists": false } },
+        { "metadata.p": { "$in": ["low", "null"] } },
+    ] });
     for (filter, expected) in [
         (json!({ "metadata.p": "high" }), vec![0]),
         (json!({ "metadata.p": { "$eq": "high" } }), vec![0]),
@@ -77,6 +81,8 @@ async fn a_negation_holds_for_absent_keys_and_a_comparison_does_not() {
         (json!({ "metadata.p": { "$exists": true } }), vec![0, 1, 2]),
         (json!({ "metadata.p": { "$exists": false } }), vec![3]),
         (json!({ "metadata.p": { "$in": ["high", null] } }), vec![0, 2]),
+        (json!({ "metadata.p": { "$in": ["high", "low"] } }), vec![0, 1]),
+        (json!({ "metadata.p": { "$nin": ["high", "low"] } }), vec![2, 3]),
         (json!({ "metadata.p": { "$in": [] } }), vec![]),
         (json!({ "metadata.p": { "$nin": [] } }), vec![0, 1, 2, 3]),
         (json!({ "metadata.p": { "$gte": "" } }), vec![0, 1]),
@@ -89,6 +95,8 @@ async fn a_negation_holds_for_absent_keys_and_a_comparison_does_not() {
             json!({ "$or": [{ "metadata.p": "low" }, { "metadata.p": { "$exists": false } }] }),
             vec![1, 3],
         ),
+        (one_of_or_absent.clone(), vec![1, 3]),
+        (json!({ "$not": one_of_or_absent }), vec![0, 2]),
         (json!({ "$and": [] }), vec![0, 1, 2, 3]),
         (json!({ "$or": [] }), vec![]),
         (json!({ "$or": [{}] }), vec![0, 1, 2, 3]),
@@ -136,6 +144,10 @@ async fn values_compare_with_their_own_type_only_and_numbers_exactly() {
         (json!({ "$lt": 9_007_199_254_740_993_i64, "$gt": 10 }), vec![]),
         (json!({ "$eq": 10 }), vec!["10", "10.0", "1e1"]),
         (json!({ "$in": [10.0, true] }), vec!["10", "10.0", "true", "1e1"]),
+        (
+            json!({ "$in": ["10", "true", "null", "{}", "[10]", "ä"] }),
+            vec!["\"10\"", "\"\\u00e4\""],
+        ),
         (json!({ "$lt": 9.5 }), vec!["2", "9"]),
         (json!({ "$lte": "9", "$gte": "9" }), vec!["\"9\""]),
         (json!({ "$eq": {} }), vec!["{}"]),

@@ -48,10 +48,11 @@ fn entries(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<Str
 fn filter() -> impl Strategy<Value = Value> {
     let path = vec(select(&KEYS[..]), 1..3).prop_map(|keys| keys.join("."));
     let field = (select(vec!["metadata", "metadata", "metadata", "values"]), path)
-        .prop_map(|(root, path)| format!("{root}.{path}"));
+        .prop_map(|(root, path)| format!("{root}.{path}"))
+        .boxed();
     let comparable =
         value().prop_filter("comparable", |value| value.is_number() || value.is_string());
-    let string = value().prop_filter("string", Value::is_string);
+    let string = value().prop_filter("string", Value::is_string).boxed();
     let test = prop_oneof![
         value().prop_map(|value| json!({ "$eq": value })),
         value().prop_map(|value| json!({ "$ne": value })),
@@ -59,13 +60,19 @@ fn filter() -> impl Strategy<Value = Value> {
             .prop_map(|(operator, value)| json!({ operator: value })),
         (select(vec!["$in", "$nin"]), vec(value(), 0..3))
             .prop_map(|(operator, values)| json!({ operator: values })),
+        (select(vec!["$in", "$nin"]), vec(string.clone(), 1..3))
+            .prop_map(|(operator, values)| json!({ operator: values })),
         any::<bool>().prop_map(|exists| json!({ "$exists": exists })),
-        string.prop_map(|value| json!({ "$prefix": value })),
+        string.clone().prop_map(|value| json!({ "$prefix": value })),
         value().prop_map(|value| json!({ "$contains": value })),
     ];
     let tests =
         test.prop_recursive(1, 2, 1, |inner| inner.prop_map(|test| json!({ "$not": test })));
+    let one_of_or_absent = (field.clone(), vec(string, 1..3)).prop_map(|(field, values)| {
+        json!({ "$or": [{ &field: { "$in": values } }, { &field: { "$exists": false } }] })
+    });
     let condition = (field, tests).prop_map(|(field, test)| json!({ field: test }));
+    let condition = prop_oneof![4 => condition, 1 => one_of_or_absent];
     condition.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(|list| json!({ "$and": list })),

@@ -301,6 +301,10 @@ fn criteria() -> Vec<(&'static str, Criteria)> {
     let path = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
     let filter = SearchFilter::Any(vec![
         of(Field::Metadata(path(&["a", "b"])), Test::In(vec![Raw::from("x")])),
+        SearchFilter::Any(vec![
+            of(Field::Metadata(path(&["repo"])), Test::In(vec![Raw::from("a"), Raw::from("b")])),
+            of(Field::Metadata(path(&["repo"])), Test::Absent),
+        ]),
         SearchFilter::Not(Box::new(of(Field::Values(path(&["n"])), Test::Equal(Raw::from("x"))))),
         of(
             Field::Time(Time::UpdatedAt),
