@@ -1,5 +1,6 @@
-# The server alone: no embedded database and no local sign-in, so DATABASE_URL and
-# SUPABASE_URL must be set. Both stages are Debian 12, because the binary links its libc.
+# The server alone, without the private Postgres and the local sign-in. So DATABASE_URL and
+# SUPABASE_URL or OIDC_ISSUER must be set. The build stage and the final stage are both Debian 12,
+# because the binary is linked with the libc of Debian 12.
 
 FROM rust:1.95.0-bookworm AS chef
 RUN cargo install cargo-chef --version 0.1.78 --locked
@@ -10,13 +11,13 @@ COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
 
 FROM chef AS builder
-# Dependencies in a layer of their own: built again only when Cargo.toml or Cargo.lock change.
+# Dependencies have a separate layer: Docker builds it again only when Cargo.toml or Cargo.lock change.
 COPY --from=planner /build/recipe.json recipe.json
 RUN cargo chef cook --release --locked --no-default-features --recipe-path recipe.json
 COPY . .
 RUN cargo build --release --locked --no-default-features --bin thread-store
 
-# Has libc and CA certificates, and no shell. Runs as uid 65532.
+# This base image has libc and CA certificates, and no shell. It runs the server as uid 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY LICENSE-MIT LICENSE-APACHE /licenses/
 COPY --from=builder /build/target/release/thread-store /thread-store

@@ -2,7 +2,7 @@
  *
  *   auth_stand_in PORT TOKEN=USER_ID...
  *
- * On 127.0.0.1, one thread. A token that was not named is a 401. */
+ * It listens on 127.0.0.1 with one thread. Any other token gets 401. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,5 +1,5 @@
--- One case for wrk. harness.py says in the environment what is sent: BENCH_METHOD, BENCH_PATH,
--- BENCH_BODY, BENCH_TOKENS, and BENCH_IDS, a file of thread ids. Each request takes any token and id.
+-- One case for wrk. harness.py sets in the environment what is sent: BENCH_METHOD, BENCH_PATH,
+-- BENCH_BODY, BENCH_TOKENS, and BENCH_IDS, a file of thread ids. Each request has a random token and id.
 
 local requests = {}
 
@@ -28,7 +28,7 @@ function request()
     return requests[math.random(#requests)]
 end
 
--- wrk counts an answer of 400 or more as an error of status.
+-- wrk counts answers with a status of 400 or more as `errors.status`.
 function done(summary, latency)
     local errors = summary.errors
     io.write(string.format(

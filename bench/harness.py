@@ -27,7 +27,7 @@ from typing import Callable
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parent
 
-# What a message holds, about as long as a sentence or two.
+# The content of a message, about as long as a sentence or two.
 CONTENT = "All work and no play makes a benchmark of a store of conversations a dull thing to read. " * 2
 MESSAGE = {"role": "user", "content": CONTENT}
 TITLE = "A conversation about something"
@@ -206,7 +206,7 @@ class Server:
         wait_until(self.is_ready, self.process, f"the server {self.name}", 60, self.log)
 
     def is_ready(self):
-        """Whether it can work."""
+        """Whether the server can answer requests that need the database."""
         try:
             return call(self.url, "GET", "/ok?check_db=1")[0] == 200
         except (OSError, http.client.HTTPException):
@@ -257,7 +257,7 @@ def expect_ok(status, body, what):
 
 
 def post_all(target, posts):
-    """Posts `(path, user, body)` on a few connections. Returns the bodies, in order."""
+    """Posts `(path, user, body)` on a few connections. Returns the bodies of the answers, in order."""
     lanes = 8
     tokens = {user: target.token(user) for _, user, _ in posts}
 
@@ -287,7 +287,7 @@ class Case:
     path: str
     body: str
     holds: Callable[[object], bool]
-    # The name of the ids for `{id}`; the ids of the user's threads unless given.
+    # The name of the list of ids for `{id}`. By default it is the user's threads.
     ids: str = ""
     # The users who send the request in random order, if they are several.
     users: list[str] = field(default_factory=list)
@@ -360,12 +360,12 @@ def tenant_of(user_id):
     return int.from_bytes(hashlib.sha256(user_id.encode()).digest()[:8], "big", signed=True)
 
 
-# The same in SQL, for `owner`.
+# The tenant in SQL, computed from the column `owner`.
 TENANT = "('x' || encode(substr(sha256(convert_to(owner, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint"
 
 
 def insert_threads(postgres, database, rows):
-    """Inserts threads, of which `rows` selects `n`, `thread_id`, `owner` and `topic`: the least `n` is the newest."""
+    """Inserts threads. `rows` selects their `n`, `thread_id`, `owner` and `topic`: the least `n` is the newest."""
     postgres.sql(f"""
         with made as (
             insert into thread_store.thread
@@ -418,7 +418,7 @@ class Target:
     tokens: dict = field(default_factory=dict)
 
     def token(self, user):
-        """The user's access token. If all users are one, the token has no name."""
+        """The user's access token. A target with one token for all users has it under the empty name."""
         return self.tokens.get(user) or self.tokens[""]
 
     def check(self, case):

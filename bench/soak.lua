@@ -1,8 +1,8 @@
--- All kinds of requests for wrk. bench/soak says in the environment what is sent: SOAK_REQUESTS, a file
--- of requests about threads that stay, of which half of all take any. The others are about threads that
--- come and go, one step after the answer to the one before: each is made, written to, read, copied, and
--- deleted with its copy. So only answers decide what is sent, and no request is about a thread that is
--- not there. SOAK_TOKEN is whose they are, SOAK_MESSAGE what is written to them.
+-- All kinds of requests for wrk, as bench/soak sets in the environment. Half of them are random requests of the
+-- file SOAK_REQUESTS, which are about permanent threads. The others are about temporary threads: each is created,
+-- written to, read, copied, and deleted with its copy. Each step is sent after the answer to the previous one, so
+-- that no request is about a missing thread. SOAK_TOKEN is the token of their owner, SOAK_MESSAGE what is written
+-- to them.
 
 local UUID = "%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x+"
 local MESSAGES = 5
@@ -10,7 +10,7 @@ local MESSAGES = 5
 local steady, failed = {}, 0
 -- Global, so that `done` can ask for it.
 kinds = {}
--- What may be sent next, and where the threads are whose answer is awaited, by id.
+-- The threads whose next step may be sent, and by id those whose answer is awaited.
 local ready, awaited = {}, {}
 local threads = {}
 
@@ -108,7 +108,7 @@ function response(status, _, body)
         end
         return
     end
-    -- A copy has an id of its own, and the metadata of what it was made of.
+    -- A copy has an id of its own, and the metadata of its original.
     local new = body:match('"thread_id":%s*"(' .. UUID .. ')"')
     local id = body:match('"of":%s*"soak",%s*"id":%s*"(' .. UUID .. ')"')
         or body:match('"id":%s*"(' .. UUID .. ')",%s*"of":%s*"soak"') or new
@@ -125,7 +125,7 @@ function response(status, _, body)
     end
 end
 
--- wrk counts an answer of 400 or more as an error of status.
+-- wrk counts answers with a status of 400 or more as `errors.status`.
 function done(summary, latency)
     local errors, parts = summary.errors, {}
     for _, thread in ipairs(threads) do

@@ -1,7 +1,7 @@
-"""A stand-in for Supabase Auth, for deploy/check: a hosted project as a server and its clients see it.
+"""A mock of Supabase Auth for deploy/check, which behaves like a hosted project towards a server and its clients.
 
-Users sign up, and get access tokens that are signed with ES256, as those of a project with signing
-keys are. Calls need the project's API key. Nothing here is fit to protect anything."""
+Users sign up and get access tokens. The tokens are signed with ES256, like those of a project with
+signing keys. Calls need the project's API key. Do not use this module to protect data."""
 
 import base64
 import hashlib
@@ -27,9 +27,9 @@ class SupabaseAuth:
     def __init__(self, address):
         self.private_key = secrets.randbelow(ORDER - 1) + 1
         self.users, self.tokens = {}, {}
-        # How often a server asked about a token, and for the keys.
+        # The number of calls for a token's user, and for the keys.
         self.asked = {"user": 0, "jwks.json": 0}
-        # What tokens name as their issuer: the project's address as the server has it.
+        # The issuer of the tokens: the project's address in the server's settings.
         self.issuer = None
         stand_in = self
 

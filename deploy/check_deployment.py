@@ -1,4 +1,4 @@
-"""What deploy/check breaks: a compose project of its own, and clients that write to it."""
+"""The compose project that deploy/check tests, and clients that write to it."""
 
 import contextlib
 import http.client
@@ -19,23 +19,23 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROJECT = "thread-store-check"
 IMAGE = f"{PROJECT}:latest"
 SERVERS = ["server", "server-2", "server-3"]
-# Seconds without an answer after which a request counts as one that hangs. The longest wait that is promised is 20: 5
-# for a server that takes the connection, 5 for the sign-in and 10 (DATABASE_TIMEOUT) for the database.
+# Seconds without an answer after which a request counts as hanging. The longest wait that is documented is 20 seconds: 5
+# for a server that accepts the connection, 5 for the sign-in and 10 (DATABASE_TIMEOUT) for the database.
 HANGS = 30
 
 
 class Failed(Exception):
-    """What ends the check with one line and code 1."""
+    """An error that ends the check with one line and code 1."""
 
 
 class Deployment:
-    """The compose project of the check, and the stand-in for a hosted Supabase project."""
+    """The compose project of the check, and the mock of a hosted Supabase project."""
 
     def __init__(self, directory):
         self.directory = directory
         self.server, self.balancer = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
-        # Containers reach the host under this name everywhere: by the address of the engine's bridge on Linux, and
-        # on Docker Desktop by one that leads to the loopback address.
+        # Containers reach the host under the name host.docker.internal: on Linux at the address of the engine's
+        # bridge, and on Docker Desktop at an address that leads to the loopback address.
         gateway = run("docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
         try:
             self.auth = SupabaseAuth(gateway.stdout.strip())
@@ -45,14 +45,14 @@ class Deployment:
         self.auth.issuer = f"{self.supabase_url}/auth/v1"
         override = {"image": IMAGE, "extra_hosts": ["host.docker.internal:host-gateway"]}
         (directory / "override.json").write_text(json.dumps({"services": {name: override for name in SERVERS}}))
-        # Neither a .env file nor a shell in which a deployment is set up may change what is checked.
+        # Settings from a .env file or from the environment of the shell must not change what is checked.
         settings = re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())
         self.environment = {name: value for name, value in os.environ.items()
                             if name not in settings and not name.startswith("COMPOSE_")}
         self.environment |= {"PORT": str(self.server[1]), "BALANCER_PORT": str(self.balancer[1])}
 
     def __enter__(self):
-        # An earlier run may have been cut off.
+        # An earlier run may have been interrupted.
         self.remove()
         return self
 
@@ -68,7 +68,7 @@ class Deployment:
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "1")
 
     def write_settings(self, **settings):
-        """What a user writes into .env."""
+        """Writes the settings that a user would write into .env."""
         (self.directory / "env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
 
     def compose(self, *arguments, check=True):
@@ -85,7 +85,7 @@ class Deployment:
             wait_until(lambda: run(*inspect).stdout.strip() == "healthy", service, 120)
 
     def run_image(self, *arguments, options=(), check=True, **settings):
-        """Runs the image with other settings, beside the servers that are up."""
+        """Runs the image with other settings, in addition to the running servers."""
         environment = [part for setting in settings.items() for part in ("--env", "=".join(setting))]
         return self.compose("run", "--rm", "--no-deps", "-T", *options, *environment, "server", *arguments, check=check)
 
@@ -101,7 +101,7 @@ class Deployment:
             run("docker", "rm", "--force", f"{PROJECT}-another", check=False)
 
     def psql(self, text, database="thread_store", role=None, check=True):
-        """Runs statements as the superuser, or as another role with its password. Answers what was said."""
+        """Runs statements as the superuser, or as another role with its password. Returns the output."""
         user, password = role or ("postgres", "")
         script = 'PGPASSWORD=${PASSWORD:-$(cat /superuser/password)} exec psql -X -qAt -v ON_ERROR_STOP=1 -c "$0" 2>&1'
         return self.compose("run", "--rm", "--no-deps", "-T", "--env", f"PGUSER={user}", "--env", f"PASSWORD={password}",
@@ -109,7 +109,7 @@ class Deployment:
                             text, check=check).stdout.strip()
 
     def sign_up(self):
-        """A new user and their access token."""
+        """Creates a user. Returns an access token and the user."""
         body = {"email": f"{uuid.uuid4().hex}@example.com", "password": "secure-password"}
         connection = http.client.HTTPConnection(self.auth.host, self.auth.port, timeout=HANGS)
         status, session = exchange(connection, "POST", "/auth/v1/signup", None, body, apikey=API_KEY)
@@ -118,13 +118,14 @@ class Deployment:
 
 
 class Load:
-    """Clients that make threads and write messages to them, and remember what was acknowledged."""
+    """Clients that create threads, write messages to them and record the acknowledged writes."""
 
     CLIENTS = 12
 
     def __init__(self, deployment, address):
         self.address, self.stopped = address, threading.Event()
-        # The token and the acknowledged messages by thread, the status and seconds of every request, and what failed when.
+        # The token and the acknowledged messages of each thread, the status and duration of every request, the failures and
+        # their times.
         self.threads, self.sent, self.failures, self.failed_at = {}, [], [], []
         tokens = [deployment.sign_up()[0] for _ in range(4)]
         self.clients = [threading.Thread(target=self.write, args=(tokens[n % 4],)) for n in range(self.CLIENTS)]
@@ -176,7 +177,7 @@ class Load:
         return ", ".join(f"{self.failures.count(status)} with {status}" for status in dict.fromkeys(self.failures))
 
     def verify(self):
-        """Reads everything back. What was not acknowledged may be there or not."""
+        """Reads all threads back. A write that was not acknowledged may be stored or not."""
         connection, more = http.client.HTTPConnection(*self.address, timeout=HANGS), 0
         for thread_id, (token, acknowledged) in self.threads.items():
             status, state = exchange(connection, "GET", f"/threads/{thread_id}/state", token)
@@ -205,13 +206,13 @@ def exchange(connection, method, path, token=None, body=None, **headers):
 
 
 def call(address, *arguments):
-    """One request on a connection of its own."""
+    """Sends one request on a separate connection."""
     with contextlib.closing(http.client.HTTPConnection(*address, timeout=HANGS)) as connection:
         return exchange(connection, *arguments)
 
 
 def run(*command, env=None, check=True):
-    """Runs a command of Docker, with its output kept for when it fails."""
+    """Runs a command of Docker, and shows its output if it fails."""
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if check and done.returncode != 0:
         lines = [*done.stdout.splitlines(), *done.stderr.splitlines()][-20:]

@@ -3,9 +3,9 @@
 # else, and passwords that nobody has to choose. May run again.
 #
 # Takes PGHOST, PGUSER and PGDATABASE of a superuser, and the INITIAL_PASSWORD that it was made with:
-# the image of Postgres does not start without one. It is replaced here, before the server is started.
+# the image of Postgres does not start without one. This script replaces it before the server starts.
 # SUPERUSER_DIRECTORY keeps the new one, for this script and others that need a superuser.
-# PASSFILE_DIRECTORY gets the server's, as a PGPASSFILE that belongs to SERVER_USER.
+# PASSFILE_DIRECTORY gets the password of the server's role, as a PGPASSFILE owned by SERVER_USER.
 set -eu
 umask 077
 
@@ -20,8 +20,8 @@ sql() {
     psql --no-psqlrc --quiet --no-password --set=ON_ERROR_STOP=1 "$@"
 }
 
-# The password that the superuser has, of those that it may have. One is written down before it
-# counts, so that a run that is cut off does not lock everybody out.
+# The superuser's current password, of those that it may have. A new one is stored before it takes
+# effect, so that an interrupted run does not lock everybody out.
 superusers_password() {
     for known in "$superuser/password" "$superuser/next"; do
         if [ -s "$known" ] && PGPASSWORD=$(cat "$known") sql --command 'select' >/dev/null 2>&1; then

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Prepares a Postgres for Supabase Auth, which then makes its own tables. May run again.
+# Prepares a Postgres for Supabase Auth, which then creates its own tables. May run again.
 #
-# Takes the usual PGHOST, PGUSER and PGDATABASE of a superuser named postgres: one of Supabase Auth's
-# migrations grants to a role of that name. Its password is in SUPERUSER_DIRECTORY, where
-# database-role.sh put it.
+# Needs PGHOST, PGUSER and PGDATABASE of a superuser named postgres, because one of Supabase Auth's
+# migrations grants rights to a role of that name. database-role.sh has written the superuser's
+# password to SUPERUSER_DIRECTORY.
 set -eu
 
-# Checked here, because Supabase Auth itself would start with an empty secret.
+# The secrets are checked here, because Supabase Auth itself would start with an empty secret.
 : "${SUPABASE_AUTH_DB_PASSWORD:?set it in .env: the password of the database role of Supabase Auth}"
 : "${SUPABASE_JWT_SECRET:?set it in .env: the secret that signs access tokens}"
 if [ "${#SUPABASE_JWT_SECRET}" -lt 32 ]; then

@@ -21,8 +21,8 @@ create table thread_store.thread (
         constraint thread_status_is_known check (status in ('idle', 'busy', 'interrupted', 'error')),
     -- Checkpoints written so far, in all namespaces. Numbers the next one.
     last_seq bigint not null default 0,
-    -- How often older checkpoints were deleted. A write onto a checkpoint that was read before
-    -- a deletion is refused by it.
+    -- How often older checkpoints were deleted. A write is refused if this number has changed
+    -- since its parent checkpoint was read.
     pruned bigint not null default 0,
     -- Bytes of JSON of its newest values, as an answer shows them.
     state_bytes bigint not null default 0,
@@ -55,8 +55,8 @@ create table thread_store.thread_directory (
     tenant bigint not null
 );
 
--- Runs that were forwarded to an agent, by the thread that they belong to. The agent keeps what a run
--- is; a row only says that the run came this way. A run without a row is nobody's.
+-- Runs that were forwarded to an agent, by the thread that they belong to. The agent keeps the data
+-- of a run; a row only records that it was forwarded. A run without a row belongs to nobody.
 create table thread_store.run (
     tenant bigint not null,
     thread_id uuid not null,
@@ -66,9 +66,9 @@ create table thread_store.run (
     foreign key (tenant, thread_id) references thread_store.thread on delete cascade
 );
 
--- Checkpoints. Nothing of a thread's state is written again, except that pruning takes the parent
--- from what it leaves. A checkpoint does not hold its values: it says which rows they are, so that
--- writing one message costs one message however long the conversation is.
+-- Checkpoints. Rows of a thread's state are never changed, except that pruning removes the parents
+-- of the remaining checkpoints. A checkpoint does not hold its values: it says which rows they are,
+-- so that writing one message costs one message however long the conversation is.
 create table thread_store.checkpoint (
     tenant bigint not null,
     thread_id uuid not null,
@@ -96,7 +96,7 @@ create table thread_store.checkpoint (
     foreign key (tenant, thread_id) references thread_store.thread on delete cascade
 );
 
--- Values are json, not jsonb: they come back with the digits and key order they came with.
+-- Values are json, not jsonb, which would change digits and the order of keys.
 create table thread_store.channel_value (
     tenant bigint not null,
     thread_id uuid not null,
@@ -107,7 +107,7 @@ create table thread_store.channel_value (
     foreign key (tenant, thread_id) references thread_store.thread on delete cascade
 );
 
--- A position keeps its message id for life. Of several rows at a position the one with the
+-- The message id of a position never changes. Of several rows at a position the one with the
 -- greatest seq counts; without a message it says that the message was removed.
 create table thread_store.message (
     tenant bigint not null,
@@ -124,13 +124,13 @@ create table thread_store.message (
 -- The newest version of a message is the last of a range, however often it was replaced.
 create index message_by_id on thread_store.message (tenant, thread_id, message_id, seq);
 
--- What is kept of a thread so that it can be listed and searched without its state. Written by a task
--- of the server behind the thread, never with it: it is of use only if it is of the thread as it is.
+-- Data of a thread, so that it can be listed and searched without its state. A background task writes
+-- a row after the thread, never with it. A row is used only if it is of the thread's current state.
 create table thread_store.digest (
     tenant bigint not null,
     thread_id uuid not null,
-    -- The thread that it was made of: when that was created, which tells it from a later one with the
-    -- same id, its last_seq, and the title in its metadata.
+    -- The thread that it was made from: its time of creation, which distinguishes it from a later one
+    -- with the same id, its last_seq, and the title in its metadata.
     created_at timestamptz not null,
     seq bigint not null,
     named text,
@@ -145,7 +145,7 @@ create table thread_store.digest (
 );
 
 -- The text of a thread, normalised: part 0 is its title, the others are whole messages in order, as
--- many as stay in the row, compressed by what is fastest to read.
+-- many as fit in a row. The compression is the one that is fastest to read.
 create table thread_store.digest_text (
     tenant bigint not null,
     thread_id uuid not null,
@@ -159,7 +159,7 @@ do $$
 begin
     alter table thread_store.digest_text alter column text set compression lz4;
 exception
-    -- This Postgres was built without it.
+    -- This Postgres was built without lz4.
     when feature_not_supported then null;
 end
 $$;

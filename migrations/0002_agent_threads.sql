@@ -2,7 +2,7 @@
 -- state stays in the agent's tables; a row of `thread` stands for each of them.
 
 -- Which tables are attached. There is at most one row. It stays when the tables are detached, so that
--- ids made of the agent's own stay what they were.
+-- ids made from the agent's ids stay the same.
 create table thread_store.agent_attachment (
     is_only boolean primary key default true
         constraint agent_attachment_is_only_one check (is_only),
@@ -13,25 +13,25 @@ create table thread_store.agent_attachment (
     -- random, so that nobody can make a thread of that id before the agent does.
     namespace uuid not null default gen_random_uuid(),
     is_attached boolean not null default true,
-    -- The last thread that was taken in. Null: all were.
+    -- The last existing thread of the agent that got a row here. Null: all were processed.
     taken_in_to text
 );
 
--- The threads of agents by the id that the agent gives them. Its key is text of the agent, which
--- has it in a key too, so it fits.
+-- The threads of agents by the id that the agent gives them. The agent
+-- has this text in a key of its own, so it is not too long for one.
 create table thread_store.agent_thread (
     agent_thread_id text primary key,
     thread_id uuid not null,
     -- Null: it has no owner. Nobody sees it, and its id is taken.
     tenant bigint,
-    -- It was deleted here. What a run that was under way still writes is deleted too.
+    -- When it was deleted here. Later writes of an active run are deleted too.
     deleted_at timestamptz
 );
 
 create index agent_thread_by_deletion on thread_store.agent_thread (deleted_at)
     where deleted_at is not null;
 
--- What the trigger could not do at once, because it never waits. Servers work it off.
+-- Changes that the trigger could not process at once, because it never waits. Servers process them.
 create table thread_store.agent_change (
     id bigint generated always as identity primary key,
     -- Null: rows of any thread may be gone.
@@ -46,7 +46,7 @@ alter table thread_store.thread
     add column agent_thread_id text,
     -- Whether there was no such thread before the agent wrote.
     add column agent_made boolean not null default false,
-    -- The `last_seq` of which `status` and `state_bytes` are.
+    -- The `last_seq` to which `status` and `state_bytes` belong.
     add column agent_settled bigint not null default 0;
 
 create index thread_unsettled on thread_store.thread (tenant, thread_id)
@@ -59,8 +59,8 @@ set search_path = pg_catalog
 as $$ select ('x' || encode(substr(sha256(convert_to(name, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint $$;
 
 -- Makes the row of an agent's thread, or links the one that was made here before. `owned` is the
--- metadata of its first checkpoint. Says what has become of it: made, linked, ownerless, or refused
--- because the id belongs to somebody else.
+-- metadata of its first checkpoint. Returns the outcome: made, linked, ownerless, or refused because
+-- the id belongs to somebody else.
 create or replace function thread_store.agent_enter(
     agent_id text, id uuid, owned jsonb, began timestamptz, written timestamptz
 ) returns text
@@ -106,7 +106,7 @@ begin
     select directory.tenant into taken
     from thread_store.thread_directory as directory
     where directory.thread_id = id;
-    -- Only the very text of an id is that thread, and what names another owner is not its owner's.
+    -- Only the exact text of an id means that thread, and only if no other owner is named.
     if agent_id <> id::text or taken is null or (home is not null and home <> taken) then
         return 'refused';
     end if;
@@ -127,8 +127,8 @@ begin
 end
 $$;
 
--- Brings what is known of an agent's thread to what is in the agent's tables. `id` is what its id is,
--- or would be, here. Says what has become of it: as `agent_enter`, or touched, emptied, gone, swept.
+-- Updates the rows of an agent's thread from the agent's tables. `id` is the thread's id here, or the
+-- one that it would get. Returns the outcome: as `agent_enter`, or touched, emptied, gone, swept.
 create or replace function thread_store.agent_settle(agent_id text, id uuid) returns text
 language plpgsql
 set search_path = pg_catalog
@@ -147,8 +147,8 @@ begin
     from thread_store.agent_thread as entry
     where entry.agent_thread_id = agent_id
     for update;
-    -- The row is locked before the agent's tables are looked at: what the trigger has touched since
-    -- is seen, and what it cannot touch now is told again.
+    -- The row is locked before the agent's tables are read: earlier writes are seen, and for later
+    -- ones, which find the row locked, the trigger adds a change.
     select thread.agent_made into made
     from thread_store.thread
     where thread.tenant = known.tenant and thread.thread_id = known.thread_id
@@ -168,7 +168,7 @@ begin
              limit 1', place
         ) into one using agent_id;
     else
-        -- The last one that goes on from nothing begins a new thread.
+        -- The last checkpoint without a parent begins a new thread.
         execute format(
             'select saved.metadata, saved.checkpoint ->> ''ts'' as began,
                  saved.checkpoint ->> ''ts'' as written, saved.checkpoint_id
@@ -229,7 +229,7 @@ end
 $$;
 
 -- After a checkpoint, a question or an error of an agent. It never waits and never fails: what it
--- cannot do is left to the servers, and what goes wrong is a warning.
+-- cannot do is left to the servers, and an error becomes a warning.
 create or replace function thread_store.agent_wrote() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog
@@ -296,7 +296,7 @@ begin
             insert into thread_store.agent_change (agent_thread_id)
             select distinct gone.thread_id
             from gone
-            -- What is deleted here is known here.
+            -- A deletion by this server needs no change.
             where not exists (
                 select
                 from thread_store.agent_thread as entry

@@ -2,10 +2,10 @@
 //!
 //! There are two kinds of handlers, named as in the reference server. An [`Authenticate`] turns a
 //! request's credentials into a [`User`]. Handlers registered with [`Auth::on`] decide what that
-//! user may do: they see the metadata that is about to be written or searched by, may change it,
-//! and allow, deny or return a [`Filter`]. The decision becomes a [`Scope`], which every statement
-//! of the store takes. No other code constructs a `Scope`, so a query without an authorization
-//! decision does not compile.
+//! user may do: they see the metadata of the write or the search, may change it, and allow, deny or
+//! return a [`Filter`]. The decision becomes a [`Scope`], which every statement of the store takes.
+//! No other code constructs a `Scope`, so a query without an authorization decision does not
+//! compile.
 //!
 //! ```
 //! use thread_store::auth::{Auth, Authenticate, Decision, Event, Everything, Tenant};

@@ -9,15 +9,15 @@ use serde_json::value::RawValue;
 use crate::json::for_each;
 use crate::text::{Query, Snippet, normalise, one_line, snippet};
 
-/// Maximum characters that are stored of a client's title.
+/// Maximum characters of a client's title that are stored.
 pub const MAX_NAMED: usize = 1_000;
 /// Maximum characters of a title and of a preview.
 pub const MAX_LINE: usize = 200;
 /// Maximum bytes of a part of the text, unless one message has more: two parts fill a page of
 /// Postgres if they cannot be compressed, and an appended message rewrites at most this much.
 const PART_BYTES: usize = 3_900;
-/// Maximum bytes of text that are stored. A longer text is cut in the middle: its beginning and its end,
-/// half of this each, are stored.
+/// Maximum bytes of text that are stored. Of a longer text only the beginning and the end, half of
+/// this each, are stored.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 /// Maximum number of snippets of a thread.
 const MAX_SNIPPETS: usize = 3;
@@ -31,8 +31,8 @@ pub struct Digest {
     pub preview: Option<String>,
     /// The number of messages, including those without text.
     pub message_count: i64,
-    /// The text in the form in which it is compared, in parts of whole messages. The first part is
-    /// the client's title, or empty.
+    /// The normalised text, in parts of whole messages. The first part is the client's title, or
+    /// empty.
     pub parts: Vec<String>,
 }
 
@@ -116,14 +116,14 @@ pub fn matches(title: Option<&str>, messages: &str, query: &Query) -> Vec<Match>
     hits.into_iter().map(|(.., hit)| hit).collect()
 }
 
-/// Whether one of these words may occur in a text. Most texts contain none of them. For ASCII texts this
-/// check needs no normalisation.
+/// Whether one of these words may occur in a text. Most texts contain none of them. An ASCII text
+/// is checked without normalisation; any other text counts as a possible hit.
 fn may_have(text: &str, words: &[String]) -> bool {
     if !text.is_ascii() || text.contains('\0') {
         return true;
     }
     let lower = text.to_ascii_lowercase();
-    // The text may have other or more whitespace.
+    // The text is not normalised, so its whitespace may differ from that of the word.
     words.iter().any(|word| word.split(' ').all(|piece| lower.contains(piece)))
 }
 
@@ -151,7 +151,7 @@ impl Text {
         }
     }
 
-    /// Joins messages to parts. Appended messages change only the last part.
+    /// Joins messages into parts. Appended messages change only the last part.
     fn parts(mut self) -> Vec<String> {
         if self.bytes > MAX_TEXT {
             self.shorten();
@@ -197,13 +197,13 @@ impl Text {
     }
 }
 
-/// The first bytes of a text, up to a boundary of characters.
+/// The first bytes of a text, up to a character boundary.
 fn head(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-/// The last bytes of a text, from a boundary of characters.
+/// The last bytes of a text, from a character boundary.
 fn tail(text: &str, bytes: usize) -> &str {
     let begin = text.len().saturating_sub(bytes);
     let begin = (begin..=text.len()).find(|begin| text.is_char_boundary(*begin));
@@ -223,7 +223,7 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// A part of a content. Only text is used.
+/// A part of a message's content. Only text is used.
 #[derive(Deserialize)]
 struct Block<'a> {
     #[serde(borrow, default)]

@@ -17,7 +17,7 @@ pub async fn distribute(database: &Database) -> anyhow::Result<()> {
     };
     store::refuse_unknown_pooler(options).await?;
     let said = match store::distribute(options).await? {
-        0 => "the tables were distributed already".to_owned(),
+        0 => "the tables were already distributed".to_owned(),
         tables => format!("{tables} tables were distributed: restart all servers"),
     };
     let _ = writeln!(std::io::stdout(), "thread-store: {said}");

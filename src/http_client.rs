@@ -7,7 +7,7 @@ use url::Url;
 /// installed for the whole process.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn builder() -> reqwest::ClientBuilder {
-    // An error means that it is already installed.
+    // An error means that the provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
 }

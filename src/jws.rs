@@ -13,15 +13,15 @@ use ring::signature::{
 };
 use signature::{Signer, Verifier};
 
-/// Installs it for `jsonwebtoken`. It is called before every key is created, and has an effect only
-/// once.
+/// Installs the provider for `jsonwebtoken`. Called before every key is created; only the first
+/// call has an effect.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
         verifier_factory: verifier,
         key_utils: KeyUtils::new_unimplemented(),
     };
-    // An error means that it is already installed.
+    // An error means that the provider is already installed.
     let _ = PROVIDER.install_default();
 }
 

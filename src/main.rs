@@ -58,7 +58,7 @@ fn with_causes(error: &anyhow::Error) -> String {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    // From here on a signal stops the start as cleanly as the running server.
+    // From here on a signal stops a starting server as cleanly as a running one.
     let mut stop = StopSignal::of_process()?;
     let server = tokio::select! {
         server = Server::start(config, private_threads) => server?,

@@ -1,7 +1,7 @@
 //! Every metric that `/metrics` shows: its name, its help, and its handle.
 //!
-//! Handles are registered once, so that recording is an atomic operation: all of them at start, so
-//! that a dashboard finds each metric before any event, except those of requests.
+//! Handles are registered once, so that recording is an atomic operation. All except those of
+//! requests are registered at start, so that a dashboard finds each metric before its first event.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock, PoisonError, RwLock};
@@ -16,8 +16,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use crate::shares::{Full, Kind, Shares};
 use crate::store::{BATCHED_REQUESTS, BATCHES, DATABASE_WAIT};
 
-/// Upper bounds of the buckets of every duration, in seconds. Beyond the longest time that the
-/// database has by default, or faults would look alike.
+/// Upper bounds of the buckets of every duration, in seconds. They extend beyond the default
+/// timeout of the database, or all faults would look alike.
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 30.0];
 
@@ -40,8 +40,8 @@ const BUILD: &str = "thread_store_build_info";
 /// Names of the histograms. All are in seconds.
 const HISTOGRAMS: [&str; 4] = [REQUEST, DATABASE_WAIT, AUTH_UPSTREAM, AGENT];
 
-/// The kind of the database connections for requests outside of batches, of which users also have a
-/// share.
+/// The kind of the database connections for requests outside of batches. Users have a share of
+/// these too.
 const DATABASE_CONNECTIONS: &str = "database_connections";
 
 /// The handles of all metrics except those of requests, whose labels vary ([`record_request`]).
@@ -58,7 +58,7 @@ pub(crate) struct Metrics {
     pub(crate) auth_available: Gauge,
     /// Requests to the agent, until the head of the answer.
     pub(crate) agent_calls: AgentCalls,
-    /// The outcomes of its answers.
+    /// The outcomes of the agent's answers.
     pub(crate) agent_answers: AgentAnswers,
     /// Sweeps that succeeded.
     pub(crate) sweeps: Counter,
@@ -109,7 +109,7 @@ impl Calls {
     }
 }
 
-/// Times until the agent's answers, by outcome.
+/// Times until the head of the agent's answer, by outcome.
 pub(crate) struct AgentCalls {
     /// The agent answered.
     pub(crate) answered: Histogram,
@@ -123,7 +123,7 @@ pub(crate) struct AgentCalls {
 pub(crate) struct AgentAnswers {
     /// The agent ended the answer.
     pub(crate) ended: Counter,
-    /// The agent broke off.
+    /// The agent broke off the answer.
     pub(crate) lost: Counter,
     /// The client left.
     pub(crate) left: Counter,
@@ -270,8 +270,8 @@ fn count(number: u64) -> f64 {
     number as f64
 }
 
-/// Measures one request. `route` is a template and `method` a known one, so that the labels are
-/// few.
+/// Measures one request. `route` is a template and `method` a known method, so that the labels have
+/// few values.
 pub(crate) fn record_request(route: &str, method: &'static str, status: u16, took: Duration) {
     let seconds = took.as_secs_f64();
     let requests = REQUESTS.read().unwrap_or_else(PoisonError::into_inner);

@@ -23,7 +23,7 @@ impl Timestamp {
 }
 
 impl Timestamp {
-    /// A time in seconds and nanoseconds since 1970; 1970 if the date is invalid.
+    /// The time of a Unix timestamp in seconds and nanoseconds; 1970-01-01 if it is invalid.
     pub(crate) fn from_unix(seconds: i64, nanoseconds: u32) -> Timestamp {
         Timestamp(DateTime::from_timestamp(seconds, nanoseconds).unwrap_or_default())
     }
@@ -34,7 +34,7 @@ impl Timestamp {
         self.0.to_rfc3339_opts(format, false)
     }
 
-    /// Parses a time of RFC 3339.
+    /// Parses a time in the format of RFC 3339.
     pub(crate) fn parse(text: &str) -> Option<Timestamp> {
         DateTime::parse_from_rfc3339(text).ok().map(|moment| Timestamp(moment.to_utc()))
     }

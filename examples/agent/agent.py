@@ -1,4 +1,4 @@
-"""A LangGraph agent behind thread-store, which signs its users in and checks whose thread it is.
+"""A LangGraph agent behind thread-store, which signs its users in and checks who owns a thread.
 
 It speaks the part of the LangGraph Server's runs protocol that SDKs and chat front ends need. Its
 checkpoints are in the database that thread-store has attached, so /threads shows what it writes.
@@ -33,14 +33,14 @@ async def lifespan(app):
 
 
 def caller(request: Request):
-    """The user whom thread-store has signed in. Whoever does not know the key comes around it."""
+    """The user whom thread-store has signed in. A request without the key has bypassed thread-store."""
     if request.headers.get("x-api-key") != os.environ.get("AGENT_API_KEY"):
         raise HTTPException(401, "x-api-key is not AGENT_API_KEY")
     return request.headers["x-forwarded-user"]
 
 
 async def begin(request: Request, user: Annotated[str, Depends(caller)]):
-    """A run in the thread of the path, or in one that is nobody's."""
+    """A run in the thread of the path, or in a new one without an owner."""
     thread_id = request.path_params.get("thread_id") or str(uuid4())
     return Run(app.state.graph, thread_id, user, await request.json())
 
@@ -119,5 +119,5 @@ async def assistants():
     return [GRAPH]
 
 
-# The chat page, whose browser talks to thread-store and never to this server.
+# The files of the chat page. Its requests go to thread-store and never to this agent.
 app.mount("/", StaticFiles(directory=Path(__file__).parent / "web/dist", html=True))

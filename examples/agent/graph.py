@@ -12,7 +12,7 @@ from langgraph.types import interrupt
 
 
 class Parrot(BaseChatModel):
-    """A model that needs no network: it says again what it was told, word by word."""
+    """A model that needs no network: it repeats what it was told, word by word."""
 
     @property
     def _llm_type(self):

@@ -1,4 +1,4 @@
-"""Runs of a graph, in the memory of this process: what is said of them, and whoever listens."""
+"""Runs of a graph, in the memory of this process, with their events for the clients that listen."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from langchain_core.messages import BaseMessage
 from langgraph.types import Command
 
-# What clients ask for, and what a graph calls it.
+# The stream modes that clients request, with a graph's names for them.
 STREAM_MODES = {"messages-tuple": "messages", "values": "values", "updates": "updates",
                 "messages": "messages", "custom": "custom"}
 ACTIVE, RUNS, LOCKS = ("pending", "running"), {}, {}
@@ -23,7 +23,7 @@ def plain(data):
 
 
 class Run:
-    """A run with the events that it has had, for whoever joins it."""
+    """A run with all its events so far, for clients that join it."""
 
     def __init__(self, graph, thread_id, user, body):
         lock = LOCKS.setdefault(thread_id, asyncio.Lock())
@@ -50,10 +50,10 @@ class Run:
             self.news.notify_all()
 
     async def perform(self, graph, user, lock):
-        """Runs the graph to its end, after the runs of the thread that came before."""
+        """Runs the graph to its end, after the earlier runs of its thread."""
         modes = self.body.get("stream_mode") or ["values"]
         modes = [modes] if isinstance(modes, str) else modes
-        # Whose run it is says thread-store, never a body.
+        # The user is the one that thread-store names, never one in a body.
         config = {"configurable": {"thread_id": self.thread_id, "user_id": user}}
         if checkpoint_id := (self.body.get("checkpoint") or {}).get("checkpoint_id"):
             config["configurable"]["checkpoint_id"] = checkpoint_id
@@ -79,7 +79,7 @@ class Run:
             self.news.notify_all()
 
     async def sse(self, since, cancel):
-        """Its events from a number on, with a comment each 5 s. Whoever leaves may cancel it."""
+        """The events from a number on, with a comment after 5 s of silence. `cancel`: leaving cancels the run."""
         is_over = lambda: self.status not in ACTIVE
         try:
             while since < len(self.events) or not is_over():

@@ -17,8 +17,8 @@ const checkpointer = PostgresSaver.fromConnString(DATABASE_URL);
 await checkpointer.setup();
 const graph = builder.compile({ checkpointer });
 
-// The saver keeps no owner, so thread-store makes the thread, with the user's own token. It also says
-// whether a thread is theirs: another's is not found.
+// The saver keeps no owner, so thread-store creates the thread, with the user's own token. It also
+// checks whether a thread is the user's: another user's thread is not found.
 const threadOf = async (authorization, threadId) => {
   const client = new Client({
     apiUrl: THREAD_STORE_URL,

@@ -22,7 +22,7 @@ builder.add_edge("answer", END)
 
 
 def user_of(authorization):
-    """The id of the user whose access token this is, as the sign-in says."""
+    """The id of the user whose access token this is, from the sign-in."""
     headers = {"Authorization": authorization or "", "apikey": os.environ["SUPABASE_ANON_KEY"]}
     request = urllib.request.Request(f"{os.environ['SUPABASE_URL']}/auth/v1/user", headers=headers)
     with urllib.request.urlopen(request) as response:
@@ -36,7 +36,7 @@ class Chat(BaseHTTPRequestHandler):
             user_id = user_of(self.headers["Authorization"])
         except urllib.error.HTTPError as refused:
             return self.send_error(refused.code)
-        # The user's id is in the thread's, so that nobody can name another's thread.
+        # The thread's id contains the user's, so that nobody can name another user's thread.
         thread_id = f"{user_id}:{body['chat']}"
         config = {"configurable": {"thread_id": thread_id, "user_id": user_id}}
         state = graph.invoke({"messages": [HumanMessage(body["text"])]}, config)

@@ -1,5 +1,5 @@
-//! A server of its own rules: threads that a team shares. The rules are in `policy.rs`, all
-//! else is thread-store. Takes the same settings and commands as the program itself:
+//! A server with its own rules: threads that a team shares. The rules are in `policy.rs`,
+//! everything else is thread-store. Takes the same settings and commands as the program itself:
 //!
 //! ```text
 //! cargo run --example team

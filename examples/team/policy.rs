@@ -9,9 +9,9 @@
 //! | change `members` | yes | | | yes |
 //! | delete, prune, set a ttl | yes | | | yes |
 //!
-//! What a user may not do is answered as if there were no such thread. A copy belongs to who
-//! made it and begins without members, so that nobody's words are shared on by a copy that
-//! they do not know of.
+//! What a user may not do is answered as if there were no such thread. A copy belongs to the
+//! user who made it and begins without members, so that nobody's words are shared through a copy
+//! that they do not know of.
 
 use thread_store::auth::{Action, Auth, Authenticate, Decision, Event, Everything, Filter};
 use thread_store::auth::{SlotTaken, User};
@@ -35,7 +35,7 @@ fn shared(event: &mut Event<'_>) -> Decision {
     unless_admin(event.user, owner_or_member(event.user))
 }
 
-/// A new thread belongs to who makes it. Without members it is private.
+/// A new thread belongs to the user who creates it. Without members it is private.
 fn create(event: &mut Event<'_>) -> Decision {
     if event.metadata.get("members").is_none() {
         event.metadata.insert("members", Raw::from_text("[]").unwrap_or_default());
@@ -47,11 +47,11 @@ fn create(event: &mut Event<'_>) -> Decision {
     unless_admin(event.user, owner_or_member(event.user))
 }
 
-/// Members may change everything but who the others are. The handler does not know whose the
-/// thread is, but the filter it answers with will: an update of `members` finds only threads
+/// Members may change everything except the list of members. The handler does not know who owns
+/// the thread, so the filter that it returns decides: an update of `members` finds only threads
 /// that the user owns, in the same statement that writes them.
 fn update(event: &mut Event<'_>) -> Decision {
-    // Threads do not change hands, whatever the client sends.
+    // The owner of a thread never changes, whatever the client sends.
     event.metadata.remove("owner");
     if event.metadata.get("members").is_none() {
         return unless_admin(event.user, owner_or_member(event.user));

@@ -30,7 +30,7 @@ create table local_auth.users (
     check (isfinite(deleted_at) and deleted_at < '10000-01-01 00:00:00+00')
 );
 
--- A soft-deleted user keeps its row but gives its address free.
+-- A soft-deleted user keeps the row, but the address becomes free.
 create unique index users_email_key
   on local_auth.users (lower(email))
   where deleted_at is null;
@@ -60,9 +60,9 @@ create table local_auth.refresh_tokens (
   unique (session_id, counter)
 );
 
--- What is exchanged for a session, once: the link that a mail would carry, and the code that it leads
--- to where the client asked with a code challenge (PKCE, RFC 7636). A new one takes the place of the
--- one before.
+-- Tokens that are exchanged for a session, once: the link that a mail would carry, and the code to
+-- which it leads if the client sent a code challenge (PKCE, RFC 7636). A new token replaces the
+-- previous one.
 create table local_auth.one_time_tokens (
   user_id uuid not null references local_auth.users (id) on delete cascade,
   kind text not null check (kind in ('link', 'code')),

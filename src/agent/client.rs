@@ -1,5 +1,5 @@
-//! How a request reaches the agent: directly over plain HTTP, or with TLS or through a proxy, which
-//! are reqwest's.
+//! How a request reaches the agent: over plain HTTP directly, or through reqwest if it needs TLS or
+//! a proxy.
 
 use std::time::Duration;
 

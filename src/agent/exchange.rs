@@ -1,8 +1,8 @@
 //! A request over plain HTTP/1.1, on a connection of its own, and its answer.
 //!
-//! A followed run has such a connection for as long as it lasts, silent for most of that time. A
-//! connection of hyper's client keeps about 30 kB in that time. This one has a buffer only while
-//! bytes arrive.
+//! A run that a client follows keeps such a connection open until it ends, and is silent for most
+//! of that time. A connection of hyper's client holds about 30 kB meanwhile. This one has a buffer
+//! only while bytes arrive.
 
 use std::io::{self, IoSlice, Write as _};
 use std::pin::{Pin, pin};
@@ -22,8 +22,8 @@ use super::framing::{Framing, Next, invalid};
 const MAX_HEADERS: usize = 100;
 /// Maximum bytes of the head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
-/// Bytes that are read at once at first. A read that finds as many doubles it, and one that finds few
-/// halves it again.
+/// Bytes of the first read. A read that fills its buffer doubles the size of the next one, and a
+/// read of less than a quarter halves it.
 const READ: usize = 8 * 1024;
 /// Maximum bytes that are read at once.
 const MAX_READ: usize = 256 * 1024;
@@ -32,7 +32,7 @@ const MAX_READ: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     stream: TcpStream,
-    /// The part of the request that was not sent yet. An agent may answer before it has read all.
+    /// The part of the request that is not sent yet. An agent may answer before it has read it all.
     unsent: Option<Box<Chain<Bytes, Bytes>>>,
     received: BytesMut,
     read_size: usize,
@@ -59,7 +59,7 @@ impl Exchange {
         loop {
             let Some(head) = take_head(&mut exchange.received)? else {
                 if exchange.received.len() >= MAX_HEAD {
-                    return Err(invalid("a head that is too long"));
+                    return Err(invalid("the head of the answer is too long"));
                 }
                 if poll_fn(|context| exchange.poll_receive(context)).await? == 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
@@ -67,7 +67,7 @@ impl Exchange {
                 continue;
             };
             let status = head.status();
-            // Others are about the request, and the answer follows.
+            // Every other informational head (1xx) is followed by the answer.
             if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                 let (method, version) = (&ask.method, head.version());
                 exchange.framing = Framing::of(method, status, version, head.headers())?;
@@ -76,7 +76,7 @@ impl Exchange {
         }
     }
 
-    /// Sends what the connection takes.
+    /// Sends as much as the connection accepts.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while let Some(unsent) = &mut self.unsent {
             if !unsent.has_remaining() {
@@ -87,7 +87,7 @@ impl Exchange {
             let slices = slices.get(..count).unwrap_or_default();
             match ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices)) {
                 Ok(sent) if sent > 0 => unsent.advance(sent),
-                // An answer that was sent all the same can be read.
+                // The agent may have answered before: that answer can still be read.
                 _ => break,
             }
         }
@@ -100,7 +100,7 @@ impl Exchange {
         let _ = self.poll_send(context);
         let read = self.poll_read(context);
         if read.is_pending() {
-            // Nothing, or the beginning of a line.
+            // Frees the buffer, in which only the beginning of a line may be left.
             self.received = BytesMut::from(&*self.received);
         }
         read
@@ -259,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn an_agent_may_answer_before_it_has_read_the_request() {
         let (stream, mut agent) = connection().await;
-        // More than both systems hold.
+        // More than the socket buffers of both ends hold.
         let length = 16 * 1024 * 1024;
         let sent = tokio::spawn(exchange(stream, ask(Some(vec![b' '; length].into()))));
         agent.write_all(format!("{HEAD}1\r\na\r\n").as_bytes()).await.unwrap();
@@ -287,7 +287,7 @@ mod tests {
             body
         };
         let (mut body, ()) = tokio::join!(read, write);
-        // Its line end may arrive later than its content.
+        // The line end of a chunk may arrive later than its content.
         while body.framing != Framing::Size {
             assert!(poll!(pin!(body.frame())).is_pending());
             assert!(body.received.capacity() < 3);

@@ -11,13 +11,13 @@ const MAX_LINES: usize = 16 * 1024;
 /// The position within a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// So many bytes follow.
+    /// This many bytes follow.
     Length(u64),
     /// All bytes until the connection is closed.
     UntilClosed,
     /// Chunks: a line with a size is next.
     Size,
-    /// So many bytes of a chunk follow, and then its line end.
+    /// This many bytes of a chunk follow, and then its line end.
     Chunk(u64),
     /// The line end of a chunk.
     ChunkEnd,
@@ -109,7 +109,7 @@ impl Framing {
                     }
                     *self = Framing::Size;
                 }
-                // Their content is about the connection to the agent.
+                // Trailers are dropped, because they are about the connection to the agent.
                 Framing::Trailers => {
                     let Some(end) = received.iter().position(|byte| *byte == b'\n') else {
                         return within(received, MAX_LINES);
@@ -123,7 +123,7 @@ impl Framing {
         }
     }
 
-    /// Whether a body may end here by the closing of the connection.
+    /// Whether the body is complete if the connection is closed here.
     pub(super) fn may_close(self) -> bool {
         matches!(self, Framing::UntilClosed | Framing::Ended)
     }
@@ -140,18 +140,22 @@ fn up_to(received: &mut BytesMut, length: u64) -> Bytes {
 
 /// The length of the line before a chunk, and the size of the chunk.
 fn size_of_chunk(received: &[u8]) -> io::Result<Option<(usize, u64)>> {
-    // The parser takes a line without a number for 0.
+    // The parser reads a line without a number as 0.
     let has_number = received.first().is_some_and(u8::is_ascii_hexdigit);
     match httparse::parse_chunk_size(received) {
         Ok(httparse::Status::Complete(line)) if has_number => Ok(Some(line)),
         Ok(httparse::Status::Partial) if has_number => Ok(None),
-        _ => Err(invalid("an invalid size of a chunk")),
+        _ => Err(invalid("an invalid chunk size")),
     }
 }
 
-/// Waits for more bytes of lines that are not too long already.
+/// Waits for more bytes, unless the received lines are too long already.
 fn within(received: &[u8], limit: usize) -> io::Result<Next> {
-    if received.len() < limit { Ok(Next::Incomplete) } else { Err(invalid("a line without end")) }
+    if received.len() < limit {
+        Ok(Next::Incomplete)
+    } else {
+        Err(invalid("a line that is too long"))
+    }
 }
 
 pub(super) fn invalid(what: &'static str) -> io::Error {

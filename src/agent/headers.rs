@@ -102,8 +102,8 @@ pub(super) fn of_request(
         }
     }
     headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    // This server reads parts of the answers, and the client's encoding applies to its own
-    // connection.
+    // This server reads parts of the answers, and the encodings that the client accepts apply only
+    // to the client's connection.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let identity = exact(&user.identity)
         .ok_or(Error::NoHeader("the user's identity cannot be sent in a header"))?;

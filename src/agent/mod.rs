@@ -53,7 +53,7 @@ pub enum Area {
     Store,
     /// Crons.
     Crons,
-    /// Cancelling runs by their status, of all users.
+    /// Cancelling the runs of all users by their status.
     Cancel,
 }
 
@@ -159,8 +159,8 @@ impl Content {
     }
 }
 
-/// Refuses answers that a client must not see: that the agent refuses this server's key, a
-/// redirect, and a page where JSON was expected.
+/// Refuses answers that a client must not see: a refusal of this server's key, a redirect, and a
+/// page where JSON was expected.
 fn usable(answer: Response<Body>) -> Result<Response<Body>, Error> {
     let status = answer.status();
     let failed = |detail, cause: &str| {

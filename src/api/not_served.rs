@@ -25,7 +25,7 @@ const PATHS: [(&str, &str); 14] = [
     ("graphs over A2A", "/a2a/{*rest}"),
 ];
 
-/// The routes of all of them, for any method.
+/// The routes of all these parts, for any method.
 pub(crate) fn routes() -> Router<Arc<App>> {
     refusing(PATHS.into_iter())
 }

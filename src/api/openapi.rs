@@ -1,5 +1,5 @@
-//! The OpenAPI document, generated from the code, and a page that displays it, without the
-//! internet.
+//! The OpenAPI document, generated from the code, and a page that displays it without access to
+//! the internet.
 
 use std::sync::{Arc, OnceLock};
 
@@ -39,7 +39,7 @@ const REFUSALS_OF_BODIES: [(&str, &str); 4] = [
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// Its description in the document.
+/// Description of the security scheme in the document.
 const BEARER_DESCRIPTION: &str =
     "An access token. Without an Authorization header a JWT in x-api-key is the access token.";
 
@@ -82,7 +82,7 @@ pub fn document() -> &'static str {
         components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
         let requirement = SecurityRequirement::new(BEARER, Vec::<String>::new());
         document.security = Some(vec![requirement]);
-        // Relative to the document, so that it works below any path of a proxy.
+        // Relative to the document, so that the URL is right below any path prefix of a proxy.
         document.servers = Some(vec![Server::new(".")]);
         for operation in document.paths.paths.values_mut().flat_map(operations) {
             complete(operation);

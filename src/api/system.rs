@@ -26,7 +26,7 @@ pub(crate) fn root_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(root))
 }
 
-/// `/metrics`, on the port of the API or on its own.
+/// `/metrics`, on the port of the API or on a separate port.
 pub(crate) fn metrics_routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
@@ -129,9 +129,9 @@ async fn readyz(State(app): State<Arc<App>>) -> Result<Json<Readiness>, Error> {
 struct Info {
     /// Version of this server.
     version: &'static str,
-    /// Its name.
+    /// Name of this server.
     name: &'static str,
-    /// The parts of the LangGraph Server's API that it serves.
+    /// The parts of the LangGraph Server's API that this server has.
     flags: Flags,
 }
 
@@ -148,8 +148,8 @@ struct Flags {
     store: bool,
     /// Whether search and count accept `filter`, which other servers ignore.
     filter: bool,
-    /// Whether they accept `query`, and a search can select `title`, `preview`, `message_count`,
-    /// `last_message_at` and `matches`.
+    /// Whether search and count accept `query`, and a search can select `title`, `preview`,
+    /// `message_count`, `last_message_at` and `matches`.
     query: bool,
 }
 

@@ -18,7 +18,7 @@ pub(super) fn report(attaching: &Attaching, taken_in: &TakenIn, survey: &Survey)
     } else {
         format!("in total {}, ", threads(survey.threads))
     };
-    // Writing to a text cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = writeln!(text, "  {in_total}{} of state", bytes(survey.bytes));
     if survey.ownerless > 0 {
         let _ = writeln!(

@@ -13,10 +13,10 @@ pub trait Authenticate: Send + Sync + 'static {
     /// Returns the user, or the error for the client: [`Error::Unauthenticated`] for no usable
     /// credentials (403), [`Error::InvalidToken`] for refused ones (401), [`Error::Unavailable`] if
     /// the credentials can be neither accepted nor refused (503), and [`Error::Denied`] for any
-    /// other refusal. It sees headers, method, path and query, not the body.
+    /// other refusal. The handler sees headers, method, path and query, not the body.
     fn authenticate<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Arc<User>, Error>>;
 
-    /// Whether the last verification of credentials had a result. `None`: there was none, or the
+    /// Whether the last verification accepted or refused its credentials. `None`: none ran, or the
     /// handler does not report it. For operators; nothing depends on it.
     fn is_available(&self) -> Option<bool> {
         None

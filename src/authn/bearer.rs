@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::error::Error;
 use super::jwt;
 
-/// The header in which clients for `LangSmith` keys send their access token.
+/// The header for `LangSmith` keys, in which some clients send their access token.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Maximum bytes of a token. A usual token has 700 to 1,000.

@@ -17,11 +17,11 @@ use super::refusal::Reason;
 const TYPES: [&str; 2] = ["jwt", "at+jwt"];
 
 /// Header parameters that require processing which this verifier does not do: a critical extension,
-/// and a payload that is not base64, compressed or encrypted. Such a token is refused and the
-/// parameter not ignored (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
+/// and a payload that is not base64, compressed or encrypted. Such a token is refused, because the
+/// parameter must not be ignored (RFC 7515 section 4.1.11, RFC 7797, RFC 7516).
 const UNSUPPORTED: [&str; 4] = ["crit", "b64", "zip", "enc"];
 
-/// The header and the claims of a token. They are not trusted before the signature was checked.
+/// The header and the claims of a token. They are not trusted before the signature is checked.
 #[derive(Debug)]
 pub(super) struct Jwt {
     /// Names the key and the algorithm.
@@ -34,7 +34,7 @@ pub(super) struct Jwt {
 /// `jku`, `x5u`, `x5c`) are not read at all.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// The algorithm that the token names. The key decides.
+    /// The algorithm that the token names. The key's own algorithm decides.
     pub(super) alg: String,
     /// The id of the key.
     pub(super) kid: Option<String>,

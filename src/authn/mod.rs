@@ -1,8 +1,8 @@
 //! Authentication: a request's credentials become a [`User`](crate::authz::User).
 //!
 //! The trait is [`Authenticate`]. [`Supabase`] and [`Oidc`] are the implementations of this
-//! program; `token_cache` is what they share, and `jwks` verifies signatures here. Cheap checks
-//! only refuse; doubt is 503, never 401 and never admission.
+//! program; `token_cache` is what they share, and `jwks` verifies signatures in this process. Cheap
+//! checks can only refuse. A token in doubt gets 503: it is neither refused (401) nor accepted.
 
 mod authenticate;
 mod bearer;

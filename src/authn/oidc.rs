@@ -28,7 +28,7 @@ pub struct Oidc {
     tokens: TokenVerifier<Verifier>,
 }
 
-/// A wrong setting or provider, which is no evidence against its users' tokens.
+/// A wrong setting or a wrong provider. It is no evidence against the users' tokens.
 const NO_KEYS: WithoutKeys = WithoutKeys::Misconfigured(
     "OIDC_ISSUER cannot verify any token: the provider publishes no ES256 or RS256 key, so every \
      request gets 503. Let the provider sign access tokens with one of these",

@@ -126,7 +126,7 @@ impl RefusalLog {
     }
 }
 
-/// Passes each kind of event at most once in [`QUIET`]. There are few kinds.
+/// Passes each kind of event at most once in [`QUIET`]. There are few kinds, so it has no bound.
 pub(super) struct Throttle<K>(Mutex<HashMap<K, Instant>>);
 
 impl<K> Default for Throttle<K> {

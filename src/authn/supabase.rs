@@ -1,8 +1,8 @@
 //! Users of a Supabase project.
 //!
-//! One rule applies to every answer: the answer is 401 only if Supabase itself refuses the token.
-//! Every answer that leaves the question open (unreachable, slow, confused, refusing the server's
-//! own key) is a 503, because a 401 would sign users out (D3).
+//! One rule applies to every call: the client gets 401 only if Supabase itself refuses the token.
+//! If the call leaves that open (Supabase is unreachable or slow, its answer is malformed, or it
+//! refuses the server's own key), the client gets 503, because a 401 would sign users out (D3).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,8 +56,8 @@ pub enum Mode {
     /// not work with projects that sign with a shared secret.
     Jwks,
     /// Here first, then by Supabase. Supabase alone verifies tokens that the keys cannot: tokens
-    /// with a shared secret or an unknown algorithm, and all tokens while the keys cannot be
-    /// fetched.
+    /// signed with a shared secret or an unknown algorithm, and all tokens while the keys cannot
+    /// be fetched.
     JwksAndRemote,
 }
 
@@ -237,7 +237,7 @@ impl Project {
         let mut user = self.ask_twice(&token.text).await?;
         if claims.text("sub") != Some(user.identity.as_str()) {
             return Err(Refusal::unavailable(
-                "Supabase answered for another user than the token's",
+                "Supabase answered with a user other than the token's",
             ));
         }
         // Supabase has accepted the token, so its claims are valid.
@@ -299,7 +299,7 @@ impl Project {
             Ok(body) => Answer::Final(judge(status, &body)),
             Err(Unreadable::BrokeOff(cause)) => Answer::WorthARetry(cause),
             Err(Unreadable::TooLarge) => {
-                Answer::Final(Err(Refusal::unavailable("Supabase answered with over 1 MiB")))
+                Answer::Final(Err(Refusal::unavailable("Supabase answered with more than 1 MiB")))
             }
         }
     }
@@ -371,7 +371,7 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<User, Refusal> {
     }
 }
 
-/// Whether an error code can be logged, because the answer may contain any text.
+/// Whether an error code can be logged: an answer may contain any text in its place.
 fn is_code(text: &str) -> bool {
     text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

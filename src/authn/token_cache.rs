@@ -37,7 +37,7 @@ const MAX_OTHER_CALLS: usize = 32;
 /// Maximum number of tokens that wait for such a call. Further ones get 503 at once, because they
 /// would fill `MAX_REQUESTS` and known users would get 503.
 const MAX_OTHER_WAITING: usize = 512;
-/// How long a token counts as known.
+/// How long a token counts as known after it was accepted.
 const KNOWN_LIFE: Duration = Duration::from_hours(1);
 
 /// Verifies tokens, at some cost.
@@ -108,7 +108,7 @@ pub(super) struct TokenVerifier<V> {
     known: Cache<TokenHash, ()>,
     known_calls: CallLimit,
     other_calls: CallLimit,
-    /// Whether the last verification had a result.
+    /// Whether the last verification accepted or refused its token.
     available: RwLock<Option<bool>>,
     log: RefusalLog,
 }
@@ -154,7 +154,7 @@ impl<V: Verify> TokenVerifier<V> {
         &self.verifier
     }
 
-    /// Whether the last verification had a result. `None`: there was none.
+    /// Whether the last verification accepted or refused its token. `None`: there was none.
     pub(super) fn is_available(&self) -> Option<bool> {
         *self.available.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,7 +187,7 @@ impl<V: Verify> TokenVerifier<V> {
         metrics().auth_misses.increment(1);
         let verification = async {
             let verified = self.within_deadline(&token, hash).await?;
-            // The remaining time, because the verification took some.
+            // The time that remains now, because the verification took some.
             let life = left().min(verified.life).min(MAX_LIFE);
             Ok(Accepted { user: Arc::new(verified.user), life })
         };
@@ -208,7 +208,7 @@ impl<V: Verify> TokenVerifier<V> {
             Err(Refusal::unavailable(format!("no answer from the auth server within {DEADLINE:?}")))
         });
         match &outcome {
-            // This is no evidence about the auth server.
+            // Too many waiting tokens are no evidence about the auth server.
             Err(Refusal::Crowded(_)) => {}
             outcome => self.note(outcome.as_ref().err().is_none_or(Refusal::is_final)),
         }
@@ -256,7 +256,7 @@ mod tests {
 
     use super::*;
 
-    /// Accepts what says that it is good.
+    /// Accepts the tokens whose claim `good` is true.
     #[derive(Default)]
     struct Trusting {
         asked: AtomicUsize,

@@ -24,8 +24,8 @@ pub(super) fn client(url: &Url) -> Result<Client, reqwest::Error> {
         .connect_timeout(CONNECT_DEADLINE)
         .timeout(DEADLINE)
         .pool_idle_timeout(Duration::from_secs(30))
-        // So that a silently lost connection does not fail requests until the operating system
-        // notices.
+        // Otherwise a silently lost connection fails requests until the operating system notices
+        // the loss.
         .http2_keep_alive_interval(Duration::from_secs(5))
         .http2_keep_alive_timeout(Duration::from_secs(2))
         .redirect(redirect::Policy::none())

@@ -16,7 +16,7 @@ pub enum Resource {
     Crons,
 }
 
-/// An action on threads or other resources. Names are those of the reference server's actions.
+/// An action on threads or other resources, with the name that the reference server gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A thread is created, empty or as a copy.
@@ -25,7 +25,7 @@ pub enum Action {
     Read,
     /// One thread is changed: its metadata or its state.
     Update,
-    /// Threads are deleted or pruned, or given a ttl, which is to be deleted later.
+    /// Threads are deleted or pruned, or get a ttl, which deletes them later.
     Delete,
     /// Threads are searched or counted.
     Search,

@@ -1,11 +1,11 @@
-//! The decision of an on handler.
+//! The decision of an `on` handler.
 
 use http::StatusCode;
 
 use super::filter::Filter;
 use super::scope::Tenant;
 
-/// The decision of an on handler.
+/// The decision of an `on` handler.
 #[derive(Debug)]
 pub enum Decision {
     /// The action may be taken, on any thread.
@@ -20,15 +20,15 @@ pub enum Decision {
     /// The action may be taken on the threads that pass the filter. Other threads are treated as
     /// missing.
     Filter(Filter),
-    /// The same for a policy under which every thread that passes belongs to one tenant, so that
+    /// Like [`Decision::Filter`], where all threads that pass belong to one tenant, so that
     /// statements read only that tenant's rows. A thread that is created under this decision keeps
-    /// the tenant for life: the decisions for all later actions on it must name the same one.
+    /// the tenant for life: the decisions for all later actions on it must name that tenant.
     ///
     /// ```
     /// use thread_store::auth::{Decision, Event, Tenant};
     /// use thread_store::json::Raw;
     ///
-    /// /// Threads of a team: all of its members see them, and every statement looks at its rows only.
+    /// /// Threads of a team: all members see them, and every statement reads only the team's rows.
     /// fn of_the_team(event: &mut Event<'_>) -> Decision {
     ///     let mut permissions = event.user.permissions.iter();
     ///     let Some(team) = permissions.find(|held| held.starts_with("team:")) else {

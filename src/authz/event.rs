@@ -1,4 +1,4 @@
-//! The event that an on handler decides about.
+//! The event that an `on` handler decides about.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use super::filter::Filter;
 use super::user::User;
 use crate::json::{Object, Raw};
 
-/// The event that an on handler decides about.
+/// The event that an `on` handler decides about.
 #[derive(Debug)]
 pub struct Event<'a> {
     /// The authenticated user.
@@ -20,8 +20,8 @@ pub struct Event<'a> {
     pub path: &'a str,
     /// The threads that the request names, which need not exist. Empty for a search.
     pub thread_ids: &'a [Uuid],
-    /// The metadata that is about to be written, or that a search filters by. Changes take effect.
-    /// Empty if the request has none.
+    /// The metadata that is about to be written, or that a search filters by. The handler may
+    /// change it. Empty if the request has none.
     pub metadata: &'a mut Object,
 }
 

@@ -1,4 +1,4 @@
-//! Conditions on a thread's metadata, returned by on handlers.
+//! Conditions on a thread's metadata, returned by `on` handlers.
 
 use crate::json::Raw;
 

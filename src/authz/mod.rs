@@ -1,4 +1,4 @@
-//! Authorization: decisions of on handlers, and the scope that they become.
+//! Authorization: decisions of `on` handlers, and the scope that they become.
 //!
 //! Handlers see the metadata that is about to be written or searched by, may change it, and allow,
 //! deny or return a [`Filter`]. The decision becomes a [`Scope`], which every statement of the

@@ -1,4 +1,4 @@
-//! The on step: the authorization of a user's action.
+//! The `on` step: the authorization of a user's action.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,8 +13,8 @@ use super::filter::OWNER;
 use super::scope::{Scope, Tenant};
 use crate::json::Raw;
 
-/// An on handler. Functions of an [`Event`] are handlers; implement the trait for a handler that
-/// must wait for something.
+/// An `on` handler. A function that takes an [`Event`] is a handler; implement the trait for a
+/// handler that must wait for something.
 pub trait On: Send + Sync + 'static {
     /// Decides about an action.
     fn on<'a>(&'a self, event: &'a mut Event<'_>) -> BoxFuture<'a, Decision>;
@@ -29,7 +29,7 @@ where
     }
 }
 
-/// The on handlers of a server.
+/// The `on` handlers of a server.
 #[derive(Default)]
 pub struct Handlers(HashMap<Slot, Box<dyn On>>);
 
@@ -70,8 +70,8 @@ impl fmt::Debug for Handlers {
     }
 }
 
-/// Private threads, the rule of the tutorial: replaces the client's `owner` by `{"owner":
-/// identity}`, and returns the same as the filter. A thread belongs to its owner.
+/// Private threads, the rule of LangGraph's tutorial: sets `owner` in the metadata to the user's
+/// identity, whatever the client sent, and returns the filter for threads of that owner.
 pub fn add_owner(event: &mut Event<'_>) -> Decision {
     let identity = event.user.identity.as_str();
     let tenant = Tenant::of(identity);

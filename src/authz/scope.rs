@@ -30,9 +30,9 @@ impl Tenant {
     }
 }
 
-/// What a user may see, as decided by an on handler.
+/// What a user may see, as decided by an `on` handler.
 ///
-/// Every function of the store that answers a client takes a scope first. Only the on step can
+/// Every function of the store that answers a client takes a scope first. Only the `on` step can
 /// construct one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
@@ -43,7 +43,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The threads of `tenant`, or of all tenants, that pass `filter`; without one, all of them.
+    /// The threads of `tenant`, or of all tenants, that pass `filter`. `None`: no restriction.
     pub(super) fn new(user: &User, tenant: Option<Tenant>, filter: Option<Filter>) -> Scope {
         let home = tenant.unwrap_or_else(|| Tenant::of(&user.identity));
         Scope { tenant, filter, home, holder: Holder::user(&user.identity) }
@@ -67,8 +67,8 @@ impl Scope {
         self.filter.as_ref()
     }
 
-    /// Whether the filter is equality of the owner with the name that the tenant is made of. Then all
-    /// threads of the tenant pass it, but for those of a name with the same hash.
+    /// Whether the filter requires the owner whose name the tenant is the hash of. Then all threads
+    /// of the tenant pass it, except those of another name with the same hash.
     pub(crate) fn is_of_one_owner(&self) -> bool {
         let Some(Filter::Equal { key, value }) = &self.filter else { return false };
         let is_tenants = |name: String| self.tenant == Some(Tenant::of(&name));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// A user, as the on handlers see them.
+/// A user, as the `on` handlers see them.
 #[derive(Clone, Default, PartialEq)]
 pub struct User {
     /// The stable id: for Supabase its UUID, for OpenID Connect the subject.

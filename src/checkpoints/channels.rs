@@ -29,7 +29,7 @@ pub struct Values {
     pub channels: IndexMap<String, Raw>,
     /// The channels with unreadable values, with the reasons.
     pub unreadable: BTreeMap<String, Unreadable>,
-    /// Channels that only mark which nodes have run, which are not state.
+    /// Channels that only mark which nodes have run. They are not state.
     marks: BTreeSet<String>,
 }
 

@@ -20,7 +20,7 @@ impl AesKey {
         matches!(bytes.len(), 16 | 24 | 32).then(|| AesKey(bytes.to_vec().into()))
     }
 
-    /// `None`: the bytes were not encrypted with this key.
+    /// Decrypts bytes. `None`: they were not encrypted with this key.
     pub(super) fn decrypt(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = bytes.split_at_checked(BLOCK)?;
         let (tag, text) = rest.split_at_checked(BLOCK)?;

@@ -12,7 +12,7 @@ type Fields<'a> = IndexMap<Cow<'a, str>, &'a RawValue>;
 /// A checkpoint without the values that are in separate rows.
 #[derive(Debug, Deserialize)]
 pub struct Document<'a> {
-    /// The version of the format: 4 now.
+    /// The version of the format, currently 4.
     #[serde(default)]
     pub v: i64,
     /// When it was written, by the agent's clock.
@@ -26,7 +26,7 @@ pub struct Document<'a> {
     pub(super) versions_seen: IndexMap<Cow<'a, str>, Fields<'a>>,
 }
 
-/// Null counts as absent, because older savers left maps out or wrote null.
+/// Null counts as absent, because older checkpointers left maps out or wrote null.
 fn or_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -63,8 +63,8 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Compares versions. Python's versions are texts in sort order, JavaScript's are numbers. Null is
-/// less than all, and numbers are less than texts.
+/// Compares versions. Python's are texts that sort in order, JavaScript's are numbers. Null is less
+/// than all others, and numbers are less than texts.
 fn compare(one: &str, other: &str) -> Ordering {
     let rank = |version: &str| match version.as_bytes().first() {
         Some(b'n') | None => 0,

@@ -1,5 +1,5 @@
 //! JSON of the JavaScript serializer and of old Python ones. LangChain objects are constructors
-//! with arguments, and are shown by their arguments.
+//! with arguments, of which only the arguments are shown.
 
 use serde_json::{Map, Value};
 
@@ -38,7 +38,7 @@ fn fields(object: Map<String, Value>) -> Map<String, Value> {
 }
 
 fn list(items: Vec<Value>) -> Vec<Value> {
-    // As in JSON of JavaScript.
+    // As in JavaScript, where `undefined` in a list becomes null.
     items.into_iter().map(|item| shown(item).unwrap_or(Value::Null)).collect()
 }
 
@@ -57,7 +57,7 @@ fn constructed(mut object: Map<String, Value>) -> Option<Value> {
     {
         let mut kwargs = fields(kwargs);
         if let Some(r#type) = message_type(&class) {
-            // The reference server's JavaScript overwrites an existing one.
+            // The reference server's JavaScript overwrites an existing `type`.
             kwargs.insert("type".to_owned(), r#type.into());
         }
         return Some(Value::Object(kwargs));

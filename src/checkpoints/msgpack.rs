@@ -17,9 +17,9 @@ use base64::prelude::BASE64_STANDARD;
 mod code {
     /// A class with one argument.
     pub(super) const ONE_ARGUMENT: i8 = 0;
-    /// The last one of a class and its parts.
+    /// The last of the codes for a class and its parts.
     pub(super) const PYDANTIC_V2: i8 = 5;
-    /// An array of numpy.
+    /// A numpy array.
     pub(super) const NUMPY: i8 = 6;
     /// A snapshot of a delta channel.
     pub(super) const DELTA_SNAPSHOT: i8 = 7;

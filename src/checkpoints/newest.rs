@@ -9,8 +9,8 @@ use super::unreadable::Unreadable;
 use crate::messages::CHANNEL as MESSAGES;
 
 /// Applies the writes of the current step's finished tasks to the values of a thread's newest
-/// checkpoint, as the library's `get_state` does. Reducers are the agent's code: only those of
-/// `messages` and of delta channels are applied, and other channels keep the checkpoint's value.
+/// checkpoint, as LangGraph's `get_state` does. Reducers are the agent's code: only the reducers of
+/// `messages` and of a delta channel `files` are known, and other channels keep their value.
 pub fn newest_values(
     values: &mut Values,
     run: &Run,

@@ -1,4 +1,4 @@
-//! Arrays of numpy: type, shape, order and bytes, shown as nested lists.
+//! numpy arrays: type, shape, order and bytes, shown as nested lists.
 
 use std::fmt::Write as _;
 

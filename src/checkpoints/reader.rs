@@ -1,4 +1,4 @@
-//! The bytes of MessagePack, item by item.
+//! Reads MessagePack, item by item.
 
 use rmp::Marker;
 
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The number at this position, as a number of items.
+    /// The number of items that is stored at this position.
     pub(super) fn count(&mut self) -> Result<usize, Unreadable> {
         match self.item()? {
             Item::Unsigned(number) => usize::try_from(number).map_err(|_| Unreadable::TooLarge),

@@ -1,4 +1,4 @@
-//! Delta channels, whose value is not stored: the writes since a snapshot are applied to it.
+//! Delta channels, whose value is not stored: the later writes are applied to a snapshot.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The next tasks at a checkpoint, the finished ones, and the open questions.
+//! The next tasks at a checkpoint, the finished ones, and the pending interrupts.
 //!
 //! The graph itself is not available. A node is to run if a channel that triggers it has a value
 //! and a version that the node has not seen: `branch:to:<node>`, `join:<a>+<b>:<node>`,
@@ -32,7 +32,7 @@ const CONTROL: [&str; 4] = [ERROR, "__error_source_node__", INTERRUPT, "__resume
 pub struct Write<'a> {
     /// The task that wrote it.
     pub task_id: &'a str,
-    /// The task's path in the graph. Empty: the saver does not store it.
+    /// The task's path in the graph. Empty: the checkpointer does not store it.
     pub task_path: &'a str,
     /// The channel that it was written to.
     pub channel: &'a str,
@@ -65,15 +65,15 @@ pub struct Run {
     pub next: Vec<String>,
     /// The tasks of the step, in the reference server's form.
     pub tasks: Vec<Value>,
-    /// The open questions, by task.
+    /// The pending interrupts, by task.
     pub interrupts: IndexMap<String, Vec<Value>>,
-    /// Whether a task of the step has failed and none has run since then.
+    /// Whether a task of the step has failed and has not finished since then.
     pub has_error: bool,
     finished: BTreeSet<String>,
 }
 
 impl Run {
-    /// All open questions.
+    /// All pending interrupts.
     #[must_use]
     pub fn all_interrupts(&self) -> Vec<Value> {
         self.interrupts.values().flatten().cloned().collect()
@@ -86,7 +86,7 @@ impl Run {
 
 /// The state of the run at a checkpoint.
 ///
-/// `is_live`: the current state, without finished tasks in `next` and without answered questions in
+/// `is_live`: the current state, without finished tasks in `next` and without their interrupts in
 /// `interrupts`. Otherwise it is the record of a step. `sends`: messages to single nodes in the
 /// previous checkpoint, as in checkpoints older than version 4.
 #[must_use]
@@ -231,8 +231,8 @@ fn planned(document: &Document<'_>, values: &Values, sends: &[Raw]) -> Vec<Plann
     planned
 }
 
-/// Old libraries store two lists for these messages: the seen ones, which is always empty, and the
-/// messages.
+/// Old libraries store two lists: one of messages that were seen, which is always empty, and one of
+/// the messages to single nodes.
 fn without_seen(mut sends: Vec<Value>) -> Vec<Value> {
     match sends.as_mut_slice() {
         [Value::Array(seen), Value::Array(messages)] if seen.is_empty() => std::mem::take(messages),

@@ -90,7 +90,7 @@ fn what_cannot_be_read_says_why() {
 #[test]
 fn damaged_bytes_are_an_error_wherever_they_end() {
     // A list that says it has 4,000,000,000 items; a text that is longer than what is there; a
-    // value behind the value; a code that MessagePack does not use.
+    // value after the value; a code that MessagePack does not use.
     for hex in ["ddee6b2800", "dbffffffff61", "c0c0", "c1", "", "9193", "c7ff05", "81a161"] {
         assert_eq!(read("msgpack", hex), Err(Unreadable::Malformed), "{hex}");
     }
@@ -113,7 +113,7 @@ fn depth_is_counted_through_extensions_too() {
 
 #[test]
 fn texts_that_json_or_postgres_cannot_hold_are_shown_with_replacements() {
-    // U+0000, a control character, a lone surrogate, and a number that is none.
+    // U+0000, a control character, a lone surrogate, and NaN.
     assert_eq!(read("msgpack", "a3610062"), Ok(json!("a\u{FFFD}b")));
     assert_eq!(read("msgpack", "a101"), Ok(json!("\u{1}")));
     assert_eq!(read("msgpack", "a3eda080"), Ok(json!("\u{FFFD}\u{FFFD}\u{FFFD}")));

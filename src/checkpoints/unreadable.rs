@@ -16,15 +16,15 @@ pub enum Unreadable {
     #[error("encrypted, and LANGGRAPH_AES_KEY is not set")]
     NoKey,
     /// The value is encrypted with another key, or was altered.
-    #[error("encrypted with another key than LANGGRAPH_AES_KEY")]
+    #[error("encrypted with a key other than LANGGRAPH_AES_KEY")]
     WrongKey,
     /// An unknown serializer.
-    #[error("of the unknown type {0}")]
+    #[error("of unknown type {0}")]
     Type(String),
-    /// An unknown extension of MessagePack.
+    /// An unknown MessagePack extension.
     #[error("with an unknown extension of MessagePack: {0}")]
     Extension(i8),
-    /// An array of numpy whose items are not plain numbers.
+    /// A numpy array whose items are not plain numbers.
     #[error("a numpy array of an unknown type")]
     Array,
     /// The bytes do not match the type.

@@ -65,7 +65,7 @@ impl AgentArguments {
             };
         };
         if own(&url) {
-            return Err(wrong("AGENT_URL", "must be another server's address than this one's"));
+            return Err(wrong("AGENT_URL", "must not be this server's own address"));
         }
         Ok(Some(Options {
             url,

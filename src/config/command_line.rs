@@ -40,7 +40,7 @@ fn arguments(matches: &clap::ArgMatches) -> Result<Arguments, ConfigError> {
     Arguments::from_arg_matches(matches).map_err(|error| one_line(&error))
 }
 
-/// The words without `--name=`, and without `--name` before an empty one.
+/// The words without `--name=`, and without `--name` if the next word is empty.
 fn without_empty(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut kept: Vec<OsString> = Vec::new();
     for word in words {

@@ -20,7 +20,7 @@ impl CorsOrigins {
     }
 }
 
-/// An origin that browsers may call from, or all those of a domain.
+/// An origin that browsers may call from, or all origins of a domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// This one, spelled as browsers send it: `https://app.example`.
@@ -35,7 +35,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Whether an `Origin` header is one of these. Compared byte by byte, because browsers have one
+    /// Whether an `Origin` header matches. It is compared byte by byte, because browsers have one
     /// spelling for an origin.
     #[must_use]
     pub fn matches(&self, origin: &HeaderValue) -> bool {
@@ -95,7 +95,7 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// Whether the part after a star is a domain whose subdomains may belong to one owner. `.com` is
-/// not, `.localhost` of this computer is. `.0.0.1` has no subdomains.
+/// not, and `.localhost`, which is this machine, is. `.0.0.1` has no subdomains.
 fn is_domain(behind: &str) -> bool {
     let name = behind.trim_start_matches('.').split(':').next().unwrap_or_default();
     let is_name = matches!(Host::parse(name), Ok(Host::Domain(_)));

@@ -1,4 +1,4 @@
-//! Where threads are kept, and how a server reaches it.
+//! The database that keeps the threads, and how a server connects to it.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -125,7 +125,7 @@ impl Database {
     }
 }
 
-/// By hand, because the connect options print their password.
+/// Written by hand, because the connect options print their password.
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -194,7 +194,7 @@ impl DatabaseArguments {
         Ok(database)
     }
 
-    /// The share of one user.
+    /// One user's share of the connections.
     pub(super) fn connections_per_user(&self) -> u32 {
         let usual = (self.database_max_connections / 4).max(1);
         self.database_connections_per_user.unwrap_or(usual)

@@ -12,11 +12,11 @@ use super::{ConfigError, wrong};
 
 const FILE: &str = ".env";
 
-/// Sets the variables of the file that are not set yet. No file is no error.
+/// Sets the variables of the file that are not set yet. A missing file is no error.
 pub(super) fn load() -> Result<(), ConfigError> {
     let refused = |problem: &str| wrong(FILE, problem);
     let cannot_be_read = |error| wrong(FILE, format!("cannot be read: {error}"));
-    // Not followed: the owner of a symbolic link chooses the file.
+    // A symbolic link is not followed here, because its owner chooses the file.
     let link = match fs::symlink_metadata(FILE) {
         Ok(link) => link,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -35,11 +35,13 @@ pub(super) fn load() -> Result<(), ConfigError> {
         ));
     }
     if opened.mode() & 0o022 != 0 {
-        return Err(refused("is not read: others may write it, run `chmod go-w .env`"));
+        return Err(refused(
+            "is not read, because other users may write it: run `chmod go-w .env`",
+        ));
     }
     match dotenvy::from_read(file) {
         Ok(()) => Ok(()),
-        // The message of the error contains the line.
+        // The error's own message contains the line, which may hold a secret.
         Err(dotenvy::Error::LineParse(..)) => {
             Err(refused("must have only lines of the form NAME=value"))
         }

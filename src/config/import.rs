@@ -1,5 +1,5 @@
-//! Settings of the `import` sub-command. The command line names the variables of secrets instead of
-//! the secrets, because other users can read the command line of a process.
+//! Settings of the `import` sub-command. The command line names the variables that hold secrets
+//! instead of the secrets, because other users can read the command line of a process.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -167,7 +167,7 @@ fn value_of(flag: &'static str, variable: &str) -> Result<String, ConfigError> {
     }
     match std::env::var(variable) {
         Ok(value) if !value.trim().is_empty() => Ok(value.trim().to_owned()),
-        _ => Err(wrong(flag, format!("names the variable {variable}, which is not set or empty"))),
+        _ => Err(wrong(flag, format!("names the variable {variable}, which is unset or empty"))),
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Config {
     pub schema: Schema,
     /// Maximum number of connections in the database pool.
     pub database_max_connections: u32,
-    /// Maximum number of them for one user's requests outside of batches.
+    /// Maximum number of these connections for one user's requests outside of batches.
     pub database_connections_per_user: u32,
     /// Longest time that a request may spend on the database.
     pub database_timeout: Duration,

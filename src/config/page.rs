@@ -1,4 +1,4 @@
-//! The page at `/app`, and what it may know of the sign-in.
+//! The page at `/app`, and what it may know about the sign-in.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use url::Url;
 use super::values::{choice, http_url, text};
 use super::{ConfigError, SignIn, wrong};
 
-/// What the page tells browsers of the sign-in. Nothing in it is secret.
+/// What the page tells browsers about the sign-in. Nothing in it is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// Address of the Supabase project for browsers. `None`: that of the server's settings.

@@ -74,7 +74,7 @@ pub(super) fn connect_options(
     }
     plain.put("sslrootcert", url.get("sslrootcert").filter(|path| *path != "system"));
     let options: Result<PgConnectOptions, _> = plain.0.parse();
-    // Its message may hold the password.
+    // The driver's message may hold the password.
     let mut options = options.map_err(|_| wrong(setting, "cannot be used"))?;
     if given.get("sslrootcert") == Some("system") {
         // Trusts only the authorities that are built into the program.

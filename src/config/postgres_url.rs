@@ -57,7 +57,7 @@ pub(super) fn address(text: &str) -> Result<Address, String> {
     };
     let url = url.map_err(|_| format!("{MUST_BE}; {ENCODE}"))?;
     if url.fragment().is_some() || url.path().contains('@') {
-        return Err(format!("must not contain `#`, nor `@` behind the host: {ENCODE}"));
+        return Err(format!("must not contain `#`, or `@` after the host: {ENCODE}"));
     }
     let mut address = Address::default();
     address.put("user", decoded("user", url.username())?)?;

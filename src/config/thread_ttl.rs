@@ -16,7 +16,7 @@ pub struct ThreadTtl {
     pub sweep_interval: Duration,
 }
 
-/// Without the setting.
+/// The values without the setting.
 impl Default for ThreadTtl {
     fn default() -> ThreadTtl {
         ThreadTtl { default: None, sweep_interval: Duration::from_secs(30) }
@@ -62,7 +62,7 @@ pub(super) fn thread_ttl(text: &str) -> Result<ThreadTtl, String> {
     let mut ttl = ThreadTtl::default();
     if let Some(minutes) = default_ttl {
         let default = Ttl::new(minutes, strategy);
-        let problem = || format!("its minutes must be above 0 and at most {}", Ttl::MAX_MINUTES);
+        let problem = || format!("the minutes must be above 0 and at most {}", Ttl::MAX_MINUTES);
         ttl.default = Some(default.ok_or_else(problem)?);
     }
     if let Some(minutes) = sweep_interval_minutes {

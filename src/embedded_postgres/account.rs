@@ -1,4 +1,4 @@
-//! The user who runs Postgres: the user of this program, unless it is root, which Postgres refuses.
+//! The user who runs Postgres: this program's user, unless that is root, which Postgres refuses.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -19,8 +19,8 @@ pub(super) enum Account {
     Other { name: String, uid: u32, gid: u32 },
 }
 
-/// The environment variables that are passed to Postgres's programs: no `PG*` variable may affect
-/// them, and no secret may be readable in theirs.
+/// The environment variables that are passed to Postgres's programs. Others are not: no `PG*`
+/// variable may affect these programs, and no secret may be readable in their environment.
 const PASSED_ON: [&str; 3] = ["PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"];
 
 impl Account {
@@ -91,7 +91,7 @@ impl Account {
     }
 
     /// Fails with the outermost directory in `path` that this account may not enter. `setting` is
-    /// the setting that avoids it.
+    /// the setting of the path.
     pub(super) fn check_may_enter(&self, path: &Path, setting: &'static str) -> Result<(), Error> {
         let Self::Other { name, uid, gid } = self else {
             return Ok(());

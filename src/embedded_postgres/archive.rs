@@ -1,8 +1,8 @@
 //! Downloads one pinned version of Postgres into the data directory, as the last resort.
 //!
-//! An archive from GitHub must have the SHA-256 in this file. The sums come from several other
-//! projects that pin the same release and agree. The tests of this project never download the
-//! archives.
+//! An archive from GitHub must have the SHA-256 in this file, if its platform is listed here. The
+//! sums come from several other projects that pin the same release and agree. The tests of this
+//! project never download the archives.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
@@ -64,7 +64,7 @@ async fn download(base: Option<&Url>, home: &Path) -> Result<(), Failure> {
     let url = asset(base)?;
     tracing::info!("downloading PostgreSQL {VERSION} from {}", shown(&url));
     let start = Instant::now();
-    // A mirror's own sums are trusted, those on GitHub are not.
+    // A mirror's own sums are trusted, GitHub's only for a platform without a pinned sum.
     let pinned = if base.is_none() { pinned() } else { None };
     let expected = match pinned {
         Some(sum) => sum.to_owned(),
@@ -163,7 +163,7 @@ fn unpack(archive: &[u8], home: &Path) -> Result<(), String> {
     if !tree.join("bin/postgres").is_file() {
         return Err("it contains no bin/postgres".to_owned());
     }
-    // If this program is root, the server's user must be able to enter it too.
+    // If this program is root, the server's user must be able to enter the directory too.
     std::fs::set_permissions(&tree, Permissions::from_mode(0o755))
         .and_then(|()| std::fs::rename(&tree, home))
         .and_then(|()| remove_if_there(&draft))

@@ -95,7 +95,7 @@ impl Binaries {
 }
 
 impl Version {
-    /// Parses the output of `postgres --version`: `postgres (Postgres) 15.18 (Debian …)`.
+    /// Parses the output of `postgres --version`: `postgres (PostgreSQL) 15.18 (Debian …)`.
     fn parse(said: &str) -> Option<Self> {
         let mut numbers = said.split_whitespace().nth(2)?.split('.').map(leading_number);
         let major = numbers.next()??;
@@ -111,7 +111,7 @@ fn leading_number(text: &str) -> Option<u32> {
 
 async fn asked_for(directory: &Path, account: &Account) -> Result<Binaries, Error> {
     let wrong = || Error::Binaries { path: directory.to_owned() };
-    // PostgreSQL's programs run in another working directory.
+    // The programs run in another working directory, where a relative path leads elsewhere.
     let absolute = directory.canonicalize().map_err(|_| wrong())?;
     account.check_may_enter(&absolute, "POSTGRES_BIN")?;
     Binaries::at(&absolute, account).await.ok_or_else(wrong)

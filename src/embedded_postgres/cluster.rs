@@ -26,7 +26,7 @@ const WAIT_FOR_RECOVERY: Duration = Duration::from_mins(5);
 /// A suspended server accepts the connection but does not answer.
 const WAIT_FOR_AN_ANSWER: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
-/// Parts of the server's messages about such processes.
+/// Parts of the server's messages about the processes of a killed run.
 const TRACES_OF_THE_DEAD: [&str; 2] = ["lock file", "shared memory block"];
 
 /// A cluster and everything needed to run it.
@@ -67,7 +67,7 @@ impl Cluster {
     pub(super) async fn create(&self) -> Result<(), Error> {
         let data_dir = self.home.parent().unwrap_or(&self.home);
         remove_drafts(data_dir);
-        // With a unique number, because the orphan of a killed run may still be writing.
+        // With the process id, because the `initdb` of a killed run may still be writing.
         let draft = data_dir.join(format!("{DRAFT}{}", std::process::id()));
         std::fs::create_dir(&draft).map_err(Error::directory(&draft))?;
         self.account.own(&draft)?;
@@ -109,7 +109,7 @@ impl Cluster {
                     Err(error) if waited > WAIT_FOR_THE_DEAD || !passes_with_time(&error) => {
                         return Err(error);
                     }
-                    Err(error) => tracing::debug!(%error, "PostgreSQL did not start yet"),
+                    Err(error) => tracing::debug!(%error, "PostgreSQL has not started yet"),
                     Ok(()) => continue,
                 },
             }

@@ -43,8 +43,8 @@ pub(super) fn sockets(data_dir: &Path, account: &Account) -> Result<PathBuf, Err
     Ok(path)
 }
 
-/// It is in the data directory, unless the path is too long for a socket or has a character that
-/// would need quoting, both for the shell and for Postgres's list.
+/// The directory `socket` in the data directory, unless its path is too long for a socket or has a
+/// character that would need quoting, for the shell or in Postgres's list of socket directories.
 fn sockets_path(data_dir: &Path) -> PathBuf {
     let path = data_dir.join("socket");
     let bytes = path.as_os_str().as_bytes();

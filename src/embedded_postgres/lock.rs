@@ -1,5 +1,5 @@
-//! A lock for one program per data directory, which the operating system releases when its holder
-//! ends in any way.
+//! A lock that one program at a time can hold for a data directory. The operating system releases
+//! it however its holder ends.
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -40,7 +40,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child that another thread has just forked has a copy of
-        // it until it executes its program.
+        // the file until the child executes its program.
         let _ = self.file.unlock();
     }
 }

@@ -99,7 +99,7 @@ impl Embedded {
         self.cluster.connect_options(cluster::DATABASE)
     }
 
-    /// One phrase for the start banner: `Postgres 15.18 in .thread-store/pg`.
+    /// One phrase for the start banner: `PostgreSQL 15.18 in .thread-store/pg`.
     #[must_use]
     pub fn describe(&self) -> String {
         format!("PostgreSQL {} in {}", self.version, self.shown_directory.display())

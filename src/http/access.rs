@@ -24,12 +24,12 @@ pub struct Access {
 }
 
 impl Access {
-    /// Calls the on handler of an action on threads that writes no metadata.
+    /// Calls the `on` handler for an action on threads, without metadata.
     pub async fn on(&self, action: Action, thread_ids: &[Uuid]) -> Result<Scope, Error> {
         self.on_metadata(action, thread_ids, &mut Object::default()).await
     }
 
-    /// Calls the on handler of an action with metadata, which the handler may change.
+    /// Calls the `on` handler for an action on threads, with metadata that the handler may change.
     pub async fn on_metadata(
         &self,
         action: Action,
@@ -99,7 +99,7 @@ impl FromRequestParts<Arc<App>> for Access {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let user = parts.extensions.get::<Arc<User>>().cloned();
-        // Only a route outside the authenticate middleware has no user here.
+        // Only a route outside the `admit` middleware has no user here.
         let user = user.ok_or_else(|| {
             Error::Internal("a route needs a user but does not authenticate".into())
         })?;

@@ -42,7 +42,7 @@ pub struct AppShares {
     pub bodies: Shares,
     /// Bytes of these bodies beyond the first 64 KiB of each.
     pub body_bytes: Shares,
-    /// Active requests with large bodies, each in its own thread.
+    /// Active requests with large bodies, each in its own operating system thread.
     pub large_bodies: Shares,
     /// Bytes of answers that are being made or that clients have not taken.
     pub answer_bytes: Shares,
@@ -55,7 +55,7 @@ impl AppShares {
     #[must_use]
     pub fn new(limits: &Limits) -> AppShares {
         let Limits { requests, requests_per_user, streams, streams_per_user, .. } = *limits;
-        // Enough for one person, and little enough for the other users.
+        // Enough for one person, and small enough to leave room for the other users.
         let part = |all: u64, user: Option<u64>, part: u64| {
             Shares::new(all, user.unwrap_or_else(|| (all / part).max(1)))
         };
@@ -63,8 +63,8 @@ impl AppShares {
         let body = limits.body_bytes as u64;
         let bodies = limits.body_memory.max(body);
         let bodies_of_user = limits.body_memory_per_user.unwrap_or(bodies / 4).max(body);
-        // One thread per processor, so that the operating system divides the time between these and
-        // other threads.
+        // One operating system thread per processor, so that the system divides the time between
+        // these and other threads.
         let threads =
             std::thread::available_parallelism().map_or(2, |number| number.get().max(2)) as u64;
         AppShares {

@@ -59,7 +59,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Error;
 
     async fn from_request(mut request: Request, _: &S) -> Result<Self, Error> {
-        // Also without a body, which `admit` does not inspect.
+        // Checked here too, because `admit` does not inspect a request without a body.
         refuse_encodings(request.headers())?;
         let received = request.extensions_mut().remove::<Received>();
         JsonBody::new(received.map(|Received(bytes)| bytes.into()).unwrap_or_default())
@@ -67,7 +67,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 /// The JSON text of an object that is parsed into a struct. Of duplicate keys the last counts,
-/// where serde by itself refuses them.
+/// whereas serde by itself refuses them.
 #[derive(Debug)]
 pub(crate) struct JsonText<S = String> {
     text: S,

@@ -1,8 +1,8 @@
 //! The one place that chooses status codes.
 //!
 //! Every refusal is an [`Error`], and every error body is `{"detail": "..."}`. A 5xx body names no
-//! internals. Its cause is passed as a response extension ([`Cause`]) to the access log, which
-//! writes it once.
+//! internals. The cause of a 5xx is passed as a response extension ([`Cause`]) to the access log,
+//! which writes it once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub enum Error {
     /// The request has no user.
     #[error(transparent)]
     Unauthenticated(authn::Error),
-    /// A refusal with the text of an authenticate or on handler.
+    /// A refusal with the text of an `authenticate` or `on` handler.
     #[error(transparent)]
     Denied(Denied),
     /// A missing or foreign thread, which are deliberately not distinguished (D6).
@@ -94,7 +94,7 @@ pub enum Error {
     #[error("The server is stopping, try again shortly")]
     Stopping,
     /// The user's share of a kind is exhausted.
-    #[error("You have too many {0} at once, try again when some have ended")]
+    #[error("You have too many {0} at once, try again shortly")]
     OverShare(Kind),
     /// The total of a kind is exhausted.
     #[error("The server is busy, try again shortly")]
@@ -116,7 +116,7 @@ impl Error {
     pub(crate) fn full(kind: Kind, full: Full) -> Error {
         metrics().refused(kind, full).increment(1);
         match full {
-            // Strangers are one holder, and no single client has exceeded a share.
+            // Strangers share one holder, so no single client has exceeded its share.
             Full::Share if kind != Kind::Verifications => Error::OverShare(kind),
             Full::Share | Full::Total => Error::Busy(kind),
         }

@@ -45,7 +45,7 @@ struct Identified {
 }
 
 impl Archive {
-    /// Finds the threads in a file whose metadata contains `metadata`. A truncated file is refused.
+    /// Finds the threads of a file that have `metadata` in theirs. A truncated file is refused.
     pub(super) fn open(path: &Path, metadata: &Object) -> Result<Archive, Failure> {
         let file = File::open(path);
         let file = file.map_err(|error| fatal(path, &format!("cannot be read: {error}")))?;

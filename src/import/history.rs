@@ -78,7 +78,7 @@ impl Reading {
             let known = parent_id.as_ref().and_then(|id| places.get(id)).copied();
             // Only the first state of a thread can have no parent.
             state.parent = known.or(states.len().checked_sub(1));
-            // The parent of the oldest state may have been pruned.
+            // The oldest state does not count: its parent may have been pruned.
             if known.is_none() && !states.is_empty() {
                 losses.parents_changed += 1;
             }
@@ -100,7 +100,7 @@ impl Reading {
 }
 
 impl History {
-    /// Checks that the destination has only the first ones of these states, or all of them and
+    /// Checks that the destination has only the first of these states, or all of them and
     /// possibly later ones. Both are oldest first. The error is the first position that differs.
     pub(super) fn begins_with(&self, found: &[Found]) -> Result<(), usize> {
         let mut places: HashMap<&str, usize> = HashMap::new();

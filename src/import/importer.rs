@@ -23,7 +23,7 @@ use crate::progress::{Progress, say};
 const OWN_METADATA: [&str; 6] =
     ["owner", "thread_id", "run_id", "assistant_id", "cron_id", "counters_since_delta_snapshot"];
 
-/// Maximum number of threads that wait for their turn, as a multiple of those in work.
+/// Maximum number of threads that wait for their turn, as a multiple of the concurrency.
 const WAITING: usize = 3;
 
 /// An import from one server to another.
@@ -261,8 +261,8 @@ impl Importer {
         Ok(Update {
             values: values.map_err(|error| Failure::Fatal(error.to_string()))?,
             as_node: self.asked.as_node.as_deref().or(state.as_node.as_deref()),
-            // The newest is not named, because the LangGraph Server would treat the update as a
-            // fork, and show the previous state's values as those of the thread.
+            // The newest state is not named, because the LangGraph Server would treat the update
+            // as a fork, and show the previous state's values as those of the thread.
             checkpoint_id: state
                 .parent
                 .filter(|parent| parent + 1 < ids.len())

@@ -35,7 +35,7 @@ async fn read_pages(
 ) -> Result<bool, Failure> {
     let (mut offset, mut is_whole) = (0_usize, true);
     loop {
-        // One thread back: if that thread is unknown, others have moved behind this position.
+        // Pages overlap by one thread. If it is unknown, deletions have moved others before it.
         let page = source.list(metadata, offset.saturating_sub(1)).await?;
         is_whole &= offset == 0 || page.first().is_some_and(|one| seen.contains(&one.thread_id));
         let has_more = page.len() > usize::from(offset > 0);

@@ -112,17 +112,17 @@ impl fmt::Display for Report {
             (self.vanished, "threads deleted in the source during the import"),
             (self.newest_only, "threads without a history in the source: only their newest values"),
             (self.other_metadata, "threads with other metadata in the destination: not changed"),
-            (self.losses.ids_given, "messages without an id of their own: they were given one"),
+            (self.losses.ids_given, "messages without an id: the import gave them one"),
             (
                 self.losses.keys_kept,
-                "keys that a later state no longer has: kept, an update cannot remove them",
+                "keys that a later state no longer has: kept, because an update cannot remove them",
             ),
             (
                 self.losses.parents_changed,
                 "states whose parent is missing in the source: written onto the previous state",
             ),
             (self.losses.parts_added, "states added: one update holds at most 50000 messages"),
-            (self.failed.len(), "threads FAILED"),
+            (self.failed.len(), "threads that could not be copied"),
         ];
         for (number, what) in lines.iter().filter(|(number, _)| *number > 0) {
             writeln!(f, "  {number:>8}  {what}")?;

@@ -19,8 +19,8 @@ use crate::json::Object;
 const PAGE_OF_THREADS: usize = 500;
 /// Maximum number of states in a page of a history. A server may return fewer.
 const PAGE_OF_STATES: usize = 50;
-/// Minimum size of a page that may have been cut because of its size, so that more states may
-/// follow.
+/// Number of bytes from which a server may have shortened a page, so that more states may follow
+/// although the page has fewer than the limit.
 const MAX_BYTES_OF_LAST_PAGE: usize = 1 << 20;
 
 /// A server and the credentials for it.
@@ -38,7 +38,7 @@ impl Server {
     pub(super) fn new(name: &'static str, peer: &Peer) -> Result<Server, reqwest::Error> {
         let http = http_client::builder()
             .connect_timeout(Duration::from_secs(10))
-            // The time between two parts of an answer, because a long history takes long.
+            // Limits the time between two parts of an answer, because a long history takes time.
             .read_timeout(Duration::from_mins(2))
             // A redirect would send the token to another server.
             .redirect(redirect::Policy::none())

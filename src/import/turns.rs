@@ -23,8 +23,8 @@ struct Shared {
 }
 
 impl Turns {
-    /// Turns for threads of which `concurrency` are in work at the same time. A thread that waits
-    /// for its turn is not in work.
+    /// Turns for threads of which at most `concurrency` are worked on at the same time. A thread
+    /// that waits for its turn does not count.
     pub(super) fn new(concurrency: usize) -> Turns {
         let shared = Shared {
             permits: Arc::new(Semaphore::new(concurrency)),
@@ -60,8 +60,8 @@ impl Turn {
         }
     }
 
-    /// Waits until all earlier threads have passed their turns on. The thread is not in work during
-    /// the wait.
+    /// Waits until all earlier threads have passed their turns on. The waiting thread does not
+    /// count as worked on.
     pub(super) async fn come(&mut self) {
         self.permit = None;
         let mut current = self.shared.current.subscribe();
@@ -121,8 +121,8 @@ mod tests {
         }
     }
 
-    /// Works on threads for these numbers of steps before, in and after their turn; `None`: a thread
-    /// ends without a turn. Returns the order of turns, and the maximum of threads in work at one time.
+    /// Works on threads for these numbers of steps before, in and after their turn; `None`: a
+    /// thread ends without a turn. Returns the order of turns, and the greatest concurrency.
     async fn order_of(
         threads: &[(usize, Option<usize>, usize)],
         concurrency: usize,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::json::{self, Members, Object, Raw, for_each};
 use crate::messages::{self, Change};
 
-/// The set of texts.
+/// A set that stores each text once.
 #[derive(Debug, Default)]
 pub(super) struct Interner(HashSet<Arc<str>>);
 
@@ -45,7 +45,7 @@ struct Message {
 
 impl Values {
     /// Parses the values of a state. `messages` are converted by the reducer, so that they can be
-    /// compared with the destination's. The number counts the messages without an id.
+    /// compared with the destination's. The returned number counts the messages without an id.
     pub(super) fn read(
         sent: Option<&Raw>,
         thread_id: Uuid,

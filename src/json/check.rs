@@ -4,12 +4,12 @@ use serde_json::value::RawValue;
 
 use super::excerpt;
 
-/// Maximum nesting. The limit of Postgres itself is some thousands, depending on its
+/// Maximum nesting. The limit of Postgres itself is a few thousand, depending on its
 /// `max_stack_depth`; that of clients' parsers is about 1,000.
 pub const MAX_DEPTH: usize = 512;
 
-/// Maximum digits before the point of a number without an exponent, the limit of Postgres'
-/// `numeric`.
+/// Maximum digits before the point of a number that is written out without an exponent, the limit
+/// of Postgres' `numeric`.
 const MAX_INTEGER_DIGITS: i64 = 131_072;
 /// Maximum digits after the point, the limit of Postgres' `numeric`.
 const MAX_FRACTION_DIGITS: i64 = 16_383;
@@ -59,8 +59,8 @@ struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
-    /// The string read last at depth 1. A value is reached after its key, so for everything
-    /// nested in a field this is the field's name.
+    /// The key read last at depth 1. A value is reached after its key, so for everything nested in
+    /// a field this is the field's name.
     field: Option<&'a [u8]>,
 }
 
@@ -279,7 +279,7 @@ mod tests {
         prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
     }
 
-    /// A number as JSON spells them.
+    /// A number as JSON spells it.
     fn number() -> impl Strategy<Value = String> {
         let exponent = prop_oneof!["[eE][+-]?[0-9]{1,4}", "[eE][+-]?[0-9]{5,20}"];
         ("-?(0|[1-9][0-9]{0,30})", prop::option::of("[.][0-9]{1,30}"), prop::option::of(exponent))

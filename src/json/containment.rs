@@ -11,8 +11,9 @@ use super::equality::elements;
 /// Maximum nesting that is searched. Deeper values contain nothing.
 const MAX_COMPARED_DEPTH: usize = 1024;
 
-/// Whether `part` is in `whole`: each key of an object with a contained value, each item of a list
-/// in one of the items, and every other value if it is equal.
+/// Whether `whole` contains `part`: an object needs each key of the part, with a value that
+/// contains the part's; a list needs, for each item of the part, one that contains it; all other
+/// values must be equal.
 #[must_use]
 pub fn contains(whole: &str, part: &str) -> bool {
     contains_at(0, whole, part)

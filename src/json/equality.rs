@@ -55,7 +55,7 @@ fn members(object: &str) -> Option<HashMap<Cow<'_, str>, &RawValue>> {
     serde_json::from_str(object).ok()
 }
 
-/// The items of a JSON list; none if it is none.
+/// The items of a JSON list; none if the text is not a list.
 pub(super) fn elements(list: &str) -> Vec<&str> {
     let mut elements = Vec::new();
     let _ = for_each(list, |element| {
@@ -89,7 +89,7 @@ fn equal_numbers(one: &str, other: &str) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
     is_negative: bool,
-    /// Without zeros at the ends; none for zero.
+    /// Without leading and trailing zeros; empty for zero.
     digits: String,
     exponent: i64,
 }
@@ -204,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn equality_is_that_of_values(one in json(), other in json()) {
-            // Integers and floats are apart there and here they are not.
+            // `Value` distinguishes integers from floats, `equal` does not.
             let is_equal = one.to_string().replace("1.0", "1") == other.to_string().replace("1.0", "1");
             prop_assert_eq!(equal(&one.to_string(), &other.to_string()), is_equal);
             prop_assert!(equal(&one.to_string(), &serde_json::to_string_pretty(&one).unwrap()));

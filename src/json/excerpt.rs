@@ -12,8 +12,8 @@ pub fn excerpt(text: &str) -> String {
     text.chars().take(MAX_ECHO - 3).chain("...".chars()).collect()
 }
 
-/// The same in quotation marks, with escapes for characters that cannot be printed, and of the same
-/// maximum length.
+/// An excerpt in quotation marks, with escapes for characters that cannot be printed, and of the
+/// same maximum length.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     excerpt(&format!("{:?}", excerpt(text)))

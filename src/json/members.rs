@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::compact::compact;
 
-/// Maximum number of keys of an object whose keys the server reads. Each key needs some hundred
+/// Maximum number of keys of an object whose keys the server reads. Each key needs a few hundred
 /// bytes of memory on the way to the database, however short it is.
 pub const MAX_KEYS: usize = 10_000;
 

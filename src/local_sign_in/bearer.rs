@@ -1,4 +1,4 @@
-//! The caller: finds the user and the session of the `Authorization` header.
+//! The caller: the user and the session that the `Authorization` header names.
 
 use axum::{
     extract::FromRequestParts,
@@ -28,8 +28,8 @@ impl FromRequestParts<LocalAuth> for Caller {
             auth.store.caller(user_id, lookup).await?.ok_or(Refusal::USER_NOT_FOUND)?;
         // Supabase Auth reports a missing user before a missing session.
         let session_id = session_id?;
-        // Supabase Auth ends the sessions of a soft-deleted user; here a row can also be marked by
-        // hand.
+        // Supabase Auth ends a user's sessions when it soft-deletes the user. Here an operator may
+        // have set `deleted_at` by hand, which ends no session.
         if session_id.is_some() && (!session_lives || user.deleted_at.is_some()) {
             return Err(Refusal::SESSION_NOT_FOUND);
         }

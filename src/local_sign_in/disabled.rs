@@ -1,5 +1,5 @@
-//! Features that a project can disable and that the local sign-in does not have: other providers,
-//! second factors and administration. It answers like a project that has them disabled.
+//! Features that a Supabase project can disable and that the local sign-in does not have: other
+//! providers, second factors and administration. It answers like a project that disables them.
 
 use axum::extract::Request;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{bearer::Caller, error::Refusal, json_body::JsonBody};
 use crate::http::Query;
 
-/// Maximum characters of a name in an answer.
+/// Maximum characters of a provider's name in an answer.
 const MAX_SHOWN: usize = 200;
 
 /// A request to enrol a second factor.
@@ -54,7 +54,7 @@ pub(super) async fn authorize(query: Query) -> Refusal {
     Refusal::validation(format!("Unsupported provider: Provider {shown} could not be found"))
 }
 
-/// Every path below `/auth/v1/admin`, for which no user here has the role.
+/// `/auth/v1/invite` and every path below `/auth/v1/admin`: no user here has the role for them.
 pub(super) async fn admin(_: Caller) -> Refusal {
     Refusal::ADMIN_ONLY
 }

@@ -94,7 +94,7 @@ impl Refusal {
     /// A link that was used, has expired, or was never sent.
     pub(super) const LINK_EXPIRED: Self =
         Self::fixed(403, "otp_expired", "Email link is invalid or has expired");
-    /// The same for a code.
+    /// A code that is wrong, was used, or has expired.
     pub(super) const CODE_EXPIRED: Self =
         Self::fixed(403, "otp_expired", "Token has expired or is invalid");
     pub(super) const TOO_MANY_REQUESTS: Self =
@@ -112,7 +112,7 @@ impl Refusal {
     );
     pub(super) const FACTOR_NOT_FOUND: Self =
         Self::fixed(404, "mfa_factor_not_found", "Factor not found");
-    /// Not an error of Supabase Auth, which is behind a gateway, unlike this server.
+    /// Supabase Auth has no such error, because it is behind a gateway, unlike this server.
     pub(super) const ORIGIN: Self = Self::fixed(
         403,
         "origin_not_allowed",
@@ -233,8 +233,8 @@ impl IntoResponse for Refusal {
 }
 
 impl From<sqlx::Error> for Refusal {
-    /// Valid JSON and UTF-8 may contain characters that Postgres cannot store, such as NUL. That is
-    /// an error of the request.
+    /// Valid JSON and UTF-8 may contain characters and numbers that Postgres cannot store, such as
+    /// NUL. That is an error of the request.
     fn from(error: sqlx::Error) -> Self {
         const UNSTORABLE: [&str; 5] = ["22P05", "22P02", "22021", "22003", "54001"];
         let unstorable = error

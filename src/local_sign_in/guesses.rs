@@ -1,8 +1,8 @@
 //! Slows down guesses of passwords and codes.
 //!
 //! Wrong guesses delay later attempts: those for the same address, and, after many, those for every
-//! address. No user is locked out: an attempt is delayed by at most [`LONGEST`], waits for its turn
-//! in the order of arrival, and a correct password is always accepted.
+//! address. No user is locked out: an attempt waits for its turn in the order of arrival, for at
+//! most [`PATIENCE`], and is then delayed by at most [`LONGEST`]. A correct password is accepted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use tokio::time::Instant;
 
 use super::error::Refusal;
 
-/// Number of wrong guesses for one address without a delay, for typing errors.
+/// Number of wrong guesses for one address that cause no delay, because users mistype passwords.
 const FREE_FOR_ADDRESS: f64 = 5.0;
 /// Total number of wrong guesses without a delay.
 const FREE_IN_ALL: f64 = 60.0;
-/// Number of concurrent attempts for one address that do not count.
+/// Number of attempts for one address that may be under way without counting as wrong guesses.
 const FREE_AT_ONCE: f64 = 16.0;
 /// The time after which half of the guesses are forgotten.
 const HALF_LIFE: Duration = Duration::from_mins(1);
 /// The first delay. Each further guess doubles it.
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(4);
-/// Maximum number of concurrent delayed attempts, separately for those that their own address
-/// delays and for all others. This limits the gain of concurrent guesses.
+/// Maximum number of concurrent delayed attempts, separately for those that are delayed because of
+/// their own address and for all others. This limits the gain of concurrent guesses.
 const AT_ONCE: usize = 16;
-/// Longest wait for one of these places.
+/// Longest wait for one of these [`AT_ONCE`] places. After it the attempt is refused.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Maximum number of remembered addresses.
 const ADDRESSES: u64 = 10_000;
@@ -44,7 +44,7 @@ struct Shared {
     delayed_by_all: Semaphore,
 }
 
-/// A number of wrong guesses that halves with time.
+/// A number of wrong guesses, which halves every [`HALF_LIFE`].
 struct Count {
     wrong: f64,
     at: Instant,
@@ -134,7 +134,7 @@ fn delay(wrong: f64, free: f64) -> Duration {
     if beyond < 0.0 {
         return Duration::ZERO;
     }
-    // Beyond 2^10 it is always the longest delay.
+    // Beyond 2^10 the delay is the longest in any case, and the product could overflow.
     SHORTEST.mul_f64(beyond.min(10.0).exp2()).min(LONGEST)
 }
 

@@ -1,4 +1,4 @@
-//! Request bodies. Like Supabase Auth, this parses JSON regardless of the content type.
+//! Request bodies, which are parsed as JSON regardless of the content type, as in Supabase Auth.
 
 use axum::{
     body::Bytes,
@@ -27,7 +27,7 @@ pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
     read.map_err(|rejection| Refusal::body(rejection.status()))
 }
 
-/// The error has only the position, because serde's own message may contain a password.
+/// The error shows only the position, because serde's own message may contain a password.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());

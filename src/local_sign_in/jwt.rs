@@ -129,7 +129,7 @@ impl Jwt {
 
     /// Refresh tokens are derived and not random. If the client lost the answer of a refresh, the
     /// active token can be derived again although the database has only its hash. The colons
-    /// distinguish the message from every signed access token.
+    /// distinguish the signed message from that of every access token.
     pub(super) fn refresh_token(
         &self,
         session: Uuid,
@@ -138,8 +138,8 @@ impl Jwt {
         self.sign(&format!("refresh-token:{session}:{counter}"))
     }
 
-    /// The six-digit code that a mail shows beside its link. It is also derived, from the
-    /// database's hash of the link.
+    /// The six-digit code that a mail shows beside its link. It is derived too, from the hash of
+    /// the link's token, which the database has.
     pub(super) fn one_time_code(&self, token_sha256: &[u8]) -> Result<String, Refusal> {
         let token = URL_SAFE_NO_PAD.encode(token_sha256);
         let signature = self.sign(&format!("one-time-code:{token}"))?;
@@ -179,8 +179,7 @@ impl Claims {
         Ok(Some(id).filter(|id| !id.is_nil()))
     }
 
-    /// Whether the token is for the audience of the request, which is the token's own if the
-    /// request names none.
+    /// Whether the token has an audience. If the request names one, it must be the token's.
     pub(super) fn is_for(&self, requested: Option<&str>) -> bool {
         let own = match &self.aud {
             Audience::One(own) => Some(own),

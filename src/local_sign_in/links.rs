@@ -19,7 +19,7 @@ use super::{
 };
 use crate::http::{Json, Query};
 
-/// The prefix of a link's token if the link gives a code.
+/// The prefix of the token of a link that gives a code (PKCE), and not a session.
 pub(super) const PKCE_PREFIX: &str = "pkce_";
 
 /// A request for a link.
@@ -60,7 +60,7 @@ pub(super) async fn recover(
 }
 
 /// `POST /auth/v1/otp`: makes a link to sign in without a password. An unknown address is signed
-/// up.
+/// up, unless `create_user` is false.
 pub(super) async fn otp(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -79,7 +79,7 @@ pub(super) async fn otp(
     auth.send_magic_link(&email, request, &query).await
 }
 
-/// `POST /auth/v1/magiclink`, the older form of the same.
+/// `POST /auth/v1/magiclink`, the older form of `/auth/v1/otp`.
 pub(super) async fn magiclink(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -137,7 +137,7 @@ impl LocalAuth {
         Ok(Json(json!({})))
     }
 
-    /// Makes a link for a user and writes it to the log. It replaces the previous link.
+    /// Makes a link for a user, which replaces the previous one, and writes it to the log.
     async fn send_link(
         &self,
         user: &User,
@@ -164,7 +164,7 @@ impl LocalAuth {
         });
         let link = link.map_err(Refusal::internal)?;
         let code = self.jwt.one_time_code(&Sha256::digest(token.expose_secret()))?;
-        info!(%link, %code, "the {purpose} link of a user of the local sign-in, which sends no mail");
+        info!(%link, %code, "the local sign-in sends no mail: this is the {purpose} link of a user");
         Ok(())
     }
 }

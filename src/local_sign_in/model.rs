@@ -61,7 +61,7 @@ impl FromRow<'_, PgRow> for User {
 /// A signed-in browser tab, script or device.
 pub(super) struct Session {
     pub(super) id: Uuid,
-    /// How it began: `password` or `otp`.
+    /// How it began: `password`, `otp`, or with PKCE the purpose of the link.
     pub(super) method: String,
     pub(super) created_at: DateTime<Utc>,
 }
@@ -100,14 +100,14 @@ impl FromRow<'_, PgRow> for Refresh {
     }
 }
 
-/// The purpose of a single-use token.
+/// What a single-use token was made for.
 pub(super) struct OneTimeToken {
     pub(super) user_id: Uuid,
     /// `recovery` or `magiclink`.
     pub(super) purpose: String,
     pub(super) code_challenge: Option<String>,
     pub(super) code_challenge_method: Option<String>,
-    /// Whether it has not expired.
+    /// Whether the token has not expired.
     pub(super) is_fresh: bool,
 }
 
@@ -132,7 +132,7 @@ impl OneTimeToken {
         Self { user_id, purpose, code_challenge, code_challenge_method, is_fresh: true }
     }
 
-    /// The challenge of the client that asked for the link, if it uses PKCE.
+    /// The challenge of the client that requested the link, if the client uses PKCE.
     pub(super) fn challenge(&self) -> Option<Challenge> {
         Some(Challenge {
             code_challenge: self.code_challenge.clone()?,

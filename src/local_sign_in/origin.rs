@@ -20,7 +20,7 @@ use crate::authz::Denied;
 use crate::config::CorsOrigins;
 use crate::http::Error;
 
-/// Maximum bytes of an address to redirect to, because it is logged.
+/// Maximum bytes of an address to redirect to. It is limited because it is logged.
 const MAX_REDIRECT: usize = 2000;
 
 /// Addresses on this machine, and the origins in the settings.
@@ -92,7 +92,7 @@ fn as_ref(host: &url::Host<String>) -> url::Host<&str> {
 }
 
 /// Middleware around the sign-in, which refuses pages of other machines that `CORS_ALLOW_ORIGINS`
-/// does not list. A followed link has no `Origin`, nor has a request of a program.
+/// does not list. Followed links and requests of programs have no `Origin`.
 pub(super) async fn known_origin(
     State(origins): State<Arc<Origins>>,
     request: Request,

@@ -46,7 +46,7 @@ pub(super) fn router(auth: LocalAuth) -> Router {
         .route("/auth/v1/settings", get(settings))
         .route("/auth/v1/.well-known/jwks.json", get(jwks))
         .method_not_allowed_fallback(async || Refusal::METHOD)
-        // A fallback would be lost when this is merged into the server's router.
+        // A fallback would be lost when this router is merged into the server's.
         .route("/auth/v1/{*rest}", any(async || Refusal::NO_ROUTE))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(origins, origin::known_origin))

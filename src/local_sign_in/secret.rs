@@ -1,5 +1,5 @@
-//! The signing secret: a file in the data directory that only its owner can read. If it is lost all
-//! users must sign in again; anyone who has it can sign in as any user.
+//! The signing secret: a file in the data directory that only its owner can read. If the file is
+//! lost, all users must sign in again. Anyone who has the secret can sign in as any user.
 
 use std::{
     fs,
@@ -72,7 +72,7 @@ pub(super) fn random_text() -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Restores the mode, which a copied or restored data directory may have lost.
+/// Makes the file private again, because a copy or a backup of the directory may lose its mode.
 #[cfg(unix)]
 fn keep_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;

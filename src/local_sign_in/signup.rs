@@ -30,7 +30,7 @@ pub(super) async fn sign_up(
     JsonBody(request): JsonBody<SignUp>,
 ) -> Result<Json<Value>, Refusal> {
     let (email, password) = check(request.email, request.phone, request.password)?;
-    // Checked before the costly hash; the unique index decides.
+    // This check saves the costly hash; the unique index decides.
     if auth.store.user_by_email(email.as_str()).await?.is_some() {
         return Err(Refusal::USER_EXISTS);
     }
@@ -43,7 +43,7 @@ pub(super) async fn sign_up(
     let issued = issued.ok_or(Refusal::USER_EXISTS)?;
     work.commit().await?;
     let mut answer = issued.to_json();
-    // Supabase Auth answers without reading the user again.
+    // Supabase Auth does not read the user again, so its answer differs in two fields.
     if let Some(user) = answer.get_mut("user").and_then(Value::as_object_mut) {
         user.shift_remove("confirmed_at");
     }

@@ -153,16 +153,16 @@ async fn refresh(auth: &LocalAuth, grant: RefreshGrant) -> Result<Json<Value>, R
     Ok(Json(auth.issue(user, &found.session, refresh_token)?.to_json()))
 }
 
-/// Whether a text has the form of a refresh token: a signature as text, or the twelve letters and
-/// digits of Supabase Auth.
+/// Whether a text has the form of a refresh token: a signature in base64url, or the twelve letters
+/// and digits of Supabase Auth's tokens.
 fn has_form(token: &str) -> bool {
     let is_of_text = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     matches!(token.len(), 12 | 43) && token.bytes().all(is_of_text)
 }
 
 /// Supabase Auth's rules for a token that was already exchanged. The token just before the active
-/// one always gets the active one, because its client may have lost the answer. Older ones get it
-/// for ten seconds. After that the request counts as theft (`None`).
+/// one always gets the active one, because its client may have lost the answer. An older token
+/// gets it for ten seconds after its own exchange. After that the request counts as theft (`None`).
 async fn next_token(work: &mut Work, found: &Refresh) -> Result<Option<Next>, Refusal> {
     if found.revoked {
         return Ok(None);

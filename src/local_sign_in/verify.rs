@@ -26,7 +26,7 @@ use crate::http::{Json, Query};
 /// The types of links in Supabase Auth.
 const TYPES: [&str; 6] = ["signup", "invite", "recovery", "magiclink", "email_change", "email"];
 
-/// The types that are sent here.
+/// The types of the links that this server makes.
 const SENT: [&str; 3] = ["recovery", "magiclink", "email"];
 
 /// The method in the claim `amr` of a session that began with a link.
@@ -51,7 +51,7 @@ enum Followed {
     Code(SecretString),
 }
 
-/// Answers a browser that follows a link with a redirect to an address on this machine.
+/// Answers a browser that follows a link: redirects it to an address on this machine.
 pub(super) async fn follow(
     State(auth): State<LocalAuth>,
     query: Query,
@@ -133,7 +133,7 @@ impl LocalAuth {
         Ok(issued)
     }
 
-    /// Six digits can be guessed, so guesses are slowed like those of passwords.
+    /// Six digits can be guessed, so guesses are slowed down like those of passwords.
     async fn exchange_code(
         &self,
         kind: &str,
@@ -182,7 +182,7 @@ impl Work {
     }
 }
 
-/// Whether links of a type are sent here. A type that does not exist is an error.
+/// Whether this server makes links of a type. A type that does not exist is an error.
 fn is_sent(kind: &str) -> Result<bool, Refusal> {
     if !TYPES.contains(&kind) {
         return Err(Refusal::validation("Invalid email verification type"));

@@ -96,7 +96,7 @@ impl Entry {
         }
     }
 
-    /// The reference also requires a content here, which it does not use (D7).
+    /// A removal. The reference also requires a content, which it does not use (D7).
     fn removal(self, sent: &Members<'_>) -> Result<Change, Refused> {
         match self.id(sent)? {
             Some(id) if id == REMOVE_ALL => Ok(Change::RemoveAll),
@@ -115,7 +115,7 @@ impl Entry {
         Ok(Change::Put { id, generated, message })
     }
 
-    /// Numbers are converted to text, and an empty string is an id like any other.
+    /// The id of a message. A number is converted to text, and an empty string is an id as well.
     fn id(self, message: &Members<'_>) -> Result<Option<String>, Refused> {
         let Some(sent) = message.get("id").filter(|sent| *sent != "null") else {
             return Ok(None);

@@ -125,7 +125,7 @@ fn as_text(value: &str) -> String {
     Raw::from_text(value).map(|value| json_string(value.text())).unwrap_or_default()
 }
 
-/// Whether a list, an object or a string is empty.
+/// Whether a value is an empty list or an empty object.
 pub(super) fn is_empty(value: &str) -> bool {
     let inner = value.get(1..value.len().saturating_sub(1)).unwrap_or_default();
     value.starts_with(['[', '{']) && inner.trim_ascii().is_empty()
@@ -140,7 +140,7 @@ pub(super) fn string(sent: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A text as JSON.
+/// A text as a JSON string.
 pub(super) fn json_string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

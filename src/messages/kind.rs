@@ -1,4 +1,4 @@
-//! The kinds of messages, and the names that clients have for them.
+//! The kinds of messages, and the names that clients use for them.
 
 /// A kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

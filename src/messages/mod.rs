@@ -28,7 +28,7 @@ pub const CHANNEL: &str = "messages";
 /// Maximum bytes of a message id, because ids are indexed.
 pub const MAX_ID_BYTES: usize = 1024;
 
-/// Maximum number of entries of `messages` in one request. Each needs some hundred bytes of memory
+/// Maximum number of entries of `messages` in one request. Each needs a few hundred bytes of memory
 /// on its way to the database, and a row there, however short it is.
 pub const MAX_PER_REQUEST: usize = 50_000;
 
@@ -65,8 +65,8 @@ pub fn read(sent: &str) -> Result<Vec<Change>, Refused> {
     Ok(changes)
 }
 
-/// Parses the same and appends it to other changes of an update. More than `max` entries are
-/// refused, which is the rest of [`MAX_PER_REQUEST`].
+/// Parses the same and appends it to other changes of an update. More than `max` entries, the rest
+/// of [`MAX_PER_REQUEST`], are refused.
 pub fn read_into(changes: &mut Vec<Change>, sent: &str, max: usize) -> Result<(), Refused> {
     if !sent.starts_with('[') {
         check_number(1, max)?;

@@ -11,7 +11,7 @@ use crate::json::Members;
 /// The fields of a message, by their location in `LangChain`'s form.
 #[derive(Default)]
 struct Fields<'a> {
-    /// The fields of its messages.
+    /// The fields that its messages have.
     own: Members<'a>,
     /// All others.
     extra: Members<'a>,
@@ -44,7 +44,7 @@ impl Entry {
 }
 
 impl<'a> Fields<'a> {
-    /// Empty default fields of `LangChain` are left out.
+    /// Sorts the fields of a message. Those that are only defaults of `LangChain` are left out.
     fn of(kind: Kind, sent: Members<'a>) -> Fields<'a> {
         let is_tool = kind == Kind::Tool;
         let is_spoken = matches!(kind, Kind::Human | Kind::Ai);

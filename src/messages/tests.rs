@@ -33,13 +33,13 @@ fn refused(sent: &str) -> String {
     read(sent).unwrap_err().to_string()
 }
 
-/// What the reducer was seen to make of an entry, and where this one differs on purpose.
+/// The observed result of the reference's reducer, and the result here if it differs on purpose.
 #[derive(serde::Deserialize)]
 struct Case {
     sent: Value,
-    /// `null`: it refuses it.
+    /// `null`: the reducer refuses the entry.
     reducer: Value,
-    /// What becomes of it here, where that is something else.
+    /// The result here, if it differs.
     #[serde(default, deserialize_with = "crate::http::present")]
     here: Option<Value>,
 }
@@ -49,7 +49,7 @@ struct Observed {
     cases: Vec<Case>,
 }
 
-/// A message without the fields that only say that there is nothing.
+/// A message without the fields that have their default value.
 fn without_defaults(message: Value) -> Value {
     let Value::Object(fields) = message else { return message };
     let is_default = |name: &str, value: &Value| match value {
@@ -72,7 +72,7 @@ fn entries_become_what_the_reducer_makes_of_them() {
     for Case { sent, reducer, here } in observed.cases {
         let sent = sent.to_string();
         let changes = read(&format!("[{sent}]")).and_then(|changes| match changes.as_slice() {
-            // The list has nothing else.
+            // The list has only the message `a`.
             [Change::Remove { id }] if id != "a" => Err(Refused(String::new())),
             _ => Ok(changes),
         });
@@ -160,7 +160,7 @@ fn called_with(arguments: &str) -> Result<(Value, Value), String> {
 
 #[test]
 fn arguments_are_read_as_models_write_them() {
-    // Line ends and tabs as they are, within strings and between tokens.
+    // Unescaped line ends and tabs, within strings and between tokens.
     let (valid, invalid) = called_with("{\n\t\"a\": \"x\n\ty\\\"\r\\\\\"\n}").unwrap();
     assert_eq!(valid[0]["args"], json!({ "a": "x\n\ty\"\r\\" }));
     assert_eq!(invalid, Value::Null);

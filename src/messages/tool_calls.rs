@@ -59,7 +59,7 @@ impl Entry {
         }
     }
 
-    /// A list of calls in `LangChain`'s form. `None`: they already are.
+    /// A list of calls in `LangChain`'s form. `None`: they already have it.
     fn tool_calls(self, sent: &str, field: &str, form: Form) -> Result<Option<ToolCalls>, Refused> {
         let (mut valid, mut invalid, mut index) = (List::default(), List::default(), 0_usize);
         let mut is_changed = form == Form::OpenAi;

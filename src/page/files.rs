@@ -138,7 +138,7 @@ fn hash(parts: &[&[u8]]) -> String {
     })
 }
 
-/// Returns nothing if it fails, which counts as not smaller.
+/// Compresses with gzip. `None`: it failed, which counts as not smaller.
 fn compress(bytes: &[u8]) -> Option<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).ok()?;
@@ -168,7 +168,7 @@ fn takes_gzip(request: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    /// What a newcomer loads over a slow line, and what the repository keeps.
+    /// The bytes that a first visit downloads, with and without compression.
     #[test]
     fn all_files_together_are_small() {
         let files = || FILES.iter().chain([&INDEX]).map(File::prepared);

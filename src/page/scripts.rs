@@ -1,11 +1,11 @@
-//! Joins the page's scripts to one file, so that a browser waits for one answer and the common
+//! Joins the page's scripts into one file, so that a browser waits for one answer and the common
 //! parts are compressed once.
 //!
 //! Each module becomes a function that is called once and returns the exports, in an order in which
 //! no module needs a later one. The parser supports only the forms that the page's modules use: an
 //! import is one line of names or of `* as`, an export is a declaration, and no template literal
-//! spans lines. Tests check this. Comments are left out, and so are blanks and line ends that separate
-//! nothing.
+//! spans lines. Tests check this. Comments are left out, and so are blanks and line ends that
+//! separate nothing.
 
 use std::fmt::Write as _;
 
@@ -63,7 +63,7 @@ fn lines(source: &str) -> impl Iterator<Item = &str> {
 fn without_blanks(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     // The literals and the braces that are open, `$` for code in a template literal and `[` for a
-    // class of characters.
+    // character class.
     let mut open = Vec::new();
     let mut chars = line.chars().peekable();
     while let Some(char) = chars.next() {
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// What is taken out of a script must not be within a text of several lines.
+    /// Lines are processed one by one, so no template literal may span lines.
     #[test]
     fn no_text_in_a_script_goes_on_in_the_next_line() {
         assert!(is_open("const a = `b") && !is_open("const a = /[`/]/.test(`b`) // `"));
@@ -202,7 +202,7 @@ mod tests {
         }
     }
 
-    /// Whether a text in backticks that begins in this line of a script does not end in it.
+    /// Whether a template literal begins in this line of a script and does not end in it.
     fn is_open(line: &str) -> bool {
         let (mut within, mut is_class, mut before) = (None, false, '(');
         let mut chars = line.chars().peekable();

@@ -11,7 +11,7 @@ use crate::authn::{self, ProviderEndpoints};
 use crate::config::{Page, SignIn};
 use crate::http::Error;
 
-/// How long the provider's addresses are cached, which rarely change.
+/// How long the provider's addresses, which rarely change, are cached.
 const KEPT: Duration = Duration::from_mins(10);
 
 /// How the page signs users in.

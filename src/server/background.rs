@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::metrics::{Metrics, metrics};
 use crate::store::{PutOff, Settled, Store};
 
-/// How often samples are merged. Without this they accumulate until the metrics are read.
+/// How often the samples of metrics are merged. Otherwise they accumulate until they are read.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// How often the changes that agents have written are processed.
@@ -22,7 +22,7 @@ const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 pub(super) fn background(store: &Store, sweep_interval: Duration) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let changes = store.changes().clone();
-    tasks.spawn(for_ever("news of changes", move || {
+    tasks.spawn(for_ever("notifications of changes", move || {
         let changes = changes.clone();
         async move { Box::pin(changes.run()).await }
     }));
@@ -59,7 +59,7 @@ where
         let mut running = JoinSet::new();
         running.spawn(task());
         if let Some(Err(error)) = running.join_next().await {
-            error!(%error, "{name} failed and is restarted");
+            error!(%error, "the background task for {name} failed and is restarted");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

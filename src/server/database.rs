@@ -1,4 +1,4 @@
-//! The database under the store, and the store on it.
+//! Opens the database, and the store on top of it.
 
 use sqlx::postgres::PgConnectOptions;
 #[cfg(feature = "embedded")]
@@ -11,7 +11,7 @@ use crate::embedded_postgres::{self, Embedded};
 use crate::http::AppShares;
 use crate::store::{self, OpenError, Store};
 
-/// The part of the database that this program runs.
+/// Whether this program runs the database.
 pub(super) enum Running {
     External,
     #[cfg(feature = "embedded")]

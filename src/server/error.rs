@@ -13,7 +13,7 @@ use crate::store::OpenError;
 /// Why a server did not start, in one line for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is in use or not of this machine.
+    /// The address is in use, or does not belong to this machine.
     #[error("cannot listen on {address}, set {setting} or HOST to another: {source}")]
     Listen {
         /// The setting of the port.
@@ -34,7 +34,7 @@ pub enum StartError {
     #[cfg(feature = "local-auth")]
     #[error("the local sign-in did not start: {0}")]
     LocalAuth(#[from] local_sign_in::Error),
-    /// Two on handlers for one slot.
+    /// Two `on` handlers for one slot.
     #[error(transparent)]
     Policy(#[from] SlotTaken),
     /// There is no handler for the OpenID Connect provider.

@@ -41,10 +41,10 @@ impl Server {
     /// Opens the ports, then the database, then the sign-in, so that the cheapest failure comes
     /// first.
     ///
-    /// From the beginning `/ok` answers, and all other requests get 503. The server that this
-    /// resolves to serves everything, until it is dropped.
+    /// From the beginning `/`, `/ok`, `/info` and `/metrics` answer; all other requests get 503.
+    /// The server that this resolves to serves everything, until it is dropped.
     ///
-    /// `policy` adds the on handlers to the sign-in of the settings.
+    /// `policy` adds the `on` handlers to the sign-in of the settings.
     pub async fn start(
         config: Config,
         policy: impl FnOnce(Box<dyn Authenticate>) -> Result<Auth, SlotTaken>,

@@ -82,7 +82,7 @@ async fn answer_in_time(State(limit): State<Duration>, request: Request, next: N
     admit::in_time(limit, next.run(request)).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// The routes until the database is open: `/ok` answers, and all other requests get 503.
+/// The routes until the database is open. All that need it answer 503.
 pub(crate) fn starting(config: &Config) -> Routes {
     let metrics = match config.metrics_port {
         None => system::metrics_routes_while_starting(),
@@ -105,7 +105,7 @@ pub(crate) fn metrics(app: Option<Arc<App>>, config: &Config) -> Routes {
     AcrossOrigins::none(MapResponse::new(routes, std::convert::identity as LastHeaders))
 }
 
-/// With the local sign-in only hosts of this machine are served.
+/// With the local sign-in only requests to a host name or address of this machine are served.
 #[cfg_attr(not(feature = "local-auth"), expect(unused_variables, reason = "for the local sign-in"))]
 fn for_right_hosts(routes: Router, config: &Config) -> Router {
     #[cfg(feature = "local-auth")]
@@ -132,16 +132,16 @@ fn around(routes: Router, config: &Config) -> Routes {
     AcrossOrigins::new(MapResponse::new(routes, last_headers as LastHeaders), &config.cors)
 }
 
-/// The router adds `allow` outside its layers, to every answer, even for a stranger who was refused
-/// and must not learn which paths exist. This removes it.
+/// Removes `allow` unless the answer is 405. The router adds it outside its layers to every answer,
+/// even for a stranger who was refused and must not learn which paths exist.
 ///
-/// It also forbids browsers to guess a type, so that users' data is never interpreted as a page.
+/// Also forbids browsers to guess a type, so that users' data is never interpreted as a page.
 fn last_headers(mut response: Response) -> Response {
     const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     let is_405 = response.status() == StatusCode::METHOD_NOT_ALLOWED;
     let headers = response.headers_mut();
-    // Before the insertion: removing a header moves the last one to its place, which would be
-    // visible.
+    // Before the insertion, because removing a header moves the last one to its place, and clients
+    // would see that.
     if !is_405 {
         headers.remove(header::ALLOW);
     }

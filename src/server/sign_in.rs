@@ -1,4 +1,4 @@
-//! The authenticate handler of the settings.
+//! The `authenticate` handler that the settings select.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

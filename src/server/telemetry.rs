@@ -16,7 +16,7 @@ const GATHERING: Duration = Duration::from_millis(2);
 /// Starts writing log lines to standard error, on a separate thread. Pending lines are written when
 /// the guard is dropped.
 pub fn init(logging: &Logging) -> anyhow::Result<WorkerGuard> {
-    // Writes many lines at once, but does not delay a line if no other line follows. No line is
+    // Writes many lines at once, but does not delay a line that no other line precedes. No line is
     // lost: a caller that logs faster than lines are written waits.
     let (lines_out, guard) =
         NonBlockingBuilder::default().lossy(false).finish(Gathering(BufWriter::new(stderr())));

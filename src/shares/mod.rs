@@ -137,7 +137,7 @@ impl Shares {
             }
             granted
         };
-        // Other holders may wait only for their own share, while units for this holder are free.
+        // The holders ahead may wait only for their own shares, while units for this one are free.
         self.serve();
         match granted.await {
             Ok(permit) => permit,
@@ -196,7 +196,7 @@ impl Shares {
 
     /// Grants free units to waiting holders.
     fn serve(&self) {
-        // Granted outside the lock, because a waiting future that was dropped returns its permit.
+        // Sent outside the lock: a permit that nobody receives is returned, which takes the lock.
         while let Some((granted, permit)) = self.next() {
             drop(granted.send(permit));
         }

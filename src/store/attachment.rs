@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::checkpoints::AesKey;
 
-/// How long a result is used.
+/// How long the result of a check is used.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The notification channel for attaching and detaching tables.
@@ -71,7 +71,7 @@ impl Agents {
 
     /// Announces that tables may have been attached or detached.
     pub(in crate::store) fn announce(&self) {
-        // Without a waiter the permit is kept for the next one.
+        // Without a waiter `Notify` keeps the permit for the next one.
         self.news.notify_one();
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Streams read the checkpoint table; a wake-up only triggers a read. A lost wake-up costs a delay,
 //! because every watched thread is also read every [`RECHECK`]. So a writer never waits for a
-//! listener, and a notification needs no transaction: Postgres locks all notifying commits of a
-//! database, which would serialise the writes of all threads.
+//! listener, and a notification is not part of the write's transaction: Postgres runs commits with
+//! notifications one at a time, which would serialise the writes of all threads.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +67,7 @@ pub struct Changes {
     agents: Agents,
     watched: Watched,
     queue: mpsc::Sender<Uuid>,
-    /// Locked by the `run` that sends.
+    /// Locked by the call of `run` that sends.
     queued: Arc<AsyncMutex<mpsc::Receiver<Uuid>>>,
     /// Distinguishes this instance's notifications from those of others.
     instance: Uuid,
@@ -176,7 +176,7 @@ impl Changes {
     async fn listen_until_lost(&self, sessions: &PgPool) -> Result<(), sqlx::Error> {
         let mut listener = PgListener::connect_with(sessions).await?;
         listener.listen_all([CHANNEL, ATTACHMENTS]).await?;
-        // Earlier announcements are lost.
+        // Earlier announcements were not received, so any watched thread may have changed.
         self.wake_all();
         self.agents.announce();
         let own = self.instance.to_string();

@@ -135,7 +135,7 @@ impl AgentsValues {
             self.matching.push(id);
         }
         let Some(of_filter) = &mut self.of_filter else { return };
-        // Postgres must be able to parse them.
+        // Postgres must be able to parse the values.
         let bytes = values.text().len();
         if self.bytes + bytes <= MAX_BROUGHT && check(values.text().as_bytes()).is_ok() {
             self.bytes += bytes;

@@ -42,8 +42,8 @@ async fn read(connection: &mut PgConnection) -> Result<Tables, sqlx::Error> {
     Ok(if is_distributed { Tables::Distributed } else { Tables::Whole })
 }
 
-/// Distributes the tables and their rows over the nodes of a cluster by tenant, and returns how
-/// many tables were not distributed yet. The schema must be up to date.
+/// Distributes the tables and their rows over the nodes of a cluster by tenant, and returns the
+/// number of newly distributed tables. The schema must be up to date.
 ///
 /// Servers detect distributed tables when they connect, so none may run during the distribution.
 pub async fn distribute(options: &PgConnectOptions) -> Result<usize, OpenError> {
@@ -64,7 +64,7 @@ async fn distribute_over(connection: &mut PgConnection) -> Result<usize, OpenErr
     distribute_tables(connection).await.map_err(OpenError::Distribute)
 }
 
-/// All of them or none.
+/// Distributes all of the tables or none.
 async fn distribute_tables(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
     run(connection, set(SESSION) + UNBOUNDED + "; begin").await?;
     let mut distributed = Vec::new();

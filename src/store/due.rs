@@ -33,7 +33,7 @@ impl Due {
         }
     }
 
-    /// Waits for the next one.
+    /// Waits until a thread is added.
     pub(super) async fn news(&self) {
         self.news.notified().await;
     }

@@ -50,7 +50,8 @@ pub enum Error {
          graph.update_state"
     )]
     WrittenByAgent,
-    /// The state of the thread cannot be pruned to the newest, because that depends on older ones.
+    /// The state of the thread cannot be pruned to the newest, because the newest depends on older
+    /// ones.
     #[error("keep_latest is refused: a thread with delta channels needs its older states")]
     DeltaChannels,
     /// The user has reached the maximum number of threads.
@@ -106,8 +107,8 @@ fn sqlstate(error: &sqlx::Error) -> Option<String> {
     refusal.code().map(std::borrow::Cow::into_owned)
 }
 
-/// SQLSTATEs for a value that is the problem, not the statement: program limits, and JSON or
-/// numbers out of range that [`crate::json::check`] let through.
+/// SQLSTATEs that a value causes, not the statement: program limits, and JSON or numbers out of
+/// range that [`crate::json::check`] let through.
 fn is_too_large(code: &str) -> bool {
     code.starts_with("54") || matches!(code, "22003" | "22P02" | "22P05")
 }

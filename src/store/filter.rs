@@ -54,8 +54,9 @@ pub enum Time {
     LastMessageAt,
 }
 
-/// A condition on the value of a field. Only [`Test::Absent`] holds for an absent field, and no
-/// test holds for a value of another type.
+/// A condition on the value of a field. Only [`Test::Absent`] holds for an absent field, except
+/// that null equals an absent [`Field::Title`] or [`Time::LastMessageAt`]. No test holds for a
+/// value of another type.
 ///
 /// Operands are JSON texts. Operands for a [`Field::Time`] are strings that Postgres parses as
 /// times.
@@ -91,7 +92,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The operator of SQL.
+    /// The SQL operator.
     pub(in crate::store) fn operator(self) -> &'static str {
         match self {
             Comparison::Less => "<",
@@ -116,7 +117,7 @@ impl Filter {
         }
     }
 
-    /// Whether a condition has a field for which this holds.
+    /// Whether a condition has a field for which `is_meant` holds.
     pub(in crate::store) fn is_about(&self, is_meant: &impl Fn(&Field) -> bool) -> bool {
         let mut is_about = false;
         self.each_field(&mut |field| is_about |= is_meant(field));

@@ -43,7 +43,7 @@ impl<K: Hash + Eq> Drop for Guard<K> {
     fn drop(&mut self) {
         self.turn = None;
         let mut locks = locked(&self.locks);
-        // Only the map references the lock: there is no waiter.
+        // If only the map references the lock, nobody waits for it.
         if locks.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             locks.remove(&self.key);
         }

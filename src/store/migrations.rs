@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
 
-    /// What makes a migration another one.
+    /// The parts in which two migrations can differ.
     fn parts(migrator: &Migrator) -> Vec<(i64, String, Vec<u8>, bool, String)> {
         let parts = migrator.iter().map(|one| {
             let (checksum, sql) = (one.checksum.to_vec(), one.sql.as_str().to_owned());

@@ -102,7 +102,7 @@ pub struct Options {
     pub timeout: Duration,
     /// The kind of pooler between this program and Postgres.
     pub pooler: Pooler,
-    /// The connection that bypasses it, for work that needs a session: migrations, and
+    /// The connection that bypasses the pooler, for work that needs a session: migrations, and
     /// notifications of other instances.
     pub direct: Option<Box<PgConnectOptions>>,
     /// Limits on users' storage.
@@ -131,7 +131,7 @@ impl Default for Options {
     }
 }
 
-/// By hand, because the connect options print their password.
+/// Written by hand, because the connect options print their password.
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Options")

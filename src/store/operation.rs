@@ -41,7 +41,7 @@ impl Asked {
         Asked { tenant, filter: "[]".to_owned(), holder: Holder::SERVER, key }
     }
 
-    /// A statement about one thing, with the scope in its first two columns.
+    /// A statement for one request, with the scope in its first two columns.
     pub(super) fn query(&self, statement: &Statement) -> Query<'static, Postgres, PgArguments> {
         self.key.query(statement, vec![self.tenant]).bind(vec![self.filter.as_str()])
     }
@@ -71,7 +71,7 @@ pub(super) struct Key {
     pub(super) holes: Holes,
     /// The tenant of the statement, if the tables are split by tenant.
     tenant: Option<i64>,
-    /// The name of the statement, of operations that have several.
+    /// The name of the statement, for operations that have several.
     pub(super) statement: &'static str,
 }
 
@@ -149,6 +149,7 @@ pub(super) trait Operation: Sized + Send + Sync + 'static {
 
 impl<O: Operation> Request for O {
     type Executor = Pool;
+    type Connection = Lease;
     type Key = Key;
     type Answer = O::Answer;
     type Error = Error;
@@ -166,9 +167,12 @@ impl<O: Operation> Request for O {
         Operation::weight(self)
     }
 
-    async fn run(pool: &Pool, operations: &[&O]) -> Result<Vec<Answer<O>>, Failed<Error>> {
+    async fn connect(pool: &Pool) -> Result<Lease, Error> {
+        Ok(pool.acquire(Account::Batch).await?)
+    }
+
+    async fn run(mut lease: Lease, operations: &[&O]) -> Result<Vec<Answer<O>>, Failed<Error>> {
         let run = async {
-            let mut lease = pool.acquire(Account::Batch).await?;
             let answers = O::run(&mut lease, operations).await?;
             lease.commit().await?;
             for (operation, answer) in operations.iter().zip(&answers) {
@@ -258,8 +262,8 @@ impl Store {
         Ok(answer)
     }
 
-    /// Reserves memory for an answer of this many bytes, when the holder's share allows it. While
-    /// the answer is made there are two copies.
+    /// Reserves memory for an answer of this many bytes, as soon as the holder's share allows it.
+    /// Two copies exist while the answer is made.
     pub(super) async fn memory(&self, holder: Holder, bytes: i64) -> Permit {
         self.memory.take(holder, u64::try_from(bytes).unwrap_or(0).saturating_mul(2)).await
     }

@@ -25,7 +25,7 @@ const SCHEMA: &str = "thread_store";
 /// Table of the migrations that ran.
 const MIGRATIONS: &str = "_sqlx_migrations";
 
-/// Longest time of the first connection to the database.
+/// Longest wait for the first connection to the database.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Oldest supported Postgres, as a `server_version_num`.
@@ -46,7 +46,7 @@ pub enum OpenError {
     TooOld(String),
     /// The database cannot store all Unicode text, so some statements would fail.
     #[error(
-        "the database has the encoding {0}, and UTF8 is needed: make another one with `create \
+        "the database has the encoding {0}, and UTF8 is needed: create another one with `create \
          database ... encoding 'UTF8' template template0`"
     )]
     Encoding(String),
@@ -61,7 +61,7 @@ pub enum OpenError {
     },
     /// The schema is of a newer release.
     #[error(
-        "the database has schema version {0}, which this release does not know: run a newer one"
+        "the database has schema version {0}, which this release does not know: run a newer release"
     )]
     Newer(i64),
     /// The schema lacks migrations of this release, and may not be changed now.

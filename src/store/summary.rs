@@ -22,8 +22,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Reads the columns of a thread. `None`: there is no digest of the thread's current state, and it
-    /// has a state. That of a thread without one is only its title.
+    /// Reads the columns of a thread. `None`: the thread has state, but no digest of its current
+    /// state. Of a thread without state there is only the title.
     pub(in crate::store) fn read(row: &PgRow) -> Result<Option<Summary>, sqlx::Error> {
         if !row.try_get::<bool, _>("has_digest")? {
             let named: Option<&str> = row.try_get("named")?;

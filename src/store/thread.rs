@@ -101,7 +101,8 @@ pub struct TtlStatus {
     expires_at: Option<Timestamp>,
 }
 
-/// Deletes the row of a thread, and its id. Its other rows are deleted before or with it.
+/// Deletes the row of a thread, and its id in the directory. Its other rows are deleted before or
+/// with it.
 pub(super) static ERASE_THREAD: Statement = Statement::new(
     "threads/erase",
     "
@@ -115,9 +116,9 @@ pub(super) static ERASE_THREAD: Statement = Statement::new(
     where thread_directory.thread_id = gone.thread_id",
 );
 
-/// The columns of `thread` that [`Thread::read`] reads by their index, which are the first of a
-/// statement. A new one is appended to them, and counted in [`COLUMNS`]. The last two are null unless
-/// an agent writes the state: a null costs almost nothing on both sides.
+/// The columns of `thread` that [`Thread::read`] reads by index. They must be the first of a
+/// statement. A new one is appended to them, and counted in [`COLUMNS`]. The last two are null
+/// unless an agent writes the state: a null costs almost nothing on both sides.
 macro_rules! thread_columns {
     () => {
         thread_columns!("thread.metadata")

@@ -23,7 +23,7 @@ pub fn normalise(text: &str) -> String {
 pub struct Normalised {
     /// The form.
     pub form: String,
-    /// The begin of each cluster in the form and in the text, in bytes. The last entry is the end.
+    /// The start of each cluster in the form and in the text, in bytes. The last entry is the end.
     clusters: Vec<(usize, usize)>,
 }
 
@@ -93,7 +93,7 @@ fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\0'
 }
 
-/// Writes the form of each cluster, after passing its begin in the form and in the text.
+/// Writes the form of each cluster, and passes its start in the form and in the text to `begins`.
 fn each_cluster(text: &str, form: &mut String, mut begins: impl FnMut(usize, usize)) {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -119,7 +119,7 @@ fn each_cluster(text: &str, form: &mut String, mut begins: impl FnMut(usize, usi
             0 => form.push('\u{fffd}'),
             byte => form.push(char::from(byte.to_ascii_lowercase())),
         }
-        // By the form: some characters are a blank with a mark, and lose the mark.
+        // The form decides, because some characters are a blank with a mark, and lose the mark.
         let added = form.get(begin..).unwrap_or_default();
         let is_blank = !added.is_empty() && added.chars().all(char::is_whitespace);
         let has_form = !added.is_empty();
@@ -139,8 +139,8 @@ fn each_cluster(text: &str, form: &mut String, mut begins: impl FnMut(usize, usi
     }
 }
 
-/// Number of the first bytes that are visible ASCII characters and clusters of their own. The last
-/// one before another character may be part of its cluster.
+/// The number of first bytes that are visible ASCII characters and clusters of their own. One
+/// before a non-ASCII character may be part of that character's cluster.
 fn plain_ascii(bytes: &[u8]) -> usize {
     let visible = bytes.iter().take_while(|byte| byte.is_ascii_graphic()).count();
     match bytes.get(visible) {

@@ -19,7 +19,7 @@ pub struct Snippet {
     /// The text.
     #[serde(rename = "snippet")]
     pub text: String,
-    /// Begin and end of each hit in `snippet`, in UTF-16 units, as in JavaScript.
+    /// Start and end of each hit in `snippet`, in UTF-16 units, as in JavaScript.
     #[schema(value_type = Vec<Vec<usize>>)]
     pub places: Vec<[usize; 2]>,
 }

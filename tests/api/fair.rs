@@ -161,15 +161,31 @@ async fn replayed_events_that_nobody_reads_take_no_room_of_others_and_are_cut() 
     drop(silent);
 }
 
-#[tokio::test]
-async fn bodies_that_never_come_take_no_room_of_others() {
-    let server = TestServer::start_with(|config| {
+/// A server with room for eight bodies of one user, which may come for as long as they like.
+async fn with_little_room_for_bodies() -> TestServer {
+    TestServer::start_with(|config| {
         config.limits.requests = 64;
         config.limits.body_memory = 64 * MIB;
         config.limits.body_memory_per_user = Some(32 * MIB);
         config.limits.body_timeout = Duration::from_hours(1);
     })
-    .await;
+    .await
+}
+
+/// Another user is served while one user's bodies do not come.
+async fn is_served_beside_bodies(server: &TestServer, other: &User) {
+    until(async || (in_use(server, "bodies").await >= 8).then_some(())).await;
+    for _ in 0..5 {
+        let thread = large_thread(other, 4).await;
+        other.delete(&format!("/threads/{thread}")).await;
+    }
+    assert_eq!(in_use(server, "requests").await, 0);
+    assert!(in_use(server, "bodies").await <= 8, "more than one user's share");
+}
+
+#[tokio::test]
+async fn bodies_that_never_come_take_no_room_of_others() {
+    let server = with_little_room_for_bodies().await;
     let (ada, bob) = (server.user().await, server.user().await);
     let mut silent = Vec::new();
     for length in [100, 20 * MIB].into_iter().cycle().take(40) {
@@ -183,13 +199,31 @@ async fn bodies_that_never_come_take_no_room_of_others() {
             .await;
         silent.push(client);
     }
-    until(async || (in_use(&server, "bodies").await >= 8).then_some(())).await;
-    for _ in 0..5 {
-        let thread = large_thread(&bob, 4).await;
-        bob.delete(&format!("/threads/{thread}")).await;
+    is_served_beside_bodies(&server, &bob).await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn streams_of_http_2_whose_bodies_never_come_take_no_room_of_others() {
+    let server = with_little_room_for_bodies().await;
+    let (ada, bob) = (server.user().await, server.user().await);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(socket).await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..100 {
+            let request = http::Request::post("http://localhost/threads")
+                .header("authorization", format!("Bearer {}", ada.token))
+                .header("content-length", "100")
+                .body(())
+                .unwrap();
+            let mut client = client.clone().ready().await.unwrap();
+            silent.push(client.send_request(request, false).unwrap());
+        }
     }
-    assert_eq!(in_use(&server, "requests").await, 0);
-    assert_eq!(in_use(&server, "bodies").await, 8, "more than one user's share");
+    is_served_beside_bodies(&server, &bob).await;
     drop(silent);
 }
 

@@ -62,7 +62,7 @@ fn an_env_file_that_others_may_write_is_refused() {
     }
     for mode in [0o660, 0o664, 0o646, 0o602, 0o666, 0o777] {
         put(&file, mode);
-        refuses(directory.path(), "others may write it, run `chmod go-w .env`");
+        refuses(directory.path(), "because other users may write it: run `chmod go-w .env`");
         std::fs::remove_file(&file).unwrap();
     }
 }

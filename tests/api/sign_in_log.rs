@@ -1,9 +1,8 @@
 //! What the log tells operators about a sign-in that does not work, and how often.
 
-use std::time::Duration;
-
 use serde_json::json;
 
+use crate::raw::until;
 use crate::support::postgres::test_cluster;
 use crate::support::program::Program;
 use crate::support::signer::{Signer, key_set, seconds_from_now};
@@ -67,9 +66,7 @@ async fn keys_that_a_project_does_not_have_are_a_warning_at_the_start_and_one_a_
     supabase.publish(Reply::json(200, &json!({ "keys": [] })));
     let settings = |mode| [("SUPABASE_URL", supabase.url.as_str()), ("SUPABASE_AUTH_MODE", mode)];
     let program = start(&settings("jwks")).await;
-    while supabase.fetched() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(async || (supabase.fetched() > 0).then_some(())).await;
     let token = crate::support::supabase::token();
     for _ in 0..50 {
         assert_eq!(knock(&program, &token).await, 503);

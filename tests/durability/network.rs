@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::client::Client;
 use crate::faults::{Site, UPDATES, pause, rounds};
 use crate::load::Load;
+use crate::program::PATIENCE;
 
 /// Carries TCP connections to a socket of Postgres, in the order in which they come.
 struct Relay {
@@ -320,9 +321,12 @@ async fn a_client_that_goes_while_a_connection_is_asked_leaves_its_place_to_othe
     let mut postgres = site.connect_options().connect().await.unwrap();
     let behind = "select count(*) from thread_store.thread left join thread_store.digest \
                   using (tenant, thread_id) where last_seq > 0 and seq is distinct from last_seq";
-    while sqlx::query_scalar::<_, i64>(behind).fetch_one(&mut postgres).await.unwrap() > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let caught_up = async {
+        while sqlx::query_scalar::<_, i64>(behind).fetch_one(&mut postgres).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, caught_up).await.unwrap();
     let idle = connections_of(&site).await;
     assert!(idle >= 4, "only {idle} connections");
     assert_eq!(user.get(&thread).await.unwrap().0, 200);

@@ -64,7 +64,7 @@ function Threads({ client, current, onOpen, news }) {
 
 function Chat({ token, onSignOut }) {
   const [threadId, setThreadId] = useState(parameters.get("thread") ?? undefined);
-  // One object for all renders: the hooks make a new client for a new one.
+  // One object for all renders: the hooks make a new client for each new object.
   const defaultHeaders = useMemo(() => ({ Authorization: `Bearer ${token}` }), [token]);
   const client = useMemo(() => new Client({ apiUrl: server, defaultHeaders }), [defaultHeaders]);
   const open = (id) => {

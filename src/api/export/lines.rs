@@ -14,7 +14,7 @@ pub(super) enum Line {
     Thread(Box<ThreadView>),
     /// A state of the thread.
     State(Box<StateSnapshot>),
-    /// Everything up to here is complete: the position from which the next export may continue.
+    /// The position from which another export may continue: all threads before it are complete.
     Cursor(String),
     /// The end: all threads have been sent.
     End(bool),

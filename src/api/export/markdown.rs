@@ -1,8 +1,8 @@
 //! A thread as Markdown, for people and for programs.
 //!
-//! Each message is a second-level heading and its text in a fence. A fence is longer than any run
-//! of its characters in the text, so no text can end it: a message cannot imitate another message,
-//! and the text in the fence is what was sent.
+//! Each message is a second-level heading, and its text is a fenced code block. The fence is longer
+//! than any run of backticks or tildes in the text, so no text can end the block: a message cannot
+//! imitate another message, and the block contains what was sent.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::messages::CHANNEL;
 use crate::store::Thread;
 use crate::text::one_line;
 
-/// Maximum number of characters of a role or a kind of block.
+/// Maximum number of characters of a role, a name or a kind of block.
 const MAX_NAME: usize = 60;
 
 /// The messages of a thread, and the number of other branches.
@@ -72,7 +72,7 @@ fn push_turn(text: &mut String, message: &str) {
     }
 }
 
-/// The text of a content, and the kinds of its blocks that are not text.
+/// The text of a message's `content`, and the kinds of the blocks that are not text.
 fn content(content: &str) -> (String, Vec<String>) {
     if let Some(text) = string(content) {
         return (text.into_owned(), Vec::new());
@@ -102,8 +102,8 @@ fn string(json: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned)
 }
 
-/// A text in a fence that it cannot end. The line break before the end of the fence does not belong
-/// to it.
+/// Writes a text in a fence that the text cannot end. The line break before the closing fence is
+/// not part of the text.
 fn push_fenced(text: &mut String, language: &str, body: &str) {
     let longest = |mark: char| body.split(|c| c != mark).map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest('`').max(longest('~')).max(2) + 1);

@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 pub(super) const THREADS: i64 = 50;
 /// States per statement: each may be large.
 const STATES: i64 = 20;
-/// How often the token that began an export is checked again.
+/// How often the token of an export's request is checked again.
 const CHECK: Duration = Duration::from_secs(10);
 
 /// A running export.
@@ -37,7 +37,7 @@ pub(super) struct Writer {
     access: Access,
     credentials: Credentials,
     checked: Instant,
-    /// Its unit of the open streams.
+    /// The permit for one open stream.
     _place: Permit,
     body: mpsc::Sender<io::Result<Bytes>>,
     taken: mpsc::Receiver<io::Result<Bytes>>,
@@ -47,7 +47,7 @@ pub(super) struct Writer {
 pub(super) enum Exported {
     /// One thread, as one JSON object.
     Thread(Uuid),
-    /// All threads from a page on, as JSON lines.
+    /// All threads, beginning with this page, as JSON lines.
     All(Page),
 }
 
@@ -167,7 +167,7 @@ impl Writer {
 
     async fn lines_of(&mut self, listed: Thread) -> Result<(), Cut> {
         let thread_id = listed.thread_id;
-        // A thread that was deleted since, or that the user may find but not read, is left out.
+        // A thread that has since been deleted, or that the user may find but not read, is omitted.
         let Some(thread) = self.thread(thread_id).await? else { return Ok(()) };
         self.line(&Line::Thread(Box::new(without_values(thread)))).await?;
         self.states(thread_id, |state| text(&Line::State(Box::new(state)))).await
@@ -218,7 +218,7 @@ impl Writer {
         self.send(&mut None, text(line)).await
     }
 
-    /// Sends text, which counts as the user's until the client has taken it.
+    /// Sends text, whose bytes are charged to the user until the client has taken them.
     async fn send(&mut self, memory: &mut Option<Permit>, text: String) -> Result<(), Cut> {
         let length = text.len() as u64;
         let permit = match memory {
@@ -229,7 +229,7 @@ impl Writer {
         self.body.send(Ok(bytes)).await.map_err(|_| Cut::Gone)
     }
 
-    /// Checks every [`CHECK`] whether the token that began the export is still accepted.
+    /// Checks every [`CHECK`] whether the token of the export's request is still accepted.
     async fn check(&mut self) -> Result<(), Cut> {
         if self.checked.elapsed() >= CHECK {
             self.access = self.access.renewed(&self.credentials).await?;

@@ -1,6 +1,6 @@
-//! Routes that name no thread: assistants, store items and crons. The agent may not distinguish the
-//! users of this server, so only reading assistants, which belong to no user, is forwarded by
-//! default. The operator enables the rest (D35).
+//! Routes for assistants, store items and crons. The agent may not distinguish the users of this
+//! server, so only reading assistants, which belong to no user, is forwarded by default. The
+//! operator enables the rest (D35).
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::authz::{Action, Resource};
 use crate::http::{App, Error, parse_uuid};
 use crate::json::Object;
 
-/// A route of the agent without a thread in its path.
+/// A route of the agent for assistants, store items or crons.
 #[derive(Debug, Clone, Copy)]
 struct Route {
     method: MethodFilter,
@@ -39,7 +39,7 @@ const fn route(
     Route { method, path, resource, action, area }
 }
 
-/// All of them, with the reference server's resources and actions.
+/// All of these routes, with the reference server's resources and actions.
 const ROUTES: [Route; 24] = {
     use Action::{Create, Delete, Get, ListNamespaces, Put, Read, Search, Update};
     use Resource::{Assistants, Crons, Store};
@@ -94,7 +94,7 @@ async fn send(
 ) -> Result<Response, Error> {
     if route.area.is_some_and(|area| !forward.agent().forwards(area)) {
         return Err(Error::NotForwarded(match route.resource {
-            Resource::Assistants => "changes of assistants",
+            Resource::Assistants => "changes to assistants",
             Resource::Store => "store items",
             _ => "crons",
         }));
@@ -115,8 +115,8 @@ async fn send(
     forward.send(errand)
 }
 
-/// The path of the request, rebuilt: a segment that is not a plain word could be parsed as another
-/// path.
+/// The path of the request, rebuilt from checked segments: the agent could parse a segment that is
+/// not a plain word as another path.
 struct Path {
     path: String,
     /// The thread in the path.

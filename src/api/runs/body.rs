@@ -1,7 +1,7 @@
 //! The body of a run: the fields that this server reads, and the body that the agent gets.
 //!
-//! The user and the thread of a run come from the request, never from its body. An agent may trust
-//! the body, so statements about them in the body are corrected or removed.
+//! A run's user comes from the credentials and its thread from the path, never from the body. An
+//! agent may trust the body, so statements about either in the body are corrected or removed.
 
 use url::Url;
 use uuid::Uuid;
@@ -69,7 +69,7 @@ impl<'a> RunBody<'a> {
     /// The body for the agent, with this metadata and user.
     pub(super) fn for_agent(mut self, whose: Whose<'_>) -> Result<String, Error> {
         self.tell(whose, true)?;
-        // The agent has its own threads, and this one was found to be the user's.
+        // The agent has its own threads and may lack this one, which was found to be the user's.
         if whose.thread_id.is_some() {
             self.members.set("if_not_exists", "\"create\"");
         }
@@ -87,8 +87,8 @@ impl<'a> RunBody<'a> {
         Ok(self.members.to_text())
     }
 
-    /// Replaces the client's statements about the user and the thread. `always`: adds them even if
-    /// the client made none.
+    /// Replaces the client's statements about the user and the thread. `always`: adds the correct
+    /// ones even if the client made none.
     fn tell(&mut self, whose: Whose<'_>, always: bool) -> Result<(), Error> {
         let thread_id = whose.thread_id.map(|id| Raw::from(id.to_string().as_str()).into_text());
         let thread_id = thread_id.as_deref();
@@ -110,7 +110,7 @@ impl<'a> RunBody<'a> {
     }
 }
 
-/// Replaces a thread's name in the body, or null, by the canonical spelling, or removes it.
+/// Replaces a thread id in the body, or null, by `thread_id`. `None`: removes it.
 fn name_thread(members: &mut Members<'_>, thread_id: Option<&str>) {
     for key in ["thread_id", "threadId"] {
         if members.take(key).is_some()
@@ -140,7 +140,7 @@ fn configuration(
 ) -> Result<Option<String>, Error> {
     let sent = run.get("config").filter(|value| *value != "null");
     let mut config = sent.map(|text| object("config", text)).transpose()?.unwrap_or_default();
-    // LangGraph refuses a run that has both a context and something configurable.
+    // LangGraph refuses a run that has both `context` and `configurable`.
     let has_context = run.get("context").is_some_and(|value| value != "null");
     let is_told = always && (!has_context || config.get("configurable").is_some());
     let configurable = told(&config, "configurable", whose, thread_id, is_told)?;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-/// Maximum bytes of an event that is parsed.
+/// Maximum bytes that are searched for the end of the first event.
 const MAX_FIRST: usize = 16 * 1024;
 
 /// The last bytes that have passed. In HTTP the closing of a connection can be the end of
@@ -45,7 +45,7 @@ fn without_line_end(text: &[u8]) -> Option<&[u8]> {
 pub(super) struct First(BytesMut);
 
 impl First {
-    /// Adds received bytes. At the end of the event: its run, if it names one.
+    /// Adds received bytes. Breaks at the end of the event, with the run that it names, if any.
     pub(super) fn take(&mut self, bytes: &Bytes) -> ControlFlow<Option<Uuid>> {
         self.0.extend_from_slice(bytes);
         let text = String::from_utf8_lossy(&self.0).replace("\r\n", "\n").replace('\r', "\n");

@@ -126,7 +126,7 @@ pub(super) struct Errand {
     pub(super) forgets: Option<Uuid>,
     /// Whether the answer continues after its run.
     pub(super) is_endless: bool,
-    /// Work to do concurrently, for which the client does not wait longer than for the agent.
+    /// Work to do while the agent answers. The client's answer waits for both.
     pub(super) beside: BoxFuture<'static, ()>,
 }
 
@@ -181,12 +181,12 @@ impl Forward {
         Err(Error::RunNotFound)
     }
 
-    /// Takes a unit of the open streams for a lasting answer.
+    /// Takes the permit for one open stream, which a lasting answer holds.
     pub(super) fn place(&self) -> Result<Permit, Error> {
         self.app.shares.take(Kind::Streams, self.access.holder(), 1)
     }
 
-    /// Sends the request, with a unit of the open streams.
+    /// Sends the request, with a permit for one open stream.
     pub(super) fn send(self, errand: Errand) -> Result<Response<Body>, Error> {
         let place = self.place()?;
         Ok(Later::answer(async move {

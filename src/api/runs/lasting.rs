@@ -12,7 +12,7 @@ use crate::http::{Access, Credentials, Error};
 use crate::store::{Store, Watch};
 use crate::time::Timestamp;
 
-/// How often the on handlers are called again.
+/// How often the `on` handler is called again.
 const CHECK: Duration = Duration::from_secs(10);
 /// Minimum time between two reads of a thread, regardless of the number of writes to it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ pub(super) struct Lasting {
 }
 
 impl Lasting {
-    /// Watches a thread. The caller must read the thread afterwards; later changes are noticed.
+    /// Watches a thread. The caller must read it afterwards: only later changes are noticed.
     pub(super) async fn watch(
         store: &Store,
         scope: &Scope,

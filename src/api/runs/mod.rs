@@ -1,10 +1,10 @@
 //! Runs, forwarded to the agent behind `AGENT_URL` (D31).
 //!
-//! A request is forwarded after the sign-in, after the on handler of its action, and after each
-//! thread and run that its path, query or body names was found to be the caller's. This server
-//! names the user to the agent and drops the client's statements about it. The path is rebuilt from
-//! checked parts. The agent's answer is passed on as it arrives, for as long as the caller may see
-//! the thread.
+//! A request is forwarded after the sign-in, after the `on` handler of its action, and only if each
+//! thread and run that its path, query or body names is the caller's. This server names the user to
+//! the agent and drops the client's statements about the user. The path is rebuilt from checked
+//! parts. The agent's answer is passed on as it arrives, for as long as the caller may see the
+//! thread.
 
 mod areas;
 mod body;

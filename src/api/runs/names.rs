@@ -43,7 +43,7 @@ fn kind_of(key: &str) -> Option<Kind> {
 }
 
 impl Names {
-    /// Parses a JSON body. Duplicate keys are refused, because the agent may use the other one.
+    /// Parses a JSON body. Duplicate keys are refused, because the agent may use the other value.
     /// Names that are not ids are refused, because their owner is unknown.
     pub(super) fn of_body(text: &str) -> Result<Names, Error> {
         let mut found = Found::default();
@@ -101,7 +101,7 @@ impl Found {
         }
     }
 
-    /// A value that is neither text nor null.
+    /// Refuses a value in the place of an id that is neither text nor null.
     fn other<E: serde::de::Error>(&mut self, kind: Option<Kind>) -> Result<(), E> {
         match kind {
             None => Ok(()),
@@ -116,7 +116,7 @@ struct Walk<'f> {
     found: &'f mut Found,
     /// The depth of nested objects.
     depth: usize,
-    /// The kind of name, if the value is under a key of ids.
+    /// The kind of id, if the value is under a key such as `thread_id`.
     kind: Option<Kind>,
     /// Whether the value is in metadata, where users may store other run ids.
     in_metadata: bool,

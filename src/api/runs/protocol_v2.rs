@@ -15,8 +15,8 @@ use crate::json::{Members, excerpt};
 
 type Answer = Result<Response, Error>;
 
-/// How long a stream waits for its thread. Clients open it together with the command that creates
-/// the thread.
+/// How long a stream waits for its thread. Clients open the stream together with the command that
+/// creates the thread.
 const THREAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause between two lookups of the thread.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ pub(super) async fn command(forward: Forward, ThreadId(thread_id): ThreadId, sen
     let is_start = method.as_deref() == Some("run.start");
     let params = command.get("params").filter(|params| *params != "null").unwrap_or("{}");
     let mut run = RunBody::read(params, forward.agent().url())?;
-    // As on the reference server, regardless of the body.
+    // As on the reference server, `run.start` creates a missing thread, whatever the body says.
     run.makes_thread = is_start;
     let is_run = is_start || method.as_deref() == Some("input.respond");
     let thread = if is_run {

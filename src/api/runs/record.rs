@@ -1,4 +1,4 @@
-//! Records which run belongs to which thread, and looks it up.
+//! Records which run belongs to which thread, until the run is deleted.
 
 use tracing::warn;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ impl Record {
         }
     }
 
-    /// Records a run. If that fails the run continues, and its user can read it to its end.
+    /// Records a run. If that fails the run continues, and its user can read the answer to its end.
     pub(super) async fn write(&self, run_id: Uuid) {
         let written = self.store.record_run(&self.scope, self.thread_id, run_id).await;
         if let Err(error) = written {

@@ -1,7 +1,7 @@
 //! Passes the body of an agent's answer on to the client, unbuffered and unchanged.
 //!
 //! If an answer does not end normally the client's connection is broken, so that an incomplete
-//! answer never looks complete (D36). Nothing is added to it.
+//! answer never looks complete (D36). Nothing is added to an answer.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ pub(super) struct Relay {
     body: agent::Body,
     /// The part that was already read.
     read: Option<Bytes>,
-    /// Resolves when the user may no longer see it.
+    /// Resolves when the user may no longer see the body.
     end: BoxFuture<'static, ()>,
     /// Cancelled when the server stops. Only for endless streams.
     stopping: Option<CancellationToken>,
@@ -41,7 +41,7 @@ pub(super) struct Relay {
     _place: Permit,
 }
 
-/// Counts the outcome.
+/// Counts how an answer ended. Dropped before that, it counts that the client has left.
 struct Outcome(bool);
 
 impl Outcome {
@@ -120,13 +120,13 @@ impl Relay {
                     None
                 }
                 Err(broken) => {
-                    // The connection ends with the error, so it first sends what it was given.
+                    // The error ends the connection, so the bytes before it are sent first.
                     tokio::task::yield_now().await;
                     Some((Err(relay.broken(broken)), None))
                 }
             }
         });
-        // Every followed run has one, and most are silent for a long time, so it must be small.
+        // Every followed run has such a stream, most of them silent for long, so it must be small.
         debug_assert!(end + size_of_val(&stream) < 4 * 1024, "{end} and {}", size_of_val(&stream));
         Body::from_stream(stream)
     }

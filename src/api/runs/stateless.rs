@@ -59,7 +59,7 @@ pub(super) async fn batch(forward: Forward, sent: Sent) -> Answer {
     forward.send(Errand { body: Some(body), ..Errand::to("/runs/batch".to_owned()) })
 }
 
-/// The body for the agent of a run without a thread.
+/// The body that the agent gets for a run without a thread.
 async fn run_for_agent(forward: &Forward, text: &str) -> Result<String, Error> {
     let mut run = RunBody::read(text, forward.agent().url())?;
     forward.access.on_metadata(Action::CreateRun, &[], &mut run.metadata).await?;

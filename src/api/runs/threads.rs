@@ -101,7 +101,7 @@ pub(super) async fn thread_of(
     }
 }
 
-/// Records in the thread that a run starts, concurrently with the request to the agent.
+/// Records the start of a run in its thread, concurrently with the request to the agent.
 pub(super) fn touch(
     forward: &Forward,
     thread: &Lasting,

@@ -89,7 +89,7 @@ pub(super) struct HistoryQuery {
 #[derive(Debug)]
 struct Before(Option<String>);
 
-/// The forms of [`Before`], for the document.
+/// A checkpoint in any of the forms that SDKs send.
 #[derive(ToSchema)]
 #[schema(as = Before)]
 #[serde(untagged)]

@@ -10,7 +10,7 @@ use crate::json::{Raw, excerpt};
 use crate::store::{Channels, Checkpoint};
 use crate::time::Timestamp;
 
-/// The state of a thread at one checkpoint. Fields are left out only if a `select` does.
+/// The state of a thread at one checkpoint. All fields are present unless `select` omits some.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct StateSnapshot {
     /// The latest value of every channel.
@@ -37,11 +37,11 @@ pub(in crate::api) struct StateSnapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>)]
     checkpoint: Option<Nullable<CheckpointConfig>>,
-    /// The checkpoint that it was written onto.
+    /// The checkpoint that this one was written onto.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CheckpointConfig>)]
     parent_checkpoint: Option<Nullable<CheckpointConfig>>,
-    /// The open questions: empty unless an agent writes the thread.
+    /// The pending interrupts: empty unless an agent writes the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<Object>)]
     interrupts: Option<Raw>,
@@ -55,7 +55,7 @@ pub(in crate::api) struct StateSnapshot {
     parent_checkpoint_id: Option<Nullable<String>>,
 }
 
-/// A value that may be null, unlike an absent one.
+/// A value that is present and may be null.
 #[derive(Debug, Clone)]
 pub(super) struct Nullable<T>(Option<T>);
 
@@ -81,7 +81,7 @@ pub(super) enum StateField {
     ParentCheckpointId,
 }
 
-/// A selection of a client: a field, or with `values.<key>` one key of the values.
+/// A client's selection: a field, or one key of the values as `values.<key>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Selected {
     Field(StateField),
@@ -107,13 +107,13 @@ pub(super) fn selected<'de, D: Deserializer<'de>>(
     Ok(names.map(|names| names.into_iter().map(|Name(name)| name).collect()))
 }
 
-/// A [`Selected`] in a body, for the document.
+/// A field of the state, or `values.<key>` for one key of the values.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^(values(\.[\s\S]*)?|next|tasks|metadata|created_at|checkpoint|parent_checkpoint|interrupts|checkpoint_id|parent_checkpoint_id)$")]
 #[expect(dead_code, reason = "the document is made of it")]
 pub(super) struct SelectedName(String);
 
-/// [`Selected`]s in a query string, separated by commas, for the document.
+/// Fields of the state, or `values.<key>` for one key of the values, separated by commas.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^(,|(values(\.[^,]*)?|next|tasks|metadata|created_at|checkpoint|parent_checkpoint|interrupts|checkpoint_id|parent_checkpoint_id)(,|$))*$")]
 #[expect(dead_code, reason = "the document is made of it")]

@@ -31,7 +31,7 @@ const BATCH: i64 = 20;
 /// Pause after the database failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Modes in a query string, as [`modes`] reads them, for the document.
+/// Stream modes, separated by commas or as a JSON list.
 #[derive(utoipa::ToSchema)]
 #[schema(value_type = String, pattern = r#"^[\[\]" ]*(run_modes|lifecycle|state_update)?[\[\]" ]*(,[\[\]" ]*(run_modes|lifecycle|state_update)?[\[\]" ]*)*$"#)]
 #[expect(dead_code, reason = "the document is made of it")]
@@ -85,7 +85,7 @@ fn modes(query: &Query) -> Result<impl Iterator<Item = String>, Error> {
 }
 
 /// Parses `-`, `<milliseconds>` or `<milliseconds>-<seq>`: the least id of a checkpoint that the
-/// client may not have seen, and the number of the last one that it has seen.
+/// client may have missed, and the sequence number of the last one that it has seen.
 fn last_event_id(value: &HeaderValue) -> Result<(Uuid, i64), Error> {
     let invalid =
         || Error::Invalid("Invalid last-event-id: must be a valid Redis stream ID".into());
@@ -111,14 +111,14 @@ pub(super) struct Follow {
     scope: Scope,
     thread_id: Uuid,
     watch: Watch,
-    /// Its unit of the open streams.
+    /// The permit for one open stream.
     _place: Permit,
     sends_state: bool,
     /// Whether there may be events to send for which no wake-up will arrive.
     is_behind: bool,
     position: Position,
     ready: VecDeque<Checkpoint>,
-    /// The memory that was reserved for them, if they are large.
+    /// The memory that was reserved for the checkpoints in `ready`, if they are large.
     memory: Option<Permit>,
 }
 
@@ -130,7 +130,7 @@ struct StateUpdate {
 
 impl Follow {
     /// Follows a thread that the caller may read. `since` is the client's position: the least id of
-    /// a checkpoint that it may not have, and the number of the last one that it has.
+    /// a checkpoint that it may lack, and the sequence number of the last one that it has.
     pub(super) async fn open(
         app: Arc<App>,
         access: Access,
@@ -141,7 +141,7 @@ impl Follow {
     ) -> Result<Follow, Error> {
         let scope = access.on(Action::Read, &[thread_id]).await?;
         let place = app.shares.take(Kind::Streams, access.holder(), 1)?;
-        // Watching comes first: a later write either wakes the stream or is after `last_seq`.
+        // Watching comes first, so that every write after `last_seq` wakes the stream.
         let watch = app.store.watch(&scope, thread_id).await?;
         let watch = watch.ok_or(Error::ThreadNotFound(thread_id))?;
         let progress = app.store.progress(&scope, thread_id).await?;
@@ -233,8 +233,8 @@ impl Follow {
     }
 
     /// Checks from time to time whether the stream's token is still accepted and what its user may
-    /// read. Returns whether the scope is unchanged. `None`: the user may read nothing. If the
-    /// check has no result, the scope counts as unchanged.
+    /// read. Returns whether the scope is unchanged. `None`: the user may not read the thread any
+    /// more. If the auth server is not available, the scope counts as unchanged.
     async fn check(&mut self) -> Option<bool> {
         if self.checked.elapsed() < self.app.limits.stream_check {
             return Some(true);
@@ -257,12 +257,12 @@ impl Follow {
             return Ok(found.map(|found| found.map(|found| found.checkpoints)));
         }
         let progress = store.progress(scope, id).await?;
-        // A thread made later under the same id is another one.
+        // A thread that was created later with the same id is a different one.
         let is_there = progress.is_some_and(|now| now.created_at == self.position.created_at);
         Ok(is_there.then(|| Held { value: Vec::new(), memory: None }))
     }
 
-    /// The event of a checkpoint. Its bytes count as the user's until the client has taken them.
+    /// The event of a checkpoint, whose bytes are charged to the user until the client takes them.
     async fn event(&mut self, checkpoint: Checkpoint) -> Bytes {
         let id = format!("{}-{}", checkpoint.created_at.milliseconds(), checkpoint.seq);
         self.position.not_before = checkpoint.checkpoint_id;

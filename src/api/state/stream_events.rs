@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Known {
     }
 }
 
-/// A [`Subscription`]'s channel, for the document.
+/// The name of a channel.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^(values|updates|checkpoints|messages|tools|custom|lifecycle|input|tasks|custom:[\\s\\S]*)$")]
 #[expect(dead_code, reason = "the document is made of it")]

@@ -32,7 +32,7 @@ pub(super) struct UpdateState<'a> {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<CheckpointQuery>, nullable = false)]
     checkpoint: Option<ObjectOf<CheckpointQuery>>,
-    /// The same, by its id.
+    /// The id of the checkpoint to write onto, if `checkpoint` has none.
     #[serde(default)]
     checkpoint_id: Option<String>,
 }
@@ -58,7 +58,7 @@ impl UpdateState<'_> {
     }
 }
 
-/// The forms of `values`, for the document.
+/// New values by channel, or a list of such objects that is applied in order.
 #[derive(ToSchema)]
 #[schema(as = Values)]
 #[serde(untagged)]
@@ -94,14 +94,14 @@ pub(super) async fn update_state(
     body: JsonBody,
 ) -> Result<Json<StateUpdated>, Error> {
     let (update, at) = body.read::<UpdateState<'_>>()?.into_update(access.user())?;
-    // The data to write has been copied from it.
+    // The data to write has been copied from the body.
     drop(body);
     // Both actions, as on the reference server, because the answer is about the state.
     let scope = access.on(Action::Update, &[thread_id]).await?;
     let scope = scope.and(access.on(Action::Read, &[thread_id]).await?);
     let written = app.store.update_state(&scope, thread_id, update).await;
     let written = written.map_err(|error| match (error, &at.checkpoint_id) {
-        // As it was sent, because it may not be an id.
+        // In the client's spelling, because the text need not be an id.
         (store::Error::CheckpointNotFound(_), Some(sent)) => {
             Error::CheckpointNotFound(excerpt(sent))
         }

@@ -82,8 +82,8 @@ impl ValuesReader {
     }
 }
 
-/// The reducer's errors begin with `values`, where most clients send messages. This replaces that
-/// by `field`.
+/// Replaces the beginning of the reducer's error, `values`, by `field`, because messages are not
+/// always sent in `values`.
 fn refused_in(field: &str, refused: &messages::Refused) -> Error {
     let text = refused.to_string();
     Error::Invalid(match text.strip_prefix("values") {

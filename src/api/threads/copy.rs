@@ -32,10 +32,10 @@ pub(super) async fn copy(
     let scope = access.on(Action::Read, &[thread_id]).await?;
     let copy_id = Uuid::now_v7();
     // The handler's metadata overrides the copied metadata, so a copy belongs to the user who made
-    // it. The reference server drops it, and the copy stays with the owner of the original.
+    // it. The reference server drops the handler's, and the owner of the original owns the copy.
     let mut stamped = Object::default();
     let owner = access.on_metadata(Action::Create, &[copy_id], &mut stamped).await?;
-    // A copy is created without a ttl, even if the original has one.
+    // A copy gets the default ttl, even if the original has another.
     let new =
         NewThread { thread_id: copy_id, has_new_id: true, metadata: stamped, ttl: app.default_ttl };
     let copy = app.store.copy_thread(&scope, &owner, thread_id, &new).await?;

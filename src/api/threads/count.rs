@@ -63,7 +63,7 @@ pub(super) async fn count(
         filter: body.filter.as_ref().map(filter::read).transpose()?,
         query: body.query.as_deref().map(filter::read_query).transpose()?,
     };
-    // The reference server raises `search` for a count.
+    // The reference server calls the handler of `search` for a count.
     let scope = access.on_metadata(Action::Search, &[], &mut criteria.metadata).await?;
     Ok(Json(app.store.count_threads(&scope, &criteria).await?))
 }

@@ -101,7 +101,7 @@ pub(super) async fn create(
     let supersteps = sent.supersteps.map_or("[]", RawValue::get);
     let updates = read_supersteps(supersteps, access.user())?;
     let if_exists = sent.if_exists.unwrap_or_default();
-    // The data to write has been copied from it.
+    // The data to write has been copied from the body.
     drop(body);
     let owner = access.on_metadata(Action::Create, &[thread_id], &mut metadata).await?;
     let new = NewThread { thread_id, has_new_id, metadata, ttl };

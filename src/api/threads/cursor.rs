@@ -1,6 +1,6 @@
 //! The position where a page of a search ended, so that the next page can begin there without
 //! counting the threads before it. The cost of an offset grows with the offset; a cursor has no
-//! such cost. It is an addition of this server: other clients use the offset.
+//! such cost. Cursors are an addition of this server: clients of other servers use the offset.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,7 +24,7 @@ pub(in crate::api) struct Cursor {
     /// The thread's value of the sort key.
     value: String,
     thread_id: Uuid,
-    /// The number of threads up to it.
+    /// The number of threads up to and including this one.
     pub(super) number: i64,
 }
 
@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// A value that a cursor may have, and what is near to one.
+    /// Values that a cursor may have, and values that are similar to them.
     fn value() -> impl Strategy<Value = String> {
         prop_oneof![
             any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string()),
@@ -177,7 +177,7 @@ mod tests {
             prop_assert_eq!((again.value, again.thread_id, again.number), (read.value, read.thread_id, read.number));
         }
 
-        /// Postgres reads it: the forms in which this server writes ids, statuses and moments.
+        /// Postgres can parse it, because this server writes ids, statuses and times in that form.
         #[test]
         fn what_is_read_is_as_this_server_writes_it(
             sort_by in key(), value in value(), number in any::<i64>(),

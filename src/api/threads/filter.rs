@@ -1,4 +1,4 @@
-//! `filter` of a search or a count: conditions in the JSON form that is common in this ecosystem.
+//! `filter` of a search or a count: conditions in JSON, with operators such as `$in` and `$or`.
 //!
 //! `{"$or": [{"metadata.repo": {"$in": ["a/b"]}}, {"metadata.repo": {"$exists": false}}]}`.
 //! `docs/search.md` defines each operator's result for an absent key.
@@ -61,7 +61,7 @@ impl Reader {
             return Err(refused(&format!("must not have more than {MAX_CONDITIONS} conditions")));
         }
         if depth > MAX_DEPTH {
-            return Err(refused(&format!("must not be nested more than {MAX_DEPTH} deep")));
+            return Err(refused(&format!("must not be nested more than {MAX_DEPTH} levels deep")));
         }
         Ok(())
     }

@@ -63,9 +63,9 @@ pub(super) struct SearchThreads {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<i64>, minimum = 0, default = 0, nullable = false)]
     offset: Option<Bounded<0, { i64::MAX / 2 }>>,
-    /// The `X-Pagination-Cursor` of the previous page, to continue after it even if threads were
-    /// written since. Its cost does not depend on the position. It requires the same sort; `offset`
-    /// counts from there.
+    /// The `X-Pagination-Cursor` of the previous page, to continue after that page even if threads
+    /// were written since then. The cost does not depend on the position. The sort must be the
+    /// same; `offset` counts from the cursor.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     cursor: Option<String>,
@@ -124,7 +124,7 @@ impl SearchThreads {
     }
 }
 
-/// A thread of which a search selected some fields, for the document.
+/// A thread of which a search selected some fields, for the OpenAPI document.
 struct SelectedThread;
 
 impl PartialSchema for SelectedThread {
@@ -190,7 +190,7 @@ pub(super) async fn search(
     Ok((headers, Reserving(threads)).into_response())
 }
 
-/// The position of the next page. `before` is the number of threads before the first page.
+/// The position of the next page. `before` is the number of threads before the page's `offset`.
 fn pagination(
     page: &Page,
     before: i64,

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::http::{Name, parse_uuid};
 use crate::json::excerpt;
 
-/// A client's list of thread ids. Each is parsed in place, so that a long list of short texts needs
-/// no memory for each.
+/// A client's list of thread ids. Each id is parsed in place, so that a long list needs no memory
+/// for the texts.
 #[derive(Debug, Default)]
 pub(super) struct ThreadIds {
     ids: Vec<Uuid>,

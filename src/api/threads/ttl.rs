@@ -22,7 +22,7 @@ pub(super) struct TtlRequest {
     strategy: Option<Strategy>,
 }
 
-/// A change of a ttl, for the document: a [`TtlRequest`], a strategy alone, or null.
+/// A change of a ttl, for the OpenAPI document: a [`TtlRequest`], a strategy alone, or null.
 pub(super) fn change_schema() -> Schema {
     let minutes = ObjectBuilder::new()
         .schema_type(Type::Number)
@@ -49,7 +49,7 @@ pub(super) fn accepted(sent: Option<ObjectOf<TtlRequest>>) -> Result<Option<Ttl>
     checked(minutes, sent.strategy.unwrap_or_default()).map(Some)
 }
 
-/// The change of a thread's ttl (D26): null removes it, and an absent part stays.
+/// The change of a thread's ttl (D26): null removes it, and absent parts are unchanged.
 pub(super) fn changed(sent: Option<Raw>) -> Result<Option<TtlChange>, Error> {
     let Some(sent) = sent else { return Ok(None) };
     if sent.is_null() {

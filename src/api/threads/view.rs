@@ -10,7 +10,7 @@ use crate::json::{Object, Raw};
 use crate::store::{self, Status};
 use crate::time::Timestamp;
 
-/// A thread. All fields are always there (D13), unless a search selected some.
+/// A thread. All fields are always present (D13), unless a search selected some.
 #[derive(Debug, ToSchema)]
 #[schema(as = Thread)]
 #[expect(dead_code, reason = "the document is made of it")]
@@ -41,7 +41,7 @@ pub(super) struct ThreadSchema {
     /// Always null: why the last run failed.
     #[schema(value_type = Option<Object>, required)]
     error: Option<Raw>,
-    /// The open questions of the last run, by task: `{}` unless an agent writes the thread.
+    /// The pending interrupts of the last run, by task: `{}` unless an agent writes the thread.
     #[schema(value_type = Object)]
     interrupts: Raw,
     /// The ttl, with `include=ttl` and if the thread has one.

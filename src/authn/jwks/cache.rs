@@ -59,13 +59,13 @@ pub(super) enum Lookup {
     /// The set that decides, and how long it is accepted. A key that is not in it is not the
     /// issuer's.
     Found { set: Arc<KeySet>, life: Duration },
-    /// The question is open now. The text is for the log.
+    /// It cannot be decided now whether the key is the issuer's. The text is for the log.
     Open(Arc<str>),
     /// Too many tokens wait for a fetch.
     Crowded,
 }
 
-/// The set, and the way to get a newer one. Clones share it.
+/// The set, and the way to get a newer one. Clones share both.
 #[derive(Clone)]
 pub(super) struct KeySetCache(Arc<Shared>);
 
@@ -100,7 +100,7 @@ struct Snapshot {
     is_of_a_cache: bool,
 }
 
-/// The question that a token has.
+/// What a token needs from a key set.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     /// The key id. `None`: any set will do.
@@ -266,7 +266,7 @@ impl State {
 }
 
 impl Snapshot {
-    /// Whether the set answers the question of a token. It does if it has the key. If it does not
+    /// Whether the set decides about the key of a token. It does if it has the key. If it does not
     /// have the key, it must have been fetched after the token arrived, and a set from a cache must
     /// also be newer than the token.
     fn settles(&self, wanted: Wanted<'_>, begun_before: u64) -> bool {

@@ -7,7 +7,7 @@ use crate::authn::refusal::Reason;
 use crate::authn::token_cache::seconds_since_1970;
 
 /// Tolerance for an issuer's clock that is ahead of this machine's, in seconds. `exp` has no
-/// tolerance: this machine's clock may be behind, and a token must end at some time.
+/// tolerance: with a clock that is behind, this machine already accepts tokens for too long.
 pub(super) const LEEWAY: f64 = 30.0;
 
 /// Maximum bytes of `sub` (OpenID Connect Core 1.0, section 2).
@@ -27,15 +27,15 @@ pub(in crate::authn) enum Claim {
 pub(in crate::authn) struct ExpectedClaims {
     /// The claim `iss`.
     pub(in crate::authn) issuer: Claim,
-    /// The setting of the issuer, for the log.
+    /// The name of the setting for the issuer, for the log.
     pub(in crate::authn) issuer_setting: &'static str,
-    /// One of the values of `aud`.
+    /// The text that must be `aud` or one of its values.
     pub(in crate::authn) audience: String,
 }
 
 impl ExpectedClaims {
-    /// Checks everything except the signature. Issuer and audience come first, because they help an
-    /// operator most.
+    /// Checks everything except the signature. Issuer and audience come first, because their errors
+    /// help an operator most.
     pub(super) fn check(&self, claims: &Claims) -> Result<(), Reason> {
         self.check_issuer(claims)?;
         self.check_audience(claims)?;

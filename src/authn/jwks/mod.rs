@@ -43,7 +43,7 @@ pub(super) enum WithoutKeys {
 pub(super) enum Unverified {
     /// The token is not valid.
     Refused(Refusal),
-    /// The keys cannot decide. The refusal is for a mode without other means.
+    /// The keys cannot decide. The refusal applies if the mode has no other means to verify.
     Unjudged(Refusal),
 }
 
@@ -78,7 +78,7 @@ impl Jwks {
         let refused = |reason| Unverified::Refused(Refusal::BadToken(reason));
         // Before the key, so that a token with invalid claims causes no fetch.
         if let Err(reason) = self.expected.check(&token.jwt.claims) {
-            // The setting may be wrong, if its issuer has published no keys.
+            // If no keys of the configured issuer can be fetched, the setting may be wrong.
             if matches!(reason, Reason::Issuer { .. })
                 && let Some(cause) = self.cache.outage()
             {
@@ -98,7 +98,7 @@ impl Jwks {
                 Candidates::OfOtherAlgorithm => {
                     Err(refused(Reason::OtherAlgorithm(header.alg.clone())))
                 }
-                // The key may still be published.
+                // The key may be published later, so this refusal is not permanent.
                 Candidates::None => {
                     Err(Unverified::Refused(Refusal::Refused(Reason::UnknownKey(kid.to_owned()))))
                 }
@@ -108,8 +108,8 @@ impl Jwks {
         }
     }
 
-    /// A token with an algorithm for which there is no key: a shared secret or an unknown
-    /// algorithm. It is a forgery if it names one of the published keys.
+    /// A token with an unsupported algorithm: one with a shared secret, or an unknown one. The
+    /// token is a forgery if it names one of the published keys.
     async fn unsupported(&self, token: &Token) -> Unverified {
         let header = &token.jwt.header;
         let is_ours = |set: &KeySet| {

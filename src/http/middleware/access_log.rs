@@ -59,8 +59,8 @@ where
     })
 }
 
-/// The parts of a log line from the request. If it is dropped without a response, the client has
-/// left.
+/// The parts of a log line that come from the request. If this is dropped without a response, the
+/// client has left.
 struct Line {
     started: Instant,
     method: &'static str,
@@ -137,13 +137,13 @@ impl Drop for Line {
     }
 }
 
-/// Whether a route writes to the thread in its path. Some routes with a body only read.
+/// Whether a route writes to the thread in its path. Some `POST` routes only read.
 fn is_write(route: &str, method: &Method) -> bool {
     let reads = ["/history", "/state/checkpoint", "/stream/events", "/search", "/count"];
     method != Method::POST || !reads.iter().any(|end| route.ends_with(end))
 }
 
-/// Any word can be a method, and each label value stays in the metrics for ever.
+/// A method as a label, from a fixed set: any word can be a method, and metrics keep each label.
 fn name_of(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];

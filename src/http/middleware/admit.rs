@@ -4,7 +4,7 @@
 //!    waits among the strangers, whose number is limited.
 //! 2. Its body is read and charged to its user, while the request holds nothing that others need.
 //! 3. It takes one of its user's slots for active requests. A request with a large body also waits
-//!    for one of its user's threads.
+//!    for one of its user's operating system threads.
 //! 4. From then on the database must answer in time. An answer by another server is awaited
 //!    afterwards, without a time limit and without a request slot ([`Later`]).
 //!
@@ -121,8 +121,8 @@ pub(crate) async fn in_time(
 /// Bytes of each body that need no reservation.
 const SMALL: usize = 64 * 1024;
 
-/// Reads a body and charges it to its user. Bytes beyond [`SMALL`] are reserved before they are
-/// read, so that two bodies never wait for each other.
+/// Reads a body and charges it to its user. If the length is known, the bytes beyond [`SMALL`] are
+/// reserved before any is read, so that two such bodies never wait for each other.
 async fn read(app: &App, body: Body, holder: Holder) -> Result<(Bytes, [Permit; 2]), Error> {
     let limit = app.limits.body_bytes;
     let length = body.size_hint();

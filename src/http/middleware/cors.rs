@@ -1,4 +1,4 @@
-//! Cross-origin access. Without `CORS_ALLOW_ORIGINS` as on the reference server: any origin, no
+//! Cross-origin access. The default is that of the reference server: any origin, without
 //! credentials.
 
 use std::convert::Infallible;
@@ -43,11 +43,11 @@ fn layer(origins: &CorsOrigins) -> CorsLayer {
         .vary([header::ORIGIN])
 }
 
-/// Routes that pages of other origins may call. It is not a layer of the router, which would box
-/// every request once more.
+/// Routes that pages of other origins may call. This is not a layer of the router, because a layer
+/// would box every request once more.
 pub(crate) struct AcrossOrigins<S> {
     same: S,
-    /// The same routes with the [`layer`]. `None`: without any of this.
+    /// The same routes with the [`layer`]. `None`: other origins have no access.
     across: Option<Cors<S>>,
 }
 
@@ -111,7 +111,7 @@ where
             Some(_) => {}
         }
     }
-    // Supabase Auth answers preflights in its own way, and so does the local sign-in.
+    // Supabase Auth answers preflights with 204, and so does the local sign-in.
     let is_preflight_of_sign_in = is_options && request.uri().path().starts_with("/auth/v1/");
     let mut response = answer(across, request).await;
     if is_preflight_of_sign_in {

@@ -1,8 +1,8 @@
 //! Requests with large bodies.
 //!
 //! Parsing and checking a body takes processor time in proportion to its size, up to seconds. On
-//! the common threads this would delay other users' requests. So a request with a large body runs
-//! in its own thread, and a user has a share of these threads.
+//! the runtime's threads this would delay other users' requests. So a request with a large body
+//! runs in its own operating system thread, and a user has a share of these threads.
 
 use axum::response::{IntoResponse, Response};
 use tokio::runtime::Handle;
@@ -16,8 +16,8 @@ use crate::shares::Permit;
 /// Bytes above which a body is large: a smaller one is parsed within about a millisecond.
 pub(crate) const LARGE: usize = 128 * 1024;
 
-/// Answers a request in its own thread, for which it holds `permit`. If the future is dropped, the
-/// request ends where it next waits.
+/// Answers a request in its own operating system thread, for which it holds `permit`. If the future
+/// is dropped, the request ends where it next waits.
 pub(crate) async fn in_own_thread(
     permit: Permit,
     answer: impl Future<Output = Response> + Send + 'static,

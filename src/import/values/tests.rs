@@ -1,4 +1,4 @@
-//! Updates that make one state of another, against the reducer itself.
+//! Updates from one state to another, checked against the reducer itself.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

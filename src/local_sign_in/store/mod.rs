@@ -24,7 +24,7 @@ pub(crate) const MIGRATIONS: [Migration; 1] = [(
 /// separate from the server's.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     let mut migrator = migrator_of(&MIGRATIONS);
-    // Without the right to create schemas even `if not exists` is refused.
+    // A role that may not create schemas is refused even `create schema if not exists`.
     let has_schema = sqlx::query_scalar("select to_regnamespace('local_auth') is not null");
     if !has_schema.fetch_one(pool).await? {
         migrator.create_schema("local_auth");

@@ -10,8 +10,8 @@ use crate::local_sign_in::{
 };
 
 impl Work {
-    /// Starts a session. `None`: the password was changed or the user deleted since the password
-    /// was compared, because a sign-in must not outlive the sessions that such a change ends.
+    /// Starts a session. `None`: since the password was compared, it was changed or the user was
+    /// deleted. A sign-in must not outlive the sessions that such a change ends.
     pub(in crate::local_sign_in) async fn start_session(
         &mut self,
         user: Uuid,
@@ -91,8 +91,8 @@ impl Work {
         Ok(refresh)
     }
 
-    /// Whether a refresh token was exchanged for the next one within the ten seconds in which
-    /// Supabase Auth accepts it again.
+    /// Whether a refresh token was exchanged for the next one in the last ten seconds. Within that
+    /// time Supabase Auth accepts it again.
     pub(in crate::local_sign_in) async fn exchanged_recently(
         &mut self,
         session: Uuid,
@@ -161,7 +161,7 @@ impl Work {
     }
 
     /// Ends the sessions of a user, all of them or all except the one to keep. Locks them in a
-    /// fixed order, so that two of these calls cannot block each other.
+    /// fixed order, so that two of these calls cannot deadlock.
     pub(in crate::local_sign_in) async fn end_sessions_but(
         &mut self,
         user: Uuid,

@@ -53,8 +53,8 @@ impl Work {
         Ok(())
     }
 
-    /// Removes and returns the link with this token, if it is not older than an hour. It works
-    /// once.
+    /// Removes the link with this token, because a link works once. Returns it unless it is older
+    /// than an hour.
     pub(in crate::local_sign_in) async fn take_link(
         &mut self,
         token: &SecretString,
@@ -62,7 +62,7 @@ impl Work {
         self.take_link_with(&sha256(token)).await
     }
 
-    /// The same for the link whose token has this hash.
+    /// Like [`Work::take_link`], for the link whose token has this hash.
     pub(in crate::local_sign_in) async fn take_link_with(
         &mut self,
         token_sha256: &[u8],

@@ -63,8 +63,8 @@ impl Work {
         Ok(user)
     }
 
-    /// Changes a user. `email_exists` if the new address is another user's. A null in the metadata
-    /// removes its key.
+    /// Changes a user. The error is `email_exists` if the new address is another user's. A null in
+    /// the metadata removes its key.
     pub(in crate::local_sign_in) async fn update_user(
         &mut self,
         id: Uuid,
@@ -103,8 +103,8 @@ impl Work {
         .ok_or(Refusal::USER_NOT_FOUND)
     }
 
-    /// Records that a mail is sent to a user, unless one was sent within the last minute. Then it
-    /// returns the seconds until the next may be sent.
+    /// Records that a mail is sent to a user. If one was sent within the last minute, it records
+    /// nothing and returns the seconds until the next may be sent.
     pub(in crate::local_sign_in) async fn note_mail(
         &mut self,
         user: Uuid,

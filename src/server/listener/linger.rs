@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// Longest time of reading the rest of a body.
+/// Maximum time for reading the rest of a body.
 const MAX_TIME: Duration = Duration::from_secs(10);
 /// Maximum bytes of the rest of a body.
 const MAX_BYTES: usize = 64 * 1024 * 1024;

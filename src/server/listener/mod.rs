@@ -2,9 +2,10 @@
 //!
 //! A new connection must send the head of a request within `HEADER_TIMEOUT`, in every protocol and
 //! even if it sends nothing. Between requests it may be idle for [`IDLE`], including the next head.
-//! A head over [`HEAD_BYTES`] is answered with 431, a request line over 65,534 bytes with 414. A
-//! connection whose client takes nothing of an answer for 30 seconds is cut (`stall`). The rest of
-//! a body that no handler reads is read before the connection closes (`linger`).
+//! A head over [`HEAD_BYTES`] in HTTP/2 or [`READ_BYTES`] in HTTP/1 is answered with 431, a URL of
+//! more than 65,534 bytes with 414. A connection whose client takes nothing of an answer for 30
+//! seconds is cut (`stall`). The rest of a body that no handler reads is read before the connection
+//! closes (`linger`).
 
 mod linger;
 mod rewoken;
@@ -38,14 +39,14 @@ use stall::{Waiting, WatchedStream};
 /// because the server must not close first.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// Maximum bytes of the head of a request, for HTTP/1 and HTTP/2.
+/// Maximum bytes of the head of an HTTP/2 request.
 const HEAD_BYTES: u16 = 65_535;
 
-/// Size of a connection's read buffer in bytes, at least that of a head.
+/// Maximum bytes of a connection's read buffer, and so of the head of an HTTP/1 request.
 const READ_BYTES: usize = 128 * 1024;
 
-/// Maximum bytes of answers that the system holds for a connection and has not sent. Otherwise it
-/// would hold megabytes that a client does not read, and that count as taken.
+/// Maximum bytes of answers that the operating system holds for a connection and has not sent. It
+/// would otherwise hold megabytes that a client does not read, and that count as taken.
 const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// Interval of pings on a silent HTTP/2 connection.
@@ -121,7 +122,7 @@ impl Port {
 
 async fn accept(listener: TcpListener, routes: Served, limits: Limits, closing: CancellationToken) {
     let builder = Arc::new(builder());
-    // Dropped with this task, and its connections with it.
+    // Dropped with this task, which closes the connections.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -208,7 +209,7 @@ async fn serve(
 }
 
 fn limit_unsent(stream: &TcpStream) {
-    // Without the limit the connection works, and the bytes in the system's buffer are not counted.
+    // If this fails the connection still works, but the bytes in the system's buffer do not count.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

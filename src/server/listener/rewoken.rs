@@ -1,8 +1,8 @@
-//! Wakes of a connection's task by itself.
+//! Wakes of a connection's task that come from the task itself.
 //!
-//! The HTTP library wakes the task of a connection while it polls it, for example when a handler takes
-//! the request's body. The runtime would put the task at the end of its queue, and wake another thread to
-//! look for work. Here such a wake only means that the task is polled once more.
+//! While the HTTP library polls a connection it also wakes the task of that connection, for example
+//! when a handler takes the request's body. The runtime would put the task at the end of its queue,
+//! and wake another thread to look for work. Here such a wake only causes one more poll.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Wake for Wakes {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // A write in any case, so that the poll that sees the bit sees what this thread has written.
+        // Writes even if the bit is set, so that the poll that reads it sees this thread's writes.
         if self.state.fetch_or(WOKEN, Ordering::AcqRel) == 0 {
             self.task.wake();
         }
@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    /// Polls a future once. Returns whether it is ready, and how often its task was woken meanwhile.
+    /// Polls a future once. Returns whether it is ready, and how often the poll woke its task.
     fn poll_once(future: Pin<&mut impl Future<Output = ()>>) -> (bool, usize) {
         let counted = Arc::new(Counted::default());
         let waker = Waker::from(Arc::clone(&counted));
@@ -98,7 +98,7 @@ mod tests {
         (is_ready, counted.0.load(Ordering::SeqCst))
     }
 
-    /// Wakes itself this often before it is ready.
+    /// A future that wakes itself this often before it is ready.
     fn wakes_itself(mut times: usize) -> impl Future<Output = ()> {
         poll_fn(move |cx| {
             if times == 0 {

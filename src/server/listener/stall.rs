@@ -31,7 +31,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// A chunk of this body was sent, and the next was not polled yet.
+    /// Records that a chunk of this body was sent, and that the next was not polled yet.
     fn waits(&mut self, id: u64) {
         let now = Instant::now();
         match self.bodies.iter_mut().find(|(body, _)| *body == id) {

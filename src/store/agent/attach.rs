@@ -1,4 +1,5 @@
-//! Attaching the tables of a checkpointer, and detaching them.
+//! Attaching the tables of a checkpointer, and detaching them. A thread that is taken in gets a row
+//! of `thread`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -14,9 +15,9 @@ use crate::store::error::is_lock_timeout;
 use crate::store::schema::{OpenError, connect_for_commands, migrate, refuse_unknown_pooler};
 use crate::store::tables::Tables;
 
-/// Threads that one statement takes in.
+/// Number of the agent's existing threads that one statement takes in.
 const BATCH: i64 = 200;
-/// The time limit for the lock that a trigger needs. An agent's write waits for at most this time.
+/// The time limit for the lock under which triggers change. An agent's write waits at most as long.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '1s'";
 /// Maximum number of attempts to get the lock, with a pause after each.
 const LOCK_TRIES: usize = 60;
@@ -111,7 +112,7 @@ pub enum AttachError {
     )]
     Split,
     /// Other tables are attached.
-    #[error("the tables of schema {0} are attached: run `thread-store detach` first")]
+    #[error("the tables of schema {0} are already attached: run `thread-store detach` first")]
     Attached(String),
     /// Nothing is attached.
     #[error("no tables are attached")]
@@ -131,9 +132,9 @@ pub struct TakenIn {
     pub taken_in: u64,
     /// Number of threads whose first checkpoint names no owner.
     pub ownerless: u64,
-    /// Agent's ids of the first threads whose id belongs to another user.
+    /// The agent's ids of the first refused threads, whose ids belong to another user.
     pub refused: Vec<String>,
-    /// Number of all such threads.
+    /// Number of all refused threads.
     pub refused_count: u64,
 }
 
@@ -209,7 +210,7 @@ impl Attaching {
                 .fetch_one(&mut *transaction)
                 .await?;
         let Some(from) = from else { return Ok(0) };
-        // The empty text is a thread id too.
+        // The empty text can be a thread id, so the first call includes it.
         let with_first = self.is_begun && from.is_empty();
         let next = sqlx::query_scalar(AssertSqlSafe(NEXT.replace("{agent}", &self.place)));
         let ids: Vec<String> =
@@ -258,7 +259,7 @@ impl TakenIn {
     }
 }
 
-/// Drops the triggers and the record of the attachment. Rows of threads are kept.
+/// Drops the triggers, and marks the attachment as detached. Rows of threads are kept.
 pub async fn detach(options: &PgConnectOptions) -> Result<Attachment, AttachError> {
     refuse_unknown_pooler(options).await?;
     let mut connection = connect_for_commands(options).await?;

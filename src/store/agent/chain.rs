@@ -1,4 +1,4 @@
-//! Delta channels: the writes between a snapshot and a checkpoint.
+//! Delta channels, whose value is not stored: the writes between a snapshot and a checkpoint.
 
 use std::collections::HashMap;
 
@@ -19,8 +19,8 @@ const MAX_LINKS: i64 = 20_000;
 /// Channels of checkpoints that one statement reads.
 const TOGETHER: usize = 1_000;
 
-/// For each channel of a checkpoint, the checkpoints back to one that has the channel's value, each with
-/// the writes onto it. Links that several checkpoints share are walked once.
+/// For each channel of a checkpoint, the checkpoints back to one that has the channel's value, each
+/// with the writes onto it. A checkpoint that several chains share is read once.
 pub(in crate::store) static CHAIN: Statement = Statement::new(
     "agent/chain",
     concat!(
@@ -102,7 +102,7 @@ pub(in crate::store) static CHAIN: Statement = Statement::new(
     ),
 );
 
-/// A channel of a checkpoint whose value is not stored with it.
+/// A channel of a checkpoint that does not store the channel's value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Wanted {
     pub(super) thread_id: Uuid,

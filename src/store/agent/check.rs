@@ -74,7 +74,7 @@ pub enum CheckError {
     /// A table does not exist.
     #[error(
         "schema {schema} has no table {table}: name the schema of the agent's tables with --schema, \
-         and let the agent run `setup()` of its checkpointer first"
+         and run `setup()` of the agent's checkpointer first"
     )]
     NoTable {
         /// The schema.

@@ -25,7 +25,7 @@ pub(in crate::store) static LINK_COPY: Statement = Statement::new(
     where thread.tenant = $1 and thread.thread_id = $2",
 );
 
-/// Whether `checkpoint_writes` has the column `task_path`, which old savers lack.
+/// Whether `checkpoint_writes` has the column `task_path`, which old checkpointers lack.
 pub(in crate::store) static HAS_TASK_PATH: Statement = Statement::new(
     "agent/has_task_path",
     "
@@ -71,12 +71,12 @@ macro_rules! copy_rows {
     };
 }
 
-/// For a saver with `task_path`, and for one without.
+/// For a checkpointer with `task_path`, and for one without.
 pub(in crate::store) static COPY_ROWS: [Statement; 2] =
     [copy_rows!("agent/copy_rows", ", task_path"), copy_rows!("agent/copy_rows_without_paths", "")];
 
-/// Copies the agent's rows of a thread, if it is a thread of an agent. The transaction must have inserted
-/// the row of the copy before.
+/// Copies the agent's rows of a thread, if it is an agent's. The transaction must already have
+/// inserted the row of the copy.
 pub(in crate::store) async fn copy_of_agent(
     transaction: &mut Lease,
     (tenant, thread_id): (i64, Uuid),

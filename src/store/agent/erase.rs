@@ -231,7 +231,7 @@ pub(in crate::store) async fn erase_expired_rows(
     Ok(true)
 }
 
-/// The thread's id in the agent's tables. `None`: it is no agent's thread.
+/// The thread's id in the agent's tables. `None`: it is not an agent's thread.
 pub(in crate::store) async fn agent_id(
     transaction: &mut Lease,
     tenant: i64,

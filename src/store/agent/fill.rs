@@ -73,9 +73,9 @@ impl Thread {
 
 /// The status of a thread according to the agent's rows.
 ///
-/// A step that has neither failed nor interrupted counts as running for 5 minutes. After that
-/// (`is_quiet`) it counts as waiting to be resumed: the graph has a breakpoint there, or the agent was
-/// stopped.
+/// A step that neither failed nor was interrupted counts as running for 5 minutes. After that
+/// (`is_quiet`) it counts as waiting to be resumed: the graph has a breakpoint there, or the agent
+/// was stopped.
 pub(super) fn status(run: &Run, is_quiet: bool) -> Status {
     if run.next.is_empty() {
         Status::Idle

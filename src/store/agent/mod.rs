@@ -1,8 +1,10 @@
-//! Threads of agents that write with LangGraph's own checkpointers (D30). A trigger on the agent's tables
-//! creates their rows of `thread`; their state is read from the agent's tables.
+//! Threads of agents that write with LangGraph's own checkpointers (D30 in the README). A trigger
+//! on the agent's tables creates their rows of `thread`; their state is read from the agent's
+//! tables.
 //!
 //! `attach` creates the triggers, `settle` does the work that they leave to the servers, `read` and
-//! `states` read state. `erase`, `prune` and `copy` change the agent's rows and ours in one transaction.
+//! `states` read state. `erase`, `prune` and `copy` change the agent's rows and the store's in one
+//! transaction.
 
 mod attach;
 mod chain;

@@ -45,10 +45,10 @@ pub(in crate::store) static HAS_DELTAS: Statement = Statement::new(
     ) as has_deltas",
 );
 
-/// Keeps the newest checkpoint of each namespace with all of its writes, also those of finished tasks,
-/// because a waiting run continues from them. The namespace of a subgraph's call is deleted with the
-/// checkpoint that made the call. A checkpoint of a version before 4 has its messages to single nodes in
-/// the writes of its parent, so the parent is kept too.
+/// Keeps the newest checkpoint of each namespace with all of its writes, also those of finished
+/// tasks, because a waiting run continues from them. The namespace of a subgraph's call is deleted
+/// with the checkpoint that made the call. A checkpoint of a format version before 4 has its `Send`
+/// messages in the writes of its parent, so the parent is kept too.
 ///
 /// One statement reads one snapshot: rows that the agent adds at the same time are neither read nor
 /// deleted.
@@ -139,7 +139,7 @@ pub(in crate::store) static KEEP_LATEST: Statement = Statement::new(
         and saved.checkpoint_id = gone.checkpoint_id",
 );
 
-/// Room for the keys of all values that a long thread keeps.
+/// Memory for the keys of all values that a long thread keeps.
 const ROOM: &str = "set local work_mem = '64MB'";
 
 /// Deletes all but the newest state of a thread, if it is an agent's. Returns whether it is. The

@@ -45,8 +45,8 @@ impl Store {
         Ok(attachment.map(|attachment| quoted(&attachment.schema).into()))
     }
 
-    /// The same page of a thread whose state is in an agent's tables; `empty` if the tables are detached.
-    /// `None`: there is no such thread.
+    /// The page that `read` requests of a thread whose state is in an agent's tables; `empty` if
+    /// the tables are detached. `None`: there is no such thread.
     pub(in crate::store) async fn agent_history(
         &self,
         read: ReadStates,
@@ -60,7 +60,7 @@ impl Store {
         let behind = read.behind_seq;
         let mut read = ReadAgentStates::of(read);
         if behind > 0 {
-            // `seq` is the time in the id, so no older checkpoint is read.
+            // `seq` is the time in a checkpoint's id, so older checkpoints need not be read.
             read.oldest = first_id_behind(behind);
         }
         read.asked.key.holes.agent = Some(schema);
@@ -95,7 +95,7 @@ impl Store {
     ) -> Result<Result<Vec<(Uuid, AgentState)>, i64>, Error> {
         let Some(schema) = self.agent_schema().await? else { return Ok(Ok(Vec::new())) };
         let mut asked = asked.clone();
-        // A thread is one index probe only if its tenant is known.
+        // A thread is found with one index probe only if its tenant is known.
         let tenants = if asked.key.form == Form::AllTenants {
             asked.key.form = Form::Batch;
             self.tenants_of(asked.holder, thread_ids).await?
@@ -119,7 +119,7 @@ impl Store {
         if too_large > 0 {
             return Ok(Err(too_large));
         }
-        // A list shows the values of the checkpoint.
+        // A list shows the values of the checkpoint, without later writes.
         self.agent_states(first, pages, AsOf::Now).await.map(Ok)
     }
 
@@ -225,7 +225,7 @@ impl Saved {
         deltas.map(wanted).collect()
     }
 
-    /// The state. `None`: the stored document is no checkpoint.
+    /// The state. `None`: the stored document is not a checkpoint.
     fn state(
         &self,
         thread_id: Uuid,
@@ -319,7 +319,8 @@ fn is_wanted(channel: &str, channels: &Channels) -> bool {
     }
 }
 
-/// The place of a checkpoint in the sequence of its thread: the time in its id, in 100 ns since 1582.
+/// The place of a checkpoint in the sequence of its thread: the time in its id, in units of 100 ns
+/// since 1582.
 pub(in crate::store) fn seq_of(checkpoint_id: Uuid) -> i64 {
     let ticks = checkpoint_id.get_timestamp().map_or(0, |time| time.to_gregorian().0);
     i64::try_from(ticks).unwrap_or(i64::MAX)

@@ -1,5 +1,5 @@
-//! The work that the triggers leave to the servers: threads that were locked, ids that are no UUIDs,
-//! deleted checkpoints, and the writes of a run to a thread that was deleted here.
+//! The work that the triggers leave to the servers: threads that were locked, ids that are not
+//! UUIDs, deleted checkpoints, and the writes of a run to a thread that was deleted here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const BATCH: i64 = 200;
 const PUT_OFF: Duration = Duration::from_mins(1);
 /// Interval of the sweep of threads that were deleted here.
 const SWEEP: Duration = Duration::from_secs(5);
-/// Maximum time after the deletion of a thread in which its run is expected to write.
+/// Time after the deletion of a thread during which its run may still write.
 const STRAGGLING: &str = "1 hour";
 /// Time for which the deletion of a thread is recorded.
 const REMEMBERED: &str = "7 days";
@@ -35,7 +35,7 @@ pub(in crate::store) static ATTACHMENT: Statement = Statement::new(
     where is_attached",
 );
 
-/// The changes to process, oldest first, without those of some threads.
+/// The changes to process, oldest first, except those of postponed threads.
 pub(in crate::store) static CHANGED: Statement = Statement::new(
     "agent/changed",
     "

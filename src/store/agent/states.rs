@@ -17,10 +17,10 @@ use crate::time::Timestamp;
 /// Pages of checkpoints of the threads in a scope, one row per checkpoint. The scope's condition on the
 /// row of the thread is checked first; then one range of the agent's key is read.
 ///
-/// A thread without checkpoints has one row. The sizes of values are added up first, and values beyond
-/// `max_bytes` are not read. A value that is in the checkpoint has no row of its own, or an equal one;
-/// `true` in the checkpoint may mean that the value has a row. Without a column `task_path` in the saver's
-/// table, the name means the column of `absent`.
+/// A thread without checkpoints has one row. The sizes of values are added up first, and values
+/// beyond `max_bytes` are not read. A value that is in the checkpoint has no row of its own, or an
+/// equal one; `true` in the checkpoint may mean that the value has a row. If the table has no
+/// column `task_path`, the name means the column of `absent`.
 pub(in crate::store) static STATES: Statement = Statement::new(
     "agent/states",
     concat!(
@@ -208,7 +208,7 @@ pub(in crate::store) struct SavedPage {
     pub(super) is_cut: bool,
 }
 
-/// `None`: there is no such thread, or it is no agent's thread.
+/// `None`: there is no such thread, or it is not an agent's thread.
 impl Operation for ReadAgentStates {
     type Answer = Option<SavedPage>;
     const KIND: &'static str = "read_agent_state";

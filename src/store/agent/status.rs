@@ -16,8 +16,8 @@ const BATCH: i64 = 100;
 /// Maximum number of rounds before a search by status.
 const ROUNDS: usize = 50;
 
-/// Threads with writes since their status was found, and busy ones without a write for 5 minutes. `$1`:
-/// the tenant, or null for all.
+/// Threads with writes since their status was determined, and busy threads without a write for 5
+/// minutes. `$1`: the tenant, or null for all.
 pub(in crate::store) static UNSETTLED: Statement = Statement::new(
     "agent/unsettled",
     "
@@ -35,9 +35,9 @@ pub(in crate::store) static UNSETTLED: Statement = Statement::new(
     limit $2",
 );
 
-/// Stores the status of threads, except those with writes since it was found. A thread that is locked is
-/// left to the next round: waiting for it with other rows locked could be a deadlock with what locks
-/// several threads in another order, such as an attachment that takes them in.
+/// Stores the status of threads, except those with writes since it was determined. A thread that is
+/// locked is left to the next round: waiting for it with other rows locked could deadlock with a
+/// transaction that locks several threads in another order, such as that of an attachment.
 pub(in crate::store) static SETTLED: Statement = Statement::new(
     "agent/settled",
     "

@@ -50,8 +50,8 @@ pub(in crate::store) static AGENT_STORAGE: Statement = Statement::new(
 );
 
 impl Store {
-    /// The storage of a thread's state in the agent's tables. `None`: it is no agent's thread, or the
-    /// tables are detached.
+    /// The storage of a thread's state in the agent's tables. `None`: it is not an agent's thread,
+    /// or the tables are detached.
     pub(in crate::store) async fn agent_storage(
         &self,
         mut asked: Asked,

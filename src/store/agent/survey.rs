@@ -57,7 +57,7 @@ pub struct Survey {
     pub bytes: i64,
     /// The largest of the large threads, each with its bytes.
     pub largest: Vec<(String, i64)>,
-    /// The channels whose values cannot be read, by the reason.
+    /// The channels whose values cannot be read, by reason.
     pub unreadable: BTreeMap<String, BTreeSet<String>>,
 }
 

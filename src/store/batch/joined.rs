@@ -18,9 +18,9 @@ where
     Q: Clone + Eq + Hash + Send + 'static,
     A: Clone + Send + Sync + 'static,
 {
-    /// The answer to a question. `look` is started unless an equal question waits already. It must
-    /// drop its argument at the moment from which its answer would be too old for others. It ends
-    /// when all of its callers have left.
+    /// The answer to a question. `look` is started unless an equal question already waits. `look`
+    /// must drop its argument when its answer becomes too old for further callers. Its future is
+    /// dropped when all callers have left.
     pub(in crate::store) async fn join<F>(
         &self,
         question: Q,
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// Something to ask that waits for a permit, and counts how often it is looked for.
+    /// A lookup that waits for a permit, and counts its calls.
     #[derive(Clone, Default)]
     struct Counted {
         joined: Joined<&'static str, usize>,

@@ -2,15 +2,16 @@
 //!
 //! A statement costs Postgres and this program far more than one of its rows: a round trip, a
 //! commit, a wake-up on both sides. A request that finds a free worker yields once, so that
-//! concurrent requests can join, and runs alone if none did. It does not yield if no request of late
-//! was concurrent with another. A request that finds no free worker waits, and the next batch takes
-//! one request of each holder in turn. So batches grow with the load, and one holder's many requests
-//! do not delay another's single one.
+//! concurrent requests can join, and runs alone if none did. It does not yield if no recent
+//! requests were concurrent. A request that finds no free worker waits, and the next batch takes
+//! one request of each holder in turn. So batches grow with the load, and one holder's many
+//! requests do not delay another's single one.
 //!
 //! All kinds share the workers, first come, first served. This module contains no SQL.
 
 mod joined;
 mod queue;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -19,19 +20,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use metrics::{Counter, counter};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
 
 use crate::shares::Holder;
-use queue::{Entry, Queue, Turn};
+use queue::{Queue, Turn};
+use run::{Batch, Running};
 
 pub(super) use joined::Joined;
 
-/// How long a batch counts as fresh.
+/// How long a batch counts as fresh: meanwhile the next one waits for more requests.
 const FRESH: Duration = Duration::from_millis(5);
 /// A batch that takes longer keeps its worker, but no longer counts towards the limit of concurrent
 /// batches of its kind.
@@ -44,6 +44,8 @@ const QUIET: u64 = 16;
 pub(super) trait Request: Sized + Send + Sync + 'static {
     /// Executes the requests.
     type Executor: Clone + Send + Sync + 'static;
+    /// A connection of the executor, for one batch.
+    type Connection: Send;
     /// The common part of the requests of a batch.
     type Key: PartialEq + ?Sized;
     /// The result of a request.
@@ -64,9 +66,14 @@ pub(super) trait Request: Sized + Send + Sync + 'static {
         1
     }
 
+    /// A connection, as soon as one is free.
+    fn connect(
+        executor: &Self::Executor,
+    ) -> impl Future<Output = Result<Self::Connection, Self::Error>> + Send;
+
     /// Answers these requests, in their order.
     fn run(
-        executor: &Self::Executor,
+        connection: Self::Connection,
         requests: &[&Self],
     ) -> impl Future<Output = Result<Vec<Answer<Self>>, Failed<Self::Error>>> + Send;
 
@@ -77,12 +84,12 @@ pub(super) trait Request: Sized + Send + Sync + 'static {
 /// The outcome of one request.
 pub(super) type Answer<R> = Result<<R as Request>::Answer, <R as Request>::Error>;
 
-/// Why a whole batch was not answered. Nothing of it was done.
+/// Why a whole batch was not answered.
 #[derive(Debug, Clone)]
 pub(super) struct Failed<E> {
     pub(super) error: E,
-    /// Whether the cause is one of the requests, so that the others can still be answered.
-    /// Otherwise all get the error, and nothing is retried.
+    /// Whether the cause is one of the requests: nothing was done, and the others can still be
+    /// answered. Otherwise all get the error, and nothing is retried.
     pub(super) is_of_one: bool,
 }
 
@@ -131,7 +138,7 @@ struct Shared<R: Request> {
     executor: R::Executor,
     workers: Workers,
     queue: Mutex<Queue<R>>,
-    /// Notified when the moment in the queue has become an earlier one.
+    /// Notified when `Queue::watched` has become an earlier moment.
     is_earlier: Notify,
     batches: Counter,
     requests: Counter,
@@ -174,7 +181,7 @@ impl<R: Request> Batcher<R> {
     }
 }
 
-/// Names of the counters of batches of several requests.
+/// Name of the counter of batches of several requests.
 pub(crate) const BATCHES: &str = "thread_store_database_batches_total";
 /// Name of the counter of the requests in these batches.
 pub(crate) const BATCHED_REQUESTS: &str = "thread_store_database_batched_requests_total";
@@ -207,8 +214,8 @@ impl<R: Request> Shared<R> {
             return;
         }
         let shared = Arc::clone(self);
-        // Nothing passes the duty on before the task runs, because a runtime that is shutting down
-        // drops the task here.
+        // `Start` is created in the task: a runtime that is shutting down drops the task here, and
+        // dropping a `Start` would spawn another.
         runtime.spawn(async move {
             let start = Start(Some(shared));
             if let Some((batch, worker)) = start.batch().await {
@@ -217,7 +224,7 @@ impl<R: Request> Shared<R> {
         });
     }
 
-    /// Calls [`Shared::start`] at this moment. One task does it for all batches. A timer for each
+    /// Calls [`Shared::start`] at `moment`. One task does it for all batches. A timer for each
     /// batch would wake the runtime's driver, which a lone request would pay for.
     fn watch(self: &Arc<Self>, queue: &mut Queue<R>, moment: Instant) {
         match queue.watched {
@@ -239,7 +246,7 @@ impl<R: Request> Shared<R> {
         }
     }
 
-    /// Waits for the moment in the queue, which may become an earlier one meanwhile.
+    /// Waits for `Queue::watched`, which may become an earlier moment meanwhile.
     async fn watched(&self) {
         loop {
             let Some(moment) = self.queue().watched else { return };
@@ -251,7 +258,7 @@ impl<R: Request> Shared<R> {
     }
 }
 
-/// The duty to start the next batch. It passes on if it is dropped.
+/// The duty to start the next batch. Dropping it passes the duty to a new task.
 struct Start<R: Request>(Option<Arc<Shared<R>>>);
 
 impl<R: Request> Start<R> {
@@ -287,87 +294,6 @@ impl<R: Request> Drop for Start<R> {
             shared.queue().is_starting = false;
             shared.start();
         }
-    }
-}
-
-/// Requests that are answered together.
-struct Batch<R: Request> {
-    entries: Vec<Entry<R>>,
-    running: Running<R>,
-}
-
-impl<R: Request> Batch<R> {
-    /// Answers the only request.
-    async fn run_one(self, worker: OwnedSemaphorePermit) -> Answer<R> {
-        let Batch { entries, running } = self;
-        let requests: Vec<_> = entries.iter().map(|entry| &entry.request).collect();
-        let executor = running.shared.executor.clone();
-        let answers = Box::pin(R::run(&executor, &requests)).await;
-        drop((running, worker));
-        let answers = answers.map_err(|failed| failed.error)?;
-        answers.into_iter().next().unwrap_or_else(|| Err(R::overloaded()))
-    }
-
-    /// Answers the requests. If all callers leave, the statement ends.
-    async fn run(self, worker: OwnedSemaphorePermit) {
-        let Batch { mut entries, running } = self;
-        let shared = Arc::clone(&running.shared);
-        if entries.len() > 1 {
-            shared.batches.increment(1);
-            shared.requests.increment(entries.len() as u64);
-        }
-        let (requests, replies): (Vec<_>, Vec<_>) =
-            entries.iter_mut().map(|entry| (&entry.request, &mut entry.reply)).unzip();
-        let answers = tokio::select! {
-            biased;
-            answers = Box::pin(R::run(&shared.executor, &requests)) => answers,
-            _ = join_all(replies.into_iter().map(oneshot::Sender::closed)) => return,
-        };
-        match answers {
-            Ok(answers) => {
-                for (entry, answer) in entries.into_iter().zip(answers) {
-                    drop(entry.reply.send(answer));
-                }
-            }
-            Err(failed) if failed.is_of_one && entries.len() > 1 => {
-                debug!("the {} requests of a batch are answered one by one", entries.len());
-                one_by_one(&shared.executor, entries).await;
-            }
-            Err(failed) => {
-                for entry in entries {
-                    drop(entry.reply.send(Err(failed.error.clone())));
-                }
-            }
-        }
-        drop(running);
-        drop(worker);
-    }
-}
-
-/// Answers each request alone, unless its caller has left.
-async fn one_by_one<R: Request>(executor: &R::Executor, entries: Vec<Entry<R>>) {
-    for Entry { request, reply, .. } in entries {
-        if reply.is_closed() {
-            continue;
-        }
-        let answer = match R::run(executor, &[&request]).await {
-            Ok(answers) => answers.into_iter().next().unwrap_or_else(|| Err(R::overloaded())),
-            Err(failed) => Err(failed.error),
-        };
-        drop(reply.send(answer));
-    }
-}
-
-/// A running batch, until this is dropped.
-struct Running<R: Request> {
-    shared: Arc<Shared<R>>,
-    id: u64,
-}
-
-impl<R: Request> Drop for Running<R> {
-    fn drop(&mut self) {
-        self.shared.queue().end(self.id);
-        self.shared.start();
     }
 }
 

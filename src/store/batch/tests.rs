@@ -10,7 +10,7 @@ use super::*;
 mod company;
 mod leaving;
 
-/// What answers requests: it writes down the batches, and ends each after some time.
+/// Answers requests: records the batches, and ends each after some time.
 #[derive(Clone, Default)]
 struct Database(Arc<Records>);
 
@@ -22,6 +22,8 @@ struct Records {
     /// Batches that were dropped before their end.
     dropped: AtomicUsize,
     takes: Mutex<HashMap<u32, Duration>>,
+    /// How long it takes until a connection is free.
+    connecting: Mutex<Duration>,
 }
 
 impl Database {
@@ -29,7 +31,7 @@ impl Database {
         self.0.begun.lock().unwrap().clone()
     }
 
-    /// A batch with this value takes so long. Others take no time.
+    /// A batch with this value takes this long. Others take no time.
     fn takes(&self, value: u32, time: Duration) {
         self.0.takes.lock().unwrap().insert(value, time);
     }
@@ -58,6 +60,7 @@ impl Drop for DropGuard<'_> {
 
 impl<const KIND: usize> Request for Ask<KIND> {
     type Executor = Database;
+    type Connection = Database;
     type Key = str;
     type Answer = u32;
     type Error = String;
@@ -75,13 +78,21 @@ impl<const KIND: usize> Request for Ask<KIND> {
         self.weight
     }
 
+    async fn connect(database: &Database) -> Result<Database, String> {
+        let wait = *database.0.connecting.lock().unwrap();
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        Ok(database.clone())
+    }
+
     async fn run(
-        Database(records): &Database,
+        Database(records): Database,
         requests: &[&Self],
     ) -> Result<Vec<Answer<Self>>, Failed<String>> {
         let values: Vec<_> = requests.iter().map(|request| request.value).collect();
         records.begun.lock().unwrap().push(values.clone());
-        let mut guard = DropGuard(records, false);
+        let mut guard = DropGuard(&records, false);
         let times: Vec<_> = {
             let takes = records.takes.lock().unwrap();
             values.iter().filter_map(|value| takes.get(value).copied()).collect()
@@ -107,7 +118,7 @@ fn batcher(workers: usize, each: usize) -> (Batcher<Ask<0>>, Database) {
     (Batcher::new(database.clone(), Workers::new(workers, each)), database)
 }
 
-/// Asks in a task, which has asked when this returns.
+/// Makes a request in a new task, which has begun when this returns.
 async fn asked<const KIND: usize>(
     batcher: &Batcher<Ask<KIND>>,
     ask: Ask<KIND>,
@@ -122,7 +133,7 @@ async fn asked<const KIND: usize>(
     task
 }
 
-/// Lets everything go on that can.
+/// Runs all tasks that can proceed.
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;

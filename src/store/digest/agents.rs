@@ -16,7 +16,8 @@ use crate::store::{Channels, Error, Store};
 
 /// Threads that one statement reads.
 const TOGETHER: usize = 32;
-/// Maximum bytes of rows that are read at once, unless one thread has more. Further threads are left.
+/// Maximum bytes of rows that are read at once, unless one thread has more. Further threads are
+/// left out.
 const MAX_READ: i64 = 8 * 1024 * 1024;
 /// Maximum bytes of a state from which a text is made, as for all threads.
 const MAX_STATE: i64 = 64 * 1024 * 1024;
@@ -95,7 +96,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the threads with more than `max_bytes`, with their bytes.
+    /// Reads the messages of threads. Returns those with more than `max_bytes`, with their bytes.
     async fn read_those(
         &self,
         lease: &mut Lease,

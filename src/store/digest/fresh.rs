@@ -1,4 +1,5 @@
-//! The digests that a search makes itself, for threads that the task has not reached yet.
+//! The digests that a search makes itself, for threads that the background task has not reached
+//! yet.
 
 use serde_json::{Map, Value, json};
 use sqlx::Row as _;
@@ -12,8 +13,8 @@ use crate::store::sql::Statement;
 use crate::store::sql::state::{newest_checkpoint, visible_messages};
 use crate::store::{Error, Store};
 
-/// The newest threads of a scope whose digests are not up to date, at most 1,000. The task makes the
-/// others.
+/// The newest threads of a scope whose digests are not up to date, at most 1,000. The background
+/// task makes the others.
 pub(in crate::store) static STALE: Statement = Statement::new(
     "digest/stale",
     concat!(

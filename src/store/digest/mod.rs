@@ -30,19 +30,19 @@ pub(super) use source::{Source, is_current, named, read_all};
 const GATHER: Duration = Duration::from_millis(100);
 /// Wait after a failure of the database.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Rest after a batch, as a multiple of the batch's own time: the task takes at most a quarter of one
-/// connection's time.
+/// Shortest rest after a batch, as a multiple of the batch's own time: the task takes at most a
+/// quarter of one connection's time.
 const REST: u32 = 3;
-/// The same at most: the task takes at least a twenty-fifth, and may fall behind.
+/// Longest rest, as such a multiple: the task takes at least a twenty-fifth, and may fall behind.
 const BUSY_REST: u32 = 24;
-/// Rest for each request in a batch of the database that this server began meanwhile. At 1,000 of these
-/// per second the task takes an eleventh of one connection's time.
+/// Rest for each request that this server began to answer in a batch meanwhile. At 1,000 such
+/// requests per second the task takes an eleventh of one connection's time.
 const REST_PER_REQUEST: Duration = Duration::from_millis(10);
-/// Longest rest after a batch, for batches that take unusually long.
+/// Longest rest in any case, for batches that take unusually long.
 const MAX_REST: Duration = Duration::from_secs(10);
 /// Maximum bytes of a thread's state that are read per second for its digests.
 const BYTES_PER_SECOND: f64 = 1_048_576.0;
-/// Longest rest of a thread between two digests.
+/// Longest rest of a thread between two digests, in seconds.
 const LONGEST_REST: f64 = 1.5;
 /// Wait between two sweeps.
 const SWEEP: Duration = Duration::from_mins(10);
@@ -103,7 +103,7 @@ impl Store {
         match self.digest(batch).await {
             Ok(made) => made,
             Err(error @ Error::Unavailable(_)) => {
-                warn!(%error, "could not make digests of threads, trying again: searches make their own");
+                warn!(%error, "could not make digests of threads, trying again: until then searches make their own");
                 for (tenant, thread_id) in batch {
                     self.digests.add(*tenant, *thread_id);
                 }
@@ -152,7 +152,7 @@ impl Store {
     }
 }
 
-/// The rest after a batch that took this long, while so many requests were begun.
+/// The rest after a batch that took this long, while this many requests were begun.
 fn rest_after(took: Duration, requests: u64) -> Duration {
     let requests = u32::try_from(requests).unwrap_or(u32::MAX);
     let rest = REST_PER_REQUEST.saturating_mul(requests);

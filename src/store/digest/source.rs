@@ -135,7 +135,7 @@ pub(in crate::store) struct Source {
     pub(super) state_updated_at: DateTime<Utc>,
     /// The messages of the newest state, a JSON list. `None`: they were not read.
     pub(in crate::store) messages: Option<String>,
-    /// When a message was last written, unless it is an agent's.
+    /// When a message was last written, unless the thread is an agent's.
     last_message_at: Option<DateTime<Utc>>,
     /// The hashes of the parts of the stored digest.
     pub(super) parts: Option<Vec<u8>>,

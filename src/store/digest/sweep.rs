@@ -59,13 +59,13 @@ impl Store {
                 }
                 Ok(Swept { last: None, .. }) => break,
                 Err(error) => {
-                    warn!(%error, "could not look for threads without a digest");
+                    warn!(%error, "could not look for threads with a missing or outdated digest");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
         if made > 0 {
-            info!(threads = made, "made digests of threads that had none of their newest state");
+            info!(threads = made, "made digests that were missing or out of date");
         }
         seen
     }

@@ -11,9 +11,9 @@ use crate::store::sql::Statement;
 /// Bytes of the hash of a part.
 const HASH: usize = 8;
 
-/// Writes the digests of threads. A thread is skipped if it does not exist, is locked by a deletion, has
-/// got another digest since the source was read, or belongs to an agent that was detached since. Only the
-/// changed parts of the text are written.
+/// Writes the digests of threads. A thread is skipped if it does not exist, is locked by a
+/// deletion, got another digest since the source was read, or belongs to an agent whose tables were
+/// detached since. Only the changed parts of the text are written.
 ///
 /// Rows are written in the order of their keys, so that two servers cannot deadlock.
 pub(in crate::store) static WRITE: Statement = Statement::new(

@@ -34,7 +34,7 @@ impl Health {
         })
     }
 
-    /// Records the outcome of a use of a connection. Returns whether the connection is lost.
+    /// Records the error of a use of a connection. Returns whether the connection is lost.
     pub(super) fn note(&self, error: &sqlx::Error) -> bool {
         if is_silence(error) {
             self.happened(&self.silent);
@@ -44,7 +44,7 @@ impl Health {
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
                 // Postgres closed this connection and others.
                 Some("57P01" | "57P02" | "57P03") => true,
-                // A session stays read-only even if the database was read-only only for a time.
+                // A session stays read-only even after the database has become writable again.
                 Some("25006") => return true,
                 _ => false,
             },

@@ -145,8 +145,8 @@ impl Drop for Lease {
             drop(Object::take(object));
             return;
         };
-        // The permit is kept until then, so that callers who leave early get no further
-        // connections.
+        // The permit is kept until the connection is free, so that callers who leave early get no
+        // further connections.
         let (pool, permit) = (self.pool.clone(), self.permit.take());
         let (is_unread, ends) = (self.condition == Condition::Unread, self.ends);
         let is_in_transaction = self.is_in_transaction;

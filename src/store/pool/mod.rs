@@ -1,16 +1,16 @@
 //! Connections to the database, each leased for a bounded time.
 //!
 //! Postgres cancels a statement that takes too long, unless it hangs or cannot be reached. So a
-//! connection is leased for at most [`PoolOptions::timeout`]. A statement that exceeds it fails and
-//! its connection is closed. Connections that were idle at that moment are closed too, because a
-//! network that silently drops one usually drops all.
+//! connection is leased for at most [`PoolOptions::timeout`]. A statement that takes longer fails,
+//! and its connection is closed. Connections that were idle at that moment are closed too, because
+//! a network that silently drops one usually drops all.
 //!
-//! Batches and single requests use separate connections, so that neither can exhaust those of the
-//! other, and a user has a share of the latter.
+//! Batches and single requests have separate limits, so that neither can exhaust the connections of
+//! the other. A user has a share of those for single requests.
 //!
 //! Behind a pooler in transaction mode two statements may run on two different connections of
 //! Postgres, unless they are in one transaction. So every statement runs in a transaction there,
-//! with settings for that transaction, and without a name, which another connection would not have.
+//! with settings for that transaction, and without a name, which another connection would not know.
 
 mod health;
 mod lease;
@@ -99,7 +99,7 @@ struct Inner {
     tables: Tables,
     timeout: Duration,
     health: Arc<Health>,
-    /// Waits for a connection.
+    /// Durations of waits for a connection.
     waits: Histogram,
 }
 
@@ -284,7 +284,7 @@ impl Pool {
     async fn cancel(&self, process: i32) {
         let cancel = async {
             let mut control = self.0.control.lock().await;
-            // Put back into the mutex only after an answer.
+            // Put back only after an answer, so that a broken connection is not used again.
             let mut connection = match control.take() {
                 Some(connection) => connection,
                 None => self.0.options.connect().await?,
@@ -305,7 +305,7 @@ impl Pool {
         if let Some(sessions) = &self.0.sessions {
             sessions.close().await;
         }
-        // Their statements end in time.
+        // The statements of leased connections end within their timeout.
         while self.0.connections.status().size > self.0.connections.status().available {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -51,7 +51,7 @@ async fn all(pool: &Pool, connections: usize) -> (Vec<Lease>, Vec<i32>) {
     (leases, processes)
 }
 
-/// Waits for something that is about to be so.
+/// Waits until this is so.
 async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     let ends = Instant::now() + Duration::from_secs(20);
     while !is_so().await {
@@ -60,8 +60,8 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// A network before the Postgres of the tests. While it is silent nothing arrives, and nobody is
-/// told.
+/// A network in front of the Postgres of the tests. While it is silent, it drops all data and
+/// reports no error.
 struct Network {
     is_silent: Arc<AtomicBool>,
     options: PgConnectOptions,
@@ -105,7 +105,7 @@ async fn carry(
 ) {
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        // What is lost is lost.
+        // Dropped bytes are not sent later.
         if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
@@ -122,7 +122,9 @@ async fn a_lease_ends_when_the_database_says_nothing_and_its_connection_is_not_u
     drop(leases);
     network.silence(true);
     let asked = Instant::now();
-    let error = asks.execute(sqlx::query("select 1")).await.unwrap_err();
+    let answer = asks.execute(sqlx::query("select 1"));
+    let answer = tokio::time::timeout(Duration::from_secs(20), answer).await;
+    let error = answer.expect("the lease ends").unwrap_err();
     assert!(
         matches!(&error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
     );
@@ -130,7 +132,7 @@ async fn a_lease_ends_when_the_database_says_nothing_and_its_connection_is_not_u
     assert!(took >= TIMEOUT && took < TIMEOUT + GRACE + Duration::from_secs(5), "{took:?}");
     drop(asks);
     network.silence(false);
-    // None of the three is asked whether it still works: it could say so here, and would mostly
+    // None of the three is probed. Here it would answer, but on a real network it usually would
     // not.
     let (_leases, after) = all(&pool, 3).await;
     assert!(after.iter().all(|process| !before.contains(process)), "{before:?}, {after:?}");
@@ -249,7 +251,7 @@ async fn closing_waits_for_statements_under_way_and_lends_nothing_more() {
     assert!(matches!(waits.await.map(drop), Err(sqlx::Error::PoolClosed)));
     let refused = pool.acquire(ada()).await.map(drop);
     assert!(matches!(refused, Err(sqlx::Error::PoolClosed)));
-    // What was begun is done.
+    // A statement that was begun is completed.
     lease.execute(sqlx::query("select pg_sleep(0.05)")).await.unwrap();
     assert!(futures::poll!(&mut closes).is_pending());
     drop(lease);

@@ -87,7 +87,7 @@ impl Statement {
         Statement { name, text, rendered: RwLock::new(BTreeMap::new()) }
     }
 
-    /// The text of a statement about the tables of an agent, whose schema is this, quoted.
+    /// The text of a statement about an agent's tables. `schema` is their schema, quoted.
     pub(super) fn with_agent(&self, schema: &str) -> SqlStr {
         AssertSqlSafe(self.text.replace("{agent}", schema)).into_sql_str()
     }
@@ -170,9 +170,10 @@ fn single(text: &str) -> String {
     })
 }
 
-/// A microsecond after a time. Times never go back, even if a statement that waited for a lock has
-/// an older clock. It is written without the session's time zone, on which adding an interval to a
-/// `timestamptz` depends: an engine that splits a statement accepts no such expression in a write.
+/// A microsecond after a time. Times never go back, even if a statement waited for a lock and has
+/// an older `statement_timestamp()`. It is written without the session's time zone, on which adding
+/// an interval to a `timestamptz` depends: an engine that splits a statement accepts no such
+/// expression in a write.
 macro_rules! later {
     ($moment:literal) => {
         concat!(
@@ -184,8 +185,9 @@ macro_rules! later {
 }
 pub(super) use later;
 
-/// Joins to each request the thread that it is about, if the scope's condition holds for it. `offset 0`
-/// keeps it a subquery of its own, so that the thread comes before everything that belongs to it.
+/// Joins to each request the thread that it is about, if the scope's condition holds for it.
+/// `offset 0` keeps it a subquery of its own, so that the thread is looked up before its dependent
+/// rows.
 macro_rules! visible_thread {
     () => {
         "

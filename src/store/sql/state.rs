@@ -7,8 +7,8 @@ use sqlx::postgres::PgRow;
 
 use crate::json::Raw;
 
-/// The messages of the checkpoint `head` of `thread`, one row per position, without removed ones.
-/// Rows are `json`.
+/// The messages of the checkpoint `head` of `thread`, one row per position. `message` is `json`,
+/// and null if the message was removed.
 macro_rules! visible_messages {
     () => {
         "
@@ -41,8 +41,8 @@ macro_rules! visible_messages {
     };
 }
 
-/// Joins to a row of `thread` its newest checkpoint of the root namespace as `head`, if `$when`. It
-/// is null as long as there is no state.
+/// Joins to a row of `thread` its newest checkpoint of the root namespace as `head`, if `$when`.
+/// `head` is null as long as there is no state.
 macro_rules! newest_checkpoint {
     ($when:literal) => {
         concat!(

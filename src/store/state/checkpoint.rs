@@ -12,7 +12,7 @@ pub struct Selection {
     pub checkpoint_ns: String,
     /// Only this one.
     pub checkpoint_id: Option<Uuid>,
-    /// Only older ones than this.
+    /// Only checkpoints older than this one.
     pub before: Option<Uuid>,
     /// Contained in the checkpoint's metadata.
     pub metadata: Object,
@@ -26,7 +26,7 @@ pub struct Selection {
 pub enum Channels {
     /// None: the values are absent.
     None,
-    /// Those of these that the checkpoint has.
+    /// Those of these channels that the checkpoint has.
     Only(Vec<String>),
     /// All.
     All,
@@ -43,7 +43,7 @@ pub struct Checkpoint {
     pub seq: i64,
     /// When it was written.
     pub created_at: Timestamp,
-    /// Its metadata, with its origin.
+    /// Its metadata as the API shows it, with the id of the thread.
     pub metadata: Raw,
     /// The values of the selected channels; absent if none were selected.
     pub values: Option<Raw>,
@@ -93,6 +93,6 @@ pub(in crate::store) enum AsOf {
     Step,
     /// Now: the tasks and questions that are still open.
     Now,
-    /// Now, with the writes of the step's finished tasks, as in the library's `get_state`.
+    /// Now, with the writes of the step's finished tasks, as in LangGraph's `get_state`.
     NowWithWrites,
 }

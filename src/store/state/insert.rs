@@ -106,7 +106,8 @@ pub(in crate::store) static INSERT: Statement = Statement::new(
     ),
 );
 
-/// Inserts checkpoints without new values of channels, as most are. It has one part less to set up.
+/// Inserts checkpoints without new values of channels, as most are. This statement has one part
+/// fewer to set up.
 pub(in crate::store) static INSERT_MESSAGES: Statement =
     Statement::new("state/insert_messages", insert!(""));
 
@@ -117,7 +118,7 @@ pub(super) struct NewCheckpoint<'a> {
     pub(super) thread_id: Uuid,
     /// When the thread was created, which distinguishes it from a later one with the same id.
     pub(super) created_at: DateTime<Utc>,
-    /// The number of prunes of its history when the parent was read.
+    /// The number of prunes of the thread's history when the parent was read.
     pub(super) pruned: i64,
     /// Its own number, which follows the thread's last.
     pub(super) seq: i64,
@@ -131,7 +132,7 @@ pub(super) struct NewCheckpoint<'a> {
     pub(super) branch: i64,
     /// Branch, seq and end of the branches that it inherits from, nearest first.
     pub(super) ancestors: Vec<Ancestor>,
-    /// The begin and the end of its messages, if it has any.
+    /// The start and the end of its messages, if it has any.
     pub(super) messages: Option<(i64, i64)>,
     pub(super) state_bytes: i64,
     /// New values of channels.

@@ -34,7 +34,7 @@ macro_rules! checkpoints {
     };
 }
 
-/// The begin of both statements.
+/// The beginning of both statements.
 macro_rules! read {
     ($columns:expr, $joined:expr) => {
         concat!(
@@ -163,8 +163,8 @@ pub(in crate::store) static READ: Statement = Statement::new(
     ),
 );
 
-/// The newest checkpoint of each page, whose values are all read or not at all. It has half the parts
-/// of the statement for pages, which would take as long to set up as to answer one request.
+/// The newest checkpoint of each page, whose values are all read or not at all. This statement has
+/// half the parts of the one for pages, whose setup would take as long as answering one request.
 pub(in crate::store) static READ_ONE: Statement = Statement::new(
     "state/read_one",
     read!(

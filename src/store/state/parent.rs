@@ -123,7 +123,7 @@ pub(super) struct Parent {
     pub(super) branch: i64,
     /// For each channel the number of the row with its value, and the bytes of the value.
     pub(super) channels: IndexMap<String, (i64, i64)>,
-    /// The begin and the end of its messages, if it has any.
+    /// The start and the end of its messages, if it has any.
     pub(super) messages: Option<(i64, i64)>,
     /// Branch, seq and end of the branches that it inherits from, nearest first.
     pub(super) ancestors: Vec<Ancestor>,
@@ -217,7 +217,7 @@ pub(super) fn plan<'a>(
     let stored: HashMap<_, _> =
         named.values().map(|(position, message)| (*position, message.text())).collect();
     let mut growth = 0;
-    // So that the thread does not grow if a client sends the whole conversation each time.
+    // Unchanged messages are left out: clients may send the whole conversation each time.
     plan.rows.retain(|row| {
         let (before, after) = (
             stored.get(&row.position).copied(),

@@ -1,7 +1,6 @@
 //! Reading state: one checkpoint, or a page of a thread's history.
 //!
-//! The rows of a page of checkpoints are read once, however many of the checkpoints show them, and
-//! assembled here.
+//! A row that several checkpoints of a page show is read once. The checkpoints are assembled here.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -17,7 +16,7 @@ use crate::store::pool::Lease;
 use crate::store::sql::{Order, index};
 use crate::store::{Error, Held, Store};
 
-/// Number of times that a large page is read, while it grows in between.
+/// Maximum number of reads of a large page that grows in between.
 const ATTEMPTS: usize = 3;
 
 /// A page of checkpoints to read.
@@ -203,7 +202,7 @@ impl Store {
         }
     }
 
-    /// The first checkpoints of a large page, as many as an answer may have. They have these bytes.
+    /// The first checkpoints of a large page, as many as an answer may have. `sizes`: their bytes.
     async fn read_alone(
         &self,
         mut read: ReadStates,
@@ -217,7 +216,7 @@ impl Store {
             }
             is_cut |= kept < sizes.len();
             read.limit = i64::try_from(kept).unwrap_or(i64::MAX);
-            // With room for what is written before it is read.
+            // With room for state that is written before this read.
             read.max_bytes = (bytes + bytes / 4 + LIGHT).min(MAX_STATE_ANSWER);
             let memory = Some(self.memory(read.asked.holder, read.max_bytes).await);
             match self.run_alone(&read).await? {

@@ -58,8 +58,8 @@ pub(super) fn states(
         .collect())
 }
 
-/// A checkpoint's metadata as the API shows it. The thread is not stored in it, because a copy would have to
-/// rewrite it.
+/// A checkpoint's metadata as the API shows it. The id of the thread is not stored in it, because a
+/// copy would have to rewrite it.
 fn with_thread_id(metadata: Raw, thread_id: Uuid) -> Raw {
     const KEY: &str = "thread_id";
     let text = metadata.text();
@@ -82,7 +82,7 @@ struct Source {
     /// For each channel the number of the row with its value, and the bytes of the value.
     channels: IndexMap<String, (i64, i64)>,
     branch: i64,
-    /// The begin and the end of its messages, if it has any.
+    /// The start and the end of its messages, if it has any.
     messages: Option<(i64, i64)>,
     /// Branch, seq and end of the branches that it inherits from.
     ancestors: Vec<Ancestor>,

@@ -2,7 +2,7 @@
 //!
 //! The first part has the conditions of the filters. The second has the whole text of every
 //! statement under the default policy on one Postgres. The third has every other text as a
-//! difference to that.
+//! difference from that.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -88,9 +88,9 @@ fn tokens(sql: &str) -> Vec<String> {
     tokens
 }
 
-/// For each token the query that it belongs to: the innermost parentheses with a query in them, up
-/// to a `union`. Parentheses around conditions belong to the query around them only if all of their
-/// contents are required, so conditions in an `or` do not count.
+/// For each token the group that it belongs to: the innermost parentheses, up to a `union`. So a
+/// condition in parentheses does not count for the query around them, because it may be part of an
+/// `or`.
 fn groups(tokens: &[String]) -> Vec<usize> {
     let mut groups = Vec::with_capacity(tokens.len());
     let (mut open, mut next) = (vec![0], 1);

@@ -12,7 +12,7 @@ use crate::store::threads::create::NewThread;
 use crate::store::threads::get::Get;
 use crate::store::{Error, Held, Store, Thread};
 
-/// The thread to copy. Its history is not pruned in this transaction; it may grow.
+/// The thread to copy. During this transaction its history cannot be pruned, but may grow.
 pub(in crate::store) static LOCK_SOURCE: Statement = Statement::new(
     "threads/lock_source",
     "
@@ -52,7 +52,7 @@ pub(in crate::store) static COPY: Statement = Statement::new(
     ),
 );
 
-/// The copies of a thread's state, table by table.
+/// Copies a thread's rows of one table of state.
 macro_rules! copy {
     ($table:literal, $columns:literal) => {
         Statement::new(
@@ -76,7 +76,7 @@ macro_rules! copy {
     };
 }
 
-/// The rows of a thread's state, table by table.
+/// Copies a thread's state, table by table.
 pub(in crate::store) static COPY_STATE: [Statement; 3] = [
     copy!(
         "checkpoint",

@@ -73,9 +73,9 @@ impl Store {
         Box::pin(self.run_planned(&count)).await
     }
 
-    /// The number of threads of a scope. Its time grows with that number, so it is never part of a
-    /// batch, but requests that wait for a connection of their holder's share wait for one common
-    /// count.
+    /// The number of threads of a scope. The time of a count grows with that number, so it is never
+    /// part of a batch. Requests that wait for a connection of their holder's share wait for one
+    /// common count.
     async fn count_all(&self, count: Count) -> Result<i64, Error> {
         let question = (count.asked.holder, count.asked.tenant, count.asked.filter.clone());
         let pool = self.pool.clone();

@@ -55,8 +55,8 @@ pub(in crate::store) static CREATE: Statement = Statement::new(
     ),
 );
 
-/// The same for ids that this server has just made. Without `on conflict`, which looks an id up
-/// before it is entered, and enters it in two steps, an id in use would be an error.
+/// The same for ids that this server has just made. There is no `on conflict`, which would look
+/// each id up first and enter it in two steps. So an id in use would be an error.
 pub(in crate::store) static CREATE_NEW: Statement =
     Statement::new("threads/create_new", create!(""));
 
@@ -90,7 +90,7 @@ pub struct NewThread {
 pub enum Created {
     /// A new thread.
     New(Held<Thread>),
-    /// The caller's own existing thread.
+    /// An existing thread that the caller may see.
     Existing(Held<Thread>),
     /// The id is in use.
     Conflict,
@@ -155,8 +155,8 @@ impl Operation for Insert {
 }
 
 impl Store {
-    /// Creates a thread of `owner` with its first checkpoints, completely or not at all. `scope` is
-    /// for an existing thread.
+    /// Creates a thread of `owner` with its first checkpoints, completely or not at all. An
+    /// existing thread is looked up in `scope`.
     pub async fn create_thread(
         &self,
         owner: &Scope,
@@ -182,7 +182,7 @@ impl Store {
             let in_transaction = self.create_in_transaction(owner, &insert, updates.clone());
             match Box::pin(in_transaction).await {
                 Err(at_quota @ Error::TooManyThreads(_)) => {
-                    // An existing thread would not have been created.
+                    // The quota does not matter for a thread that exists.
                     return match (self.thread(scope, thread_id).await?, if_exists) {
                         (None, _) => Err(at_quota),
                         (Some(_), IfExists::Raise) => Ok(Created::Conflict),

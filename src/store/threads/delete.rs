@@ -85,7 +85,7 @@ pub(in crate::store) static LOCK_EXPIRED: Statement = Statement::new(
     for update skip locked",
 );
 
-/// Erases some rows of a table of state. The macro needs the key of the table.
+/// Erases at most `$3` rows of a table of state.
 macro_rules! erase {
     ($table:literal) => {
         Statement::new(
@@ -110,7 +110,7 @@ macro_rules! erase {
     };
 }
 
-/// The rows of a thread's state, table by table.
+/// Erases a thread's state, table by table.
 pub(in crate::store) static ERASE_STATE: [Statement; 4] =
     [erase!("message"), erase!("channel_value"), erase!("checkpoint"), erase!("run")];
 

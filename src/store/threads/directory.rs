@@ -29,7 +29,7 @@ impl Store {
         Ok(tenants.first().map(|(tenant, _)| *tenant))
     }
 
-    /// The tenants of the existing ones of these threads, by tenant and id.
+    /// The tenants of those of these threads that exist, in the order of tenant and id.
     pub(in crate::store) async fn tenants_of(
         &self,
         holder: Holder,

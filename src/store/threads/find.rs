@@ -227,7 +227,7 @@ impl Store {
     }
 }
 
-/// The parts of an answer that are made of a thread's messages.
+/// The parts of an answer that are made from a thread's messages.
 struct Shown {
     thread_id: Uuid,
     /// `None`: its digest is stored.

@@ -20,7 +20,7 @@ pub struct Page {
     pub ascending: bool,
 }
 
-/// A position in the order of a search: that of a thread at an earlier time.
+/// A position in the order of a search: that of a thread when an earlier page was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Behind {
     /// Its value of the sort key, as text that Postgres parses.
@@ -110,8 +110,8 @@ impl Page {
     }
 }
 
-/// The columns that all statements of a search read from the rows of a page, which are `thread`. A
-/// lateral subquery can only be joined by a nested loop, so the rows of a request keep their order.
+/// The columns that all statements of a search read from `thread`, the rows of a page. A lateral
+/// subquery can only be joined by a nested loop, so the rows of a request keep their order.
 ///
 /// Large parts are read by a second statement, after their sizes are known: values, and metadata
 /// that is compressed or has at least 2,000 bytes. Only the needed columns are read, because each

@@ -16,8 +16,8 @@ use crate::store::{Error, Held, Store, Strategy, Thread};
 
 /// Changes those of these threads that exist, are visible and are not locked.
 ///
-/// Values are read by a [`Get`](super::Get) afterwards. To set up the parts that read them takes
-/// half as long as the rest of the statement, and is for nothing if a thread has no state.
+/// Values are read by a [`Get`](super::Get) afterwards. Parts that read them would take half as
+/// long to set up as the rest of the statement, and be useless for a thread without state.
 pub(in crate::store) static PATCH: Statement = Statement::new(
     "threads/patch",
     concat!(
@@ -109,7 +109,7 @@ pub(in crate::store) struct Change {
 #[derive(Debug)]
 pub(in crate::store) struct Changed {
     thread: Thread,
-    /// Whether state was ever written, whose values were not read.
+    /// Whether state was ever written. Its values were not read.
     has_state: bool,
 }
 
@@ -158,9 +158,9 @@ impl Operation for Change {
 }
 
 impl Store {
-    /// Changes a thread. `None`: there is no such thread. `with_values`: whether to read its values.
-    /// There are none if the caller may no longer see the thread, because it has ended or because the
-    /// change has moved it.
+    /// Changes a thread. `None`: there is no such thread. `with_values`: whether to read its
+    /// values. There are none if the caller can no longer see the thread, because it was deleted or
+    /// has expired, or because the change moved it out of the scope.
     pub async fn update_thread(
         &self,
         scope: &Scope,
@@ -193,7 +193,8 @@ impl Store {
             return self.with_agent_state(&asked, Some(Held::light(thread))).await;
         }
         let found = self.thread_about(asked, thread_id).await?;
-        // The row is that of this change. Another may have followed, or another thread with the id.
+        // The row is that of this change. Since then another change may have followed, or another
+        // thread may have taken the id.
         let found = found.filter(|found| found.value.created_at == thread.created_at);
         Ok(Some(match found {
             None => Held::light(thread),

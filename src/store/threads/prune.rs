@@ -191,7 +191,7 @@ async fn lock_all(
 }
 
 /// Memory for the keys of all messages that a long thread keeps. With less, Postgres would compare
-/// each message with each other.
+/// each message with every other one.
 const ROOM: &str = "set local work_mem = '64MB'";
 
 /// Deletes all of a thread's state except the newest. The transaction must have locked the thread.

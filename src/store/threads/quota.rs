@@ -44,7 +44,7 @@ pub struct Quotas {
 
 impl Store {
     /// A transaction in which a thread of `owner` may be created. Under a quota no other thread of
-    /// this owner is created until it has ended: keep the guard until then.
+    /// this owner is created until the transaction has ended: keep the guard until then.
     pub(in crate::store) async fn begin_creating(
         &self,
         owner: &Scope,

@@ -74,7 +74,7 @@ pub(super) enum Read {
 }
 
 impl Row {
-    /// `None`: the row is no thread, but shows that older threads were not scanned.
+    /// `None`: the row is not a thread, but shows that older threads were not scanned.
     pub(super) fn read(row: &PgRow, search: &Search) -> Result<Option<Row>, sqlx::Error> {
         if search.is_recent && !row.try_get("is_match")? {
             return Ok(None);
@@ -117,7 +117,7 @@ impl Row {
 impl Search {
     /// The first rows of a page, as many as an answer may have.
     pub(super) fn cut(&self, rows: Vec<Option<Row>>) -> Read {
-        // Whatever the size, because the same rows would be found again.
+        // Regardless of the size: the next statement would find the same rows again.
         let Some(mut rows) = rows.into_iter().collect::<Option<Vec<_>>>() else {
             return Read::Done(Ok(Outcome::GoesOn));
         };

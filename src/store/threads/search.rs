@@ -19,7 +19,7 @@ use crate::store::thread::thread_columns;
 use crate::store::{Criteria, Error, Held, Store};
 
 /// Number of a tenant's newest threads that a search with conditions scans before it is planned for
-/// them. It is small enough to read all of them, and larger than almost all tenants.
+/// its conditions. The number is small enough to read all of them, and almost no tenant has more.
 const RECENT: i64 = 1_000;
 
 /// The threads of a page.
@@ -67,8 +67,8 @@ pub(in crate::store) static LIST: Statement = Statement::new(
     ),
 );
 
-/// The columns of `thread` that a page is made of. Rows of two selects are copied with all of their
-/// columns, so the others are left out.
+/// The columns of `thread` that a page is made of. A `union` copies rows with all of their columns,
+/// so the other columns are left out.
 macro_rules! page_columns {
     () => {
         "thread.thread_id, thread.created_at, thread.updated_at, thread.state_updated_at,
@@ -78,7 +78,7 @@ macro_rules! page_columns {
     };
 }
 
-/// A tenant's threads from the newest one behind the position on, which meet this condition.
+/// A tenant's threads behind the position that meet this condition, newest first.
 macro_rules! newest {
     ($condition:literal) => {
         concat!(
@@ -145,8 +145,9 @@ macro_rules! recent {
 pub(in crate::store) static SEARCH_RECENT: Statement =
     Statement::new("threads/search_recent", recent!("{visible}", "{criteria}"));
 
-/// The same in a tenant of one owner. Almost all of its threads are visible and few meet the conditions,
-/// so these come first. In any other tenant they would be tested on threads of others.
+/// The same in a tenant of one owner. Almost all of its threads are visible and few meet the
+/// conditions, so the conditions are tested first. In any other tenant they would be tested on
+/// threads of others.
 pub(in crate::store) static SEARCH_OWN: Statement =
     Statement::new("threads/search_own", recent!("true", "{criteria} and {visible}"));
 
@@ -254,7 +255,7 @@ impl Store {
         Ok(held)
     }
 
-    /// The same from the rows alone.
+    /// The same without the states of agents' threads.
     async fn search_rows(
         &self,
         scope: &Scope,
@@ -266,7 +267,7 @@ impl Store {
         let agents = self.agents_values(scope, &criteria).await?;
         let needs_digests =
             wanted.matches || page.sort_by.is_of_digest() || criteria.is_about_digests();
-        // On distributed tables no task keeps digests.
+        // On distributed tables no task keeps digests up to date.
         let has_digests = self.pool.tables() != Tables::Distributed;
         if wanted.digest && !needs_digests && criteria.is_empty() && has_digests {
             let listed = self.list(scope, page.clone(), wanted.values, &agents).await?;

@@ -30,7 +30,7 @@ pub(in crate::store) static EXPIRED: Statement = Statement::new(
     limit $2",
 );
 
-/// Locks a thread whose history is to be pruned, unless it is locked.
+/// Locks a thread whose history is to be pruned, unless it is already locked.
 pub(in crate::store) static LOCK_FOR_PRUNING: Statement = Statement::new(
     "threads/lock_for_pruning",
     "
@@ -99,7 +99,7 @@ impl Store {
                 Ok(One::NotYet) => {}
                 Err(error @ Error::Unavailable(_)) if !is_timeout(&error) => return Err(error),
                 Err(error) => {
-                    warn!(thread.id = %thread_id, %error, "could not sweep a thread, postponed");
+                    warn!(thread.id = %thread_id, %error, "could not sweep a thread: trying again in an hour");
                     put_off.0.insert(thread_id, Instant::now() + PUT_OFF);
                 }
             }
@@ -130,9 +130,9 @@ impl Store {
             return Ok(One::NotYet);
         }
         match keep_latest(&mut transaction, tenant, thread_id).await {
-            // It can never be carried out.
+            // The strategy can never be carried out.
             Err(error @ Error::DeltaChannels) => {
-                warn!(thread.id = %thread_id, %error, "left a thread unchanged, its ttl cannot be carried out");
+                warn!(thread.id = %thread_id, %error, "left a thread unchanged: its ttl strategy cannot be carried out");
             }
             outcome => outcome?,
         }
@@ -142,8 +142,8 @@ impl Store {
     }
 }
 
-/// Whether the sweep of one thread took too long or waited too long for a lock, and the database is not
-/// unavailable.
+/// Whether the sweep of one thread took too long or waited too long for a lock. The database itself
+/// is available then.
 fn is_timeout(error: &Error) -> bool {
     let Error::Unavailable(cause) = error else { return false };
     if is_lock_timeout(cause) {

@@ -10,19 +10,8 @@ impl Auth {
         assert_eq!(self.post(path, body).await.ok(), json!({}));
     }
 
-    /// The last link, and its code.
-    fn last_link(&self) -> (Url, String) {
-        self.links().pop().unwrap()
-    }
-
     async fn verify(&self, body: &Value) -> Answer {
         self.post("/verify", body).await
-    }
-
-    /// Lets the minute pass after which a user may be sent another mail.
-    async fn pass_a_minute(&self) {
-        let ago = "update local_auth.users set recovery_sent_at = now() - interval '61 seconds'";
-        self.sql(ago).await;
     }
 }
 

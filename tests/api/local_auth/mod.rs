@@ -172,6 +172,31 @@ impl Auth {
     async fn sql(&self, statement: &'static str) {
         sqlx::raw_sql(statement).execute(&self.pool).await.unwrap();
     }
+
+    /// The last link, and its code.
+    fn last_link(&self) -> (Url, String) {
+        self.links().pop().unwrap()
+    }
+
+    /// Lets the minute pass after which a user may be sent another mail.
+    async fn pass_a_minute(&self) {
+        let ago = "update local_auth.users set recovery_sent_at = now() - interval '61 seconds'";
+        self.sql(ago).await;
+    }
+
+    /// All rows of its tables, as JSON lines.
+    async fn rows(&self) -> String {
+        let tables =
+            "select table_name from information_schema.tables where table_schema = 'local_auth'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&self.pool).await.unwrap();
+        let mut rows = String::new();
+        for table in tables {
+            let dump = format!("select to_jsonb(t)::text from local_auth.{table} as t");
+            let dump = sqlx::query_scalar::<_, String>(AssertSqlSafe(dump));
+            rows += &dump.fetch_all(&self.pool).await.unwrap().join("\n");
+        }
+        rows
+    }
 }
 
 impl Answer {

@@ -1,6 +1,7 @@
 //! Refresh tokens.
 
 use super::*;
+use crate::raw::until;
 
 #[tokio::test]
 async fn a_refresh_rotates_the_token_and_keeps_the_session() {
@@ -84,9 +85,7 @@ async fn racing_refreshes_of_one_token_all_get_the_same_next_token() {
     let lock = "select 1 from local_auth.sessions for update";
     sqlx::raw_sql(lock).execute(&mut *gate).await.unwrap();
     let open_gate = async {
-        while waiting_for_a_lock(&mut gate).await < 3 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(async || (waiting_for_a_lock(&mut gate).await >= 3).then_some(())).await;
         gate.commit().await.unwrap();
     };
     let race = join_all((0..3).map(|_| auth.refresh(renewal(&session))));

@@ -19,7 +19,7 @@ struct Issuer {
 impl KeySource for Issuer {
     fn fetch(&self) -> BoxFuture<'_, Result<Fetched, String>> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
-        // What is published when the request arrives.
+        // The keys that are published when the request arrives.
         let kids = self.kids.lock().unwrap().clone();
         let (delay, age) = (*self.delay.lock().unwrap(), *self.age.lock().unwrap());
         Box::pin(async move {
@@ -61,7 +61,7 @@ impl Issuer {
     }
 }
 
-/// What a token with this key id, issued now, is told.
+/// The answer for a token with this key id that is issued now.
 async fn ask(cache: &KeySetCache, kid: &str) -> &'static str {
     ask_for(cache, kid, Some(seconds_since_1970())).await
 }
@@ -152,7 +152,7 @@ async fn junk_cannot_keep_a_good_new_key_out() {
     let issuer = Issuer::of(&["1"]);
     let cache = KeySetCache::new(issuer.clone());
     assert_eq!(ask(&cache, "1").await, "known");
-    // More junk at any time than may wait.
+    // At any time more junk tokens than may wait.
     let flood = (0..2 * MAX_WAITING).map(|number| {
         let cache = cache.clone();
         tokio::spawn(async move {

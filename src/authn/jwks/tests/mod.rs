@@ -175,7 +175,7 @@ async fn claims_are_checked_row_by_row() {
         (json!({ "sub": ["x"] }), "refused"),
         (json!({ "sub": "a\u{0}b" }), "refused"),
         (json!({ "sub": long }), "refused"),
-        // A type in the payload is no type of the token.
+        // A `typ` in the payload is not the type of the token.
         (json!({ "typ": "Bearer", "jti": "1", "extra": { "a": [1] } }), "accepted"),
         (json!({ "jti": 1 }), "refused"),
     ] {
@@ -302,7 +302,7 @@ async fn what_the_keys_cannot_judge_is_left_to_others_and_forgeries_are_not() {
         let token = named(alg, "1".into());
         assert_eq!(verdict(&elsewhere, &token).await, "refused", "{alg} on another's key");
     }
-    // Without keys all is left to others, or to the operator.
+    // Without keys every token is left to others, or to the operator.
     let empty = Published::default();
     for token in [named("HS256", Value::Null), signer.sign(&signer.header(), &claims)] {
         let elsewhere = empty.jwks(WithoutKeys::AskedElsewhere("no keys"));

@@ -73,8 +73,8 @@ async fn nobody_waits_for_company_longer_beside_a_batch_that_has_run_for_long() 
     database.takes(1, 90 * MS);
     database.takes(2, 60 * MS);
     database.takes(3, 50 * MS);
-    // Both workers of the kind are taken, so that 3 and 4 wait: until 1 counts as slow, if it was
-    // not for the end of 2.
+    // Two batches of the kind are running, so 3 and 4 wait. They would wait until 1 counts as slow,
+    // but 2 ends before that.
     let one = asked(&batcher, ask(1)).await;
     settle().await;
     let two = asked(&batcher, ask(2)).await;

@@ -19,6 +19,21 @@ async fn a_caller_who_leaves_while_waiting_is_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_while_its_batch_waits_for_a_connection_is_not_answered() {
+    let (batcher, database) = batcher(1, 1);
+    database.takes(0, 10 * MS);
+    let _before = asked(&batcher, ask(0)).await;
+    settle().await;
+    *database.0.connecting.lock().unwrap() = 100 * MS;
+    let (leaves, stays) = (asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await);
+    advance(50 * MS).await;
+    settle().await;
+    leaves.abort();
+    assert_eq!(stays.await.unwrap(), Ok(20));
+    assert_eq!(database.begun(), [[0], [2]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_statement_of_a_lone_caller_who_leaves_ends() {
     let (batcher, database) = batcher(1, 1);
     database.takes(1, Duration::from_hours(1));

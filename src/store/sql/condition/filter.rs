@@ -13,7 +13,7 @@ use crate::store::{Field, Filter, Test, Time};
 /// The form of a condition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spelling {
-    /// Also in the form of the index on metadata, if the index can be used.
+    /// Whether tests that the index on metadata supports are also written in its form.
     pub(super) index: bool,
 }
 
@@ -73,7 +73,8 @@ impl Writer {
                 let value = self.newest_value(path);
                 self.text.push_str("select ");
                 self.json("one.held", test);
-                // `offset 0` keeps the planner from inlining it, so the value is read once.
+                // `offset 0` keeps the planner from inlining the subquery, so the value is read
+                // once.
                 let _ = write!(self.text, " from (select {value} as held offset 0) as one");
             }
             Field::Status => self.column("thread.status", "text", test),
@@ -97,8 +98,8 @@ impl Writer {
     /// that knows the values would estimate some of these forms from the metadata of all users.
     fn metadata_alone(&mut self, path: &[String], test: &Test) {
         match (path, test) {
-            // An object contains a scalar at a path only if it is the value there. It is one
-            // comparison of two columns, without a lookup of each key.
+            // An object contains a scalar at a path only if the scalar is the value there.
+            // Containment is one comparison of two columns, without a lookup of each key.
             (_, Test::Equal(value)) if is_scalar(value) => {
                 let wanted = self.item(at(path, value).text());
                 let _ = write!(self.text, "thread.metadata @> {wanted}");
@@ -118,7 +119,7 @@ impl Writer {
         }
     }
 
-    /// Whether the metadata has no such key. It is always an object.
+    /// Whether the metadata has no such key. Metadata is always an object.
     fn no_key(&mut self, key: &str) {
         let _ = write!(self.text, "not thread.metadata ? {key}");
     }
@@ -316,9 +317,10 @@ fn one_of_or_absent(filters: &[Filter]) -> Option<(&str, &[Raw])> {
         return None;
     };
     let (Field::Metadata(path), Field::Metadata(other)) = (one, other) else { return None };
-    let strings = match (one_test, other_test) {
-        (Test::In(strings), Test::Absent) | (Test::Absent, Test::In(strings)) => strings,
-        _ => return None,
+    let ((Test::In(strings), Test::Absent) | (Test::Absent, Test::In(strings))) =
+        (one_test, other_test)
+    else {
+        return None;
     };
     let [key] = path.as_slice() else { return None };
     (path == other && are_strings(strings)).then_some((key, strings))

@@ -148,7 +148,7 @@ impl Condition {
     /// A unique name of a condition, which is the same in every instance.
     pub(in crate::store) fn fingerprint(&self) -> i64 {
         let hash = Sha256::new()
-            // With its length, so that different parts cannot give the same input.
+            // With the length of the text, so that different parts cannot give the same input.
             .chain_update(self.text.len().to_be_bytes())
             .chain_update(&*self.text)
             .chain_update(&self.values)
@@ -159,7 +159,7 @@ impl Condition {
 
 impl Filter {
     /// The object that metadata must contain, if that is the whole filter. A list or an object is
-    /// contained in more than its equals.
+    /// also contained in values that do not equal it.
     fn contained(&self) -> Option<Object> {
         let Filter::Equal { key, value } = self else { return None };
         let is_scalar = !value.text().trim_start().starts_with(['{', '[']);
@@ -169,13 +169,13 @@ impl Filter {
     }
 }
 
-/// A text that grows, and its values.
+/// The text of a condition while it is written, and its values.
 struct Writer {
     text: String,
     column: &'static str,
     values: String,
     count: usize,
-    /// The index of the value with those of agents' threads.
+    /// The index of the item with the values of agents' threads.
     agents_values: Option<usize>,
 }
 
@@ -209,7 +209,7 @@ impl Writer {
         format!("(asked.{} {operator} {})", self.column, self.count - 1)
     }
 
-    /// One of these threads.
+    /// Whether the thread is one of these.
     fn ids(&mut self, ids: &[Uuid]) {
         let ids = ids.iter().map(|id| format!("\"{id}\"")).collect::<Vec<_>>();
         let ids = self.item(&format!("[{}]", ids.join(",")));
