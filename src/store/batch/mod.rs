@@ -99,7 +99,7 @@ pub(super) struct Workers {
     permits: Arc<Semaphore>,
     all: usize,
     each: usize,
-    /// Number of requests whose statement was begun.
+    /// Number of requests that were taken into a batch.
     requests: Arc<AtomicU64>,
     /// Number of batches in sequence that found all workers free.
     quiet: Arc<AtomicU64>,

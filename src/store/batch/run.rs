@@ -41,6 +41,9 @@ impl<R: Request> Batch<R> {
         };
         // Nothing is sent for callers who left while no connection was free.
         entries.retain(|entry| !entry.reply.is_closed());
+        if entries.is_empty() {
+            return;
+        }
         if entries.len() > 1 {
             shared.batches.increment(1);
             shared.requests.increment(entries.len() as u64);
@@ -80,13 +83,14 @@ impl<R: Request> Batch<R> {
 
 /// Answers each request alone, unless its caller has left.
 async fn one_by_one<R: Request>(executor: &R::Executor, entries: Vec<Entry<R>>) {
-    for Entry { request, reply, .. } in entries {
-        if reply.is_closed() {
-            continue;
-        }
-        let answer = match R::connect(executor).await {
+    for Entry { request, mut reply, .. } in entries {
+        let connection = tokio::select! {
+            biased;
+            () = reply.closed() => continue,
+            connection = R::connect(executor) => connection,
+        };
+        let answer = match connection {
             Err(error) => Err(error),
-            Ok(_) if reply.is_closed() => continue,
             Ok(connection) => match R::run(connection, &[&request]).await {
                 Ok(answers) => answers.into_iter().next().unwrap_or_else(|| Err(R::overloaded())),
                 Err(failed) => Err(failed.error),

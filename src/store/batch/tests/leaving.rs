@@ -34,6 +34,26 @@ async fn a_caller_who_leaves_while_its_batch_waits_for_a_connection_is_not_answe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_waits_for_a_connection_ends_when_all_of_its_callers_leave() {
+    let (batcher, database) = batcher(1, 1);
+    database.takes(0, 10 * MS);
+    let _before = asked(&batcher, ask(0)).await;
+    settle().await;
+    *database.0.connecting.lock().unwrap() = Duration::from_hours(1);
+    let (first, second) = (asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await);
+    advance(10 * MS).await;
+    settle().await;
+    first.abort();
+    second.abort();
+    *database.0.connecting.lock().unwrap() = Duration::ZERO;
+    settle().await;
+    let began = Instant::now();
+    assert_eq!(batcher.answer(ask(3)).await, Ok(30));
+    assert!(began.elapsed() < 10 * MS, "it waited for a connection of those who left");
+    assert_eq!(database.begun(), [[0], [3]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_statement_of_a_lone_caller_who_leaves_ends() {
     let (batcher, database) = batcher(1, 1);
     database.takes(1, Duration::from_hours(1));

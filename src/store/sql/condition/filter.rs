@@ -106,7 +106,10 @@ impl Writer {
             }
             ([key], Test::Absent) => {
                 let key = self.value_text(&Raw::from(key.as_str()));
+                // A planner estimates nothing from the result of a function.
+                self.text.push_str("coalesce(");
                 self.no_key(&key);
+                self.text.push_str(", true)");
             }
             ([key], Test::In(values)) if are_strings(values) => {
                 let key = self.value_text(&Raw::from(key.as_str()));
