@@ -18,16 +18,25 @@ async fn a_caller_who_leaves_while_waiting_is_not_answered() {
     assert_eq!(database.begun(), [[1], [3]]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_caller_who_leaves_while_its_batch_waits_for_a_connection_is_not_answered() {
+/// A caller of 1 and one of 2, whose batch waits so long for a connection.
+async fn two_without_a_connection(
+    time: Duration,
+) -> (Batcher<Ask<0>>, Database, [JoinHandle<Answer<Ask<0>>>; 2]) {
     let (batcher, database) = batcher(1, 1);
     database.takes(0, 10 * MS);
     let _before = asked(&batcher, ask(0)).await;
     settle().await;
-    *database.0.connecting.lock().unwrap() = 100 * MS;
-    let (leaves, stays) = (asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await);
-    advance(50 * MS).await;
+    *database.0.connecting.lock().unwrap() = time;
+    let callers = [asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await];
+    advance(10 * MS).await;
     settle().await;
+    *database.0.connecting.lock().unwrap() = Duration::ZERO;
+    (batcher, database, callers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_while_its_batch_waits_for_a_connection_is_not_answered() {
+    let (_batcher, database, [leaves, stays]) = two_without_a_connection(100 * MS).await;
     leaves.abort();
     assert_eq!(stays.await.unwrap(), Ok(20));
     assert_eq!(database.begun(), [[0], [2]]);
@@ -35,17 +44,10 @@ async fn a_caller_who_leaves_while_its_batch_waits_for_a_connection_is_not_answe
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_waits_for_a_connection_ends_when_all_of_its_callers_leave() {
-    let (batcher, database) = batcher(1, 1);
-    database.takes(0, 10 * MS);
-    let _before = asked(&batcher, ask(0)).await;
-    settle().await;
-    *database.0.connecting.lock().unwrap() = Duration::from_hours(1);
-    let (first, second) = (asked(&batcher, ask(1)).await, asked(&batcher, ask(2)).await);
-    advance(10 * MS).await;
-    settle().await;
-    first.abort();
-    second.abort();
-    *database.0.connecting.lock().unwrap() = Duration::ZERO;
+    let (batcher, database, callers) = two_without_a_connection(Duration::from_hours(1)).await;
+    for caller in callers {
+        caller.abort();
+    }
     settle().await;
     let began = Instant::now();
     assert_eq!(batcher.answer(ask(3)).await, Ok(30));
