@@ -75,6 +75,12 @@ impl Raw {
         self.text() == "null"
     }
 
+    /// Whether this is a string.
+    #[must_use]
+    pub fn is_string(&self) -> bool {
+        self.text().starts_with('"')
+    }
+
     /// Whether this is an object.
     #[must_use]
     pub fn is_object(&self) -> bool {

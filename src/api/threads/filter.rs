@@ -208,14 +208,14 @@ impl Operand<'_> {
             "$gte" => self.compare(operator, Comparison::GreaterOrEqual, value),
             "$prefix" => {
                 self.is_of_text(operator)?;
-                if !is_string(value) {
+                if !value.is_string() {
                     return Err(self.refused(operator, "a string"));
                 }
                 Ok(Filter::Field(self.field.clone(), Test::Prefix(value.clone())))
             }
             "$contains" => {
                 self.is_of_text(operator)?;
-                if !self.is_json() && !is_string(value) {
+                if !self.is_json() && !value.is_string() {
                     return Err(self.refused(operator, "a string"));
                 }
                 Ok(Filter::Field(self.field.clone(), Test::Contains(value.clone())))
@@ -272,7 +272,7 @@ impl Operand<'_> {
             }
             (Operated::Between(before), _) => (Comparison::Greater, before),
         };
-        if self.is_json() && !is_string(&value) && !is_number(&value) {
+        if self.is_json() && !value.is_string() && !is_number(&value) {
             return Err(self.refused(operator, self.comparable()));
         }
         Ok(Filter::Field(self.field.clone(), Test::Compare(how, value)))
@@ -294,12 +294,12 @@ impl Operand<'_> {
         let is_right = match self.field {
             Field::Metadata(_) | Field::Values(_) => true,
             Field::Status => value.parse::<Status>().is_ok(),
-            Field::Time(_) if is_string(value) => {
+            Field::Time(_) if value.is_string() => {
                 let moment = value.parse::<String>().ok().and_then(|text| moment(&text));
                 return moment.ok_or_else(|| self.refused(operator, MOMENT));
             }
             Field::Time(_) => false,
-            Field::Title => is_string(value),
+            Field::Title => value.is_string(),
             Field::MessageCount => is_number(value),
         };
         if is_right || may_be_null && value.is_null() {
@@ -334,10 +334,6 @@ fn moment(text: &str) -> Option<Operated> {
     let is_whole = micros == moment.nanosecond();
     let written = written(moment.with_nanosecond(micros)?);
     Some(if is_whole { Operated::Value(written) } else { Operated::Between(written) })
-}
-
-fn is_string(value: &Raw) -> bool {
-    value.text().starts_with('"')
 }
 
 fn is_number(value: &Raw) -> bool {

@@ -1,56 +1,43 @@
 //! How long a request waits for others to share its batch.
 
+use std::ops::RangeInclusive;
+
+use futures::future::join_all;
+
 use super::*;
 
-#[tokio::test(start_paused = true)]
-async fn the_next_batch_waits_for_company_while_one_runs_that_was_just_started() {
+/// While the batch of the first requests runs, the next one begins when it has all of these, and no
+/// sooner.
+async fn waits_for_company(first: RangeInclusive<u32>, next: RangeInclusive<u32>) {
     let (batcher, database) = batcher(4, 2);
-    for value in 1..=4 {
-        database.takes(value, 4 * MS);
-    }
-    let mut tasks = Vec::new();
-    let four = batcher.clone();
-    tasks.push(tokio::spawn(async move {
-        let answers = (1..=4).map(|value| four.answer(ask(value)));
-        futures::future::join_all(answers).await.pop().unwrap()
-    }));
+    database.takes(*first.start(), 4 * MS);
+    let (running, values) = (batcher.clone(), first.clone());
+    let mut tasks = vec![tokio::spawn(async move {
+        join_all(values.map(|value| running.answer(ask(value)))).await.pop().unwrap()
+    })];
     settle().await;
-    for value in 5..=7 {
+    for value in *next.start()..*next.end() {
         tasks.push(asked(&batcher, ask(value)).await);
     }
     settle().await;
-    assert_eq!(database.begun(), [[1, 2, 3, 4]], "three wait for the fourth");
-    tasks.push(asked(&batcher, ask(8)).await);
+    let (first, all): (Vec<_>, Vec<_>) = (first.collect(), next.clone().collect());
+    assert_eq!(database.begun(), std::slice::from_ref(&first), "the others wait for the last");
+    tasks.push(asked(&batcher, ask(*next.end())).await);
     settle().await;
-    assert_eq!(database.begun(), [[1, 2, 3, 4], [5, 6, 7, 8]]);
+    assert_eq!(database.begun(), [first, all]);
     for task in tasks {
         task.await.unwrap().unwrap();
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_batch_waits_for_company_while_one_runs_that_was_just_started() {
+    waits_for_company(1..=4, 5..=8).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn beside_a_large_batch_the_next_one_is_full_with_sixteen() {
-    let (batcher, database) = batcher(4, 2);
-    let (large, full): (Vec<_>, Vec<_>) = ((1..=20).collect(), (21..=36).collect());
-    database.takes(1, 4 * MS);
-    let first = batcher.clone();
-    let mut tasks = Vec::new();
-    tasks.push(tokio::spawn(async move {
-        let answers = (1..=20).map(|value| first.answer(ask(value)));
-        futures::future::join_all(answers).await.pop().unwrap()
-    }));
-    settle().await;
-    for value in 21..=35 {
-        tasks.push(asked(&batcher, ask(value)).await);
-    }
-    settle().await;
-    assert_eq!(database.begun(), std::slice::from_ref(&large), "fifteen wait");
-    tasks.push(asked(&batcher, ask(36)).await);
-    settle().await;
-    assert_eq!(database.begun(), [large, full]);
-    for task in tasks {
-        task.await.unwrap().unwrap();
-    }
+    waits_for_company(1..=20, 21..=36).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -193,7 +193,7 @@ impl Writer {
             }
             Test::Compare(comparison, value) => {
                 let (operator, value_item) = (comparison.operator(), self.item(value.text()));
-                if is_string(value) {
+                if value.is_string() {
                     format!(
                         "case when jsonb_typeof({held}) = 'string' \
                          then ({held} #>> '{{}}') collate \"C\" {operator} ({value_item} #>> '{{}}') \
@@ -224,7 +224,7 @@ impl Writer {
             Test::Contains(value) => {
                 let item = self.item(value.text());
                 let is_item = format!("{item} in (select jsonb_array_elements({held}))");
-                if is_string(value) {
+                if value.is_string() {
                     format!(
                         "case jsonb_typeof({held}) when 'array' then {is_item} \
                          when 'string' then strpos({held} #>> '{{}}', {item} #>> '{{}}') > 0 end"
@@ -330,11 +330,7 @@ fn one_of_or_absent(filters: &[Filter]) -> Option<(&str, &[Raw])> {
 }
 
 fn are_strings(values: &[Raw]) -> bool {
-    !values.is_empty() && values.iter().all(is_string)
-}
-
-fn is_string(value: &Raw) -> bool {
-    value.text().starts_with('"')
+    !values.is_empty() && values.iter().all(Raw::is_string)
 }
 
 fn is_scalar(value: &Raw) -> bool {
